@@ -1,0 +1,59 @@
+import { configureAgent, createBuiltInAgents } from "@sba/agent/index";
+import { givenTenant } from "@sba/identity/testing";
+import { addDocuments, createCollection, runIngestion } from "@sba/knowledge/index";
+import { prepareDatabase } from "@sba/launcher/database";
+import type { Caller } from "@sba/platform/caller";
+import { loadConfig } from "@sba/platform/config";
+import { closeDatabase, connectDatabase, type DatabaseUrls } from "@sba/platform/db";
+import { openPubSub, usePubSub } from "@sba/platform/pubsub";
+import { closeReaders } from "@sba/platform/reader";
+import { useSecretKey } from "@sba/platform/secrets";
+import { closing, withCluster } from "./cleanup.ts";
+
+/** The domains in this process, on an embedded Postgres of their own: for what a whole system would blur. */
+
+export interface OpenDatabase {
+  readonly urls: DatabaseUrls & { readonly admin: string };
+  /** Owner of a tenant with the built-in agents and one document. */
+  readonly caller: Caller;
+}
+
+const SECRET_KEY = "the-secret-key-of-a-benchmark-only";
+
+export function withDatabase<T>(
+  redisUrl: string | undefined,
+  work: (database: OpenDatabase) => Promise<T>,
+): Promise<T> {
+  return withCluster(async (cluster, folder) => {
+    const admin = cluster.url("postgres");
+    const config = loadConfig({ DATA_DIR: folder, SECRET_KEY, DATABASE_ADMIN_URL: admin });
+    const urls = await prepareDatabase(config);
+    connectDatabase({ ...urls, poolSize: 20 });
+    useSecretKey(SECRET_KEY);
+    const pubsub = await openPubSub({ databaseUrl: urls.app, redisUrl });
+    usePubSub(pubsub);
+    await configureAgent(config);
+    const close = async (): Promise<void> => {
+      usePubSub(undefined);
+      await pubsub.close();
+      closeReaders();
+      await closeDatabase();
+    };
+    return closing(close, async () => work({ urls: { ...urls, admin }, caller: await makeTenant() }));
+  });
+}
+
+async function makeTenant(): Promise<Caller> {
+  const { owner } = await givenTenant();
+  await createBuiltInAgents(owner);
+  const { id: collectionId } = await createCollection(owner, { name: "Bench" });
+  const documents = [
+    {
+      title: "Wings",
+      text: "A slender wing at high speed carries its lift near the leading edge. The boundary layer stays laminar.",
+    },
+  ];
+  const ingestion = await addDocuments(owner, { collectionId, documents });
+  await runIngestion(owner, { ingestionId: ingestion.id }, { signal: new AbortController().signal });
+  return owner;
+}

@@ -1,0 +1,61 @@
+import { availableParallelism, loadavg } from "node:os";
+import { setLogLevel } from "@sba/platform/log";
+import { startRedisServer } from "@sba/testkit/redis-server";
+import { closeWhenInterrupted, closing, inFolder } from "./cleanup.ts";
+import { benchGateway } from "./gateway.ts";
+import type { Measurement } from "./measurement.ts";
+import { parseOptions, type BenchOptions } from "./options.ts";
+import { measureRuns } from "./runs.ts";
+import { benchSearch } from "./search.ts";
+import { measureFirstStart, measureMemory, secondStart } from "./start.ts";
+import { benchSteps } from "./steps.ts";
+import { withSystem } from "./system.ts";
+import { formatTable, type Section } from "./table.ts";
+
+/** `npm run bench`: measures, prints one table, leaves nothing behind. What each line means: bench/README.md. */
+
+const options = parseOptions(process.argv.slice(2));
+setLogLevel("error");
+const sections: Section[] = [];
+const loadBefore = loadavg()[0] ?? 0;
+closeWhenInterrupted();
+if (options.redis) {
+  const redis = await startRedisServer();
+  await closing(
+    () => redis.stop(),
+    () => measureAll(options, redis.url),
+  );
+} else {
+  await measureAll(options, undefined);
+}
+// What others do on the machine is in every millisecond below.
+console.log(
+  `\n${availableParallelism()} processors, load ${loadBefore.toFixed(1)} before and ${(loadavg()[0] ?? 0).toFixed(1)} after`,
+);
+console.log(`\n${formatTable(sections)}`);
+
+async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): Promise<void> {
+  const names = chosen.sections;
+  if (names.has("start") || names.has("memory") || names.has("runs")) await measureSystem(chosen, redisUrl);
+  if (names.has("gateway")) record("gateway", await benchGateway());
+  if (names.has("search")) record("search", await benchSearch());
+  if (names.has("steps")) record("steps", await benchSteps(redisUrl));
+}
+
+/** One data folder and one system for all that is asked of a whole one. */
+async function measureSystem({ sections: names }: BenchOptions, redisUrl: string | undefined): Promise<void> {
+  await inFolder(async (dataDir) => {
+    const where = { dataDir, redisUrl };
+    const first = names.has("start") || names.has("memory") ? await measureFirstStart(where) : undefined;
+    await withSystem(where, async (system) => {
+      if (first && names.has("start")) record("start", [first, secondStart(system)]);
+      if (names.has("memory")) record("memory", await measureMemory(system));
+      if (names.has("runs")) record("runs", await measureRuns(system, where));
+    });
+  });
+}
+
+function record(name: string, measurements: readonly Measurement[]): void {
+  sections.push({ name, measurements });
+  process.stderr.write(`measured: ${name}\n`);
+}

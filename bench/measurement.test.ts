@@ -1,0 +1,33 @@
+import { expect, test } from "vitest";
+import { below, fact, percentile, ratioTo, showNumber } from "./measurement.ts";
+
+test("a percentile is a sample that its share of the samples does not exceed", () => {
+  const hundred = Array.from({ length: 100 }, (_, index) => 100 - index);
+  expect(percentile(hundred, 0.5)).toBe(50);
+  expect(percentile(hundred, 0.95)).toBe(95);
+  expect(percentile(hundred, 1)).toBe(100);
+  expect(percentile([7], 0.95)).toBe(7);
+});
+
+test("one slow sample in twenty is beyond p95, two are not", () => {
+  const fast = Array.from({ length: 18 }, () => 1);
+  expect(percentile([...fast, 1, 9], 0.95)).toBe(1);
+  expect(percentile([...fast, 9, 9], 0.95)).toBe(9);
+});
+
+test("refuses a percentile of nothing", () => {
+  expect(() => percentile([], 0.5)).toThrow(RangeError);
+});
+
+test("a limit is not below itself", () => {
+  expect(below(50, fact("x", 49.9, "ms"))).toMatchObject({ target: "< 50", holds: true });
+  expect(below(50, fact("x", 50, "ms"))).toMatchObject({ holds: false });
+});
+
+test("names what a ratio is of", () => {
+  expect(ratioTo(30, 12, "bare transaction")).toBe("2.5 x bare transaction (12)");
+});
+
+test("shows three digits, and never fewer than a whole number has", () => {
+  expect([0.123456, 12.345, 1234.5].map(showNumber)).toEqual(["0.123", "12.3", "1235"]);
+});

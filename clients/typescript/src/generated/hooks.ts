@@ -1,0 +1,118 @@
+/* eslint-disable */
+import { useQuery, useMutation, useSubscription, type SkipToken } from "@apollo/client/react";
+import {
+  ApprovalsDocument,
+  type ApprovalsQuery,
+  type ApprovalsQueryVariables,
+  DecideApprovalDocument,
+  type DecideApprovalMutation,
+  type DecideApprovalMutationVariables,
+  ApprovalEventsDocument,
+  type ApprovalEventsSubscription,
+  type ApprovalEventsSubscriptionVariables,
+  ToolsDocument,
+  type ToolsQuery,
+  type ToolsQueryVariables,
+  SignInDocument,
+  type SignInMutation,
+  type SignInMutationVariables,
+  MeDocument,
+  type MeQuery,
+  type MeQueryVariables,
+  CreateCollectionDocument,
+  type CreateCollectionMutation,
+  type CreateCollectionMutationVariables,
+  AddDocumentsDocument,
+  type AddDocumentsMutation,
+  type AddDocumentsMutationVariables,
+  IngestionEventsDocument,
+  type IngestionEventsSubscription,
+  type IngestionEventsSubscriptionVariables,
+  SearchKnowledgeDocument,
+  type SearchKnowledgeQuery,
+  type SearchKnowledgeQueryVariables,
+  AgentsDocument,
+  type AgentsQuery,
+  type AgentsQueryVariables,
+  StartRunDocument,
+  type StartRunMutation,
+  type StartRunMutationVariables,
+  RunEventsDocument,
+  type RunEventsSubscription,
+  type RunEventsSubscriptionVariables,
+  RunEventLogDocument,
+  type RunEventLogQuery,
+  type RunEventLogQueryVariables,
+  RunDocument,
+  type RunQuery,
+  type RunQueryVariables,
+  RunsDocument,
+  type RunsQuery,
+  type RunsQueryVariables,
+  ContinueRunDocument,
+  type ContinueRunMutation,
+  type ContinueRunMutationVariables,
+  CancelRunDocument,
+  type CancelRunMutation,
+  type CancelRunMutationVariables,
+  UsageDocument,
+  type UsageQuery,
+  type UsageQueryVariables,
+} from "./graphql.ts";
+
+export const useApprovalsQuery = (options?: useQuery.Options<ApprovalsQuery, ApprovalsQueryVariables> | SkipToken) =>
+  useQuery(ApprovalsDocument, options as useQuery.Options<ApprovalsQuery, ApprovalsQueryVariables>);
+
+export const useDecideApprovalMutation = (options?: useMutation.Options<DecideApprovalMutation, DecideApprovalMutationVariables>) =>
+  useMutation<DecideApprovalMutation, DecideApprovalMutationVariables>(DecideApprovalDocument, options);
+
+export const useApprovalEventsSubscription = (options?: Omit<useSubscription.Options<ApprovalEventsSubscription, ApprovalEventsSubscriptionVariables>, "variables"> & { variables?: ApprovalEventsSubscriptionVariables }) =>
+  useSubscription<ApprovalEventsSubscription, ApprovalEventsSubscriptionVariables>(ApprovalEventsDocument, options as useSubscription.Options<ApprovalEventsSubscription, ApprovalEventsSubscriptionVariables>);
+
+export const useToolsQuery = (options?: useQuery.Options<ToolsQuery, ToolsQueryVariables> | SkipToken) =>
+  useQuery(ToolsDocument, options as useQuery.Options<ToolsQuery, ToolsQueryVariables>);
+
+export const useSignInMutation = (options?: useMutation.Options<SignInMutation, SignInMutationVariables>) =>
+  useMutation<SignInMutation, SignInMutationVariables>(SignInDocument, options);
+
+export const useMeQuery = (options?: useQuery.Options<MeQuery, MeQueryVariables> | SkipToken) =>
+  useQuery(MeDocument, options as useQuery.Options<MeQuery, MeQueryVariables>);
+
+export const useCreateCollectionMutation = (options?: useMutation.Options<CreateCollectionMutation, CreateCollectionMutationVariables>) =>
+  useMutation<CreateCollectionMutation, CreateCollectionMutationVariables>(CreateCollectionDocument, options);
+
+export const useAddDocumentsMutation = (options?: useMutation.Options<AddDocumentsMutation, AddDocumentsMutationVariables>) =>
+  useMutation<AddDocumentsMutation, AddDocumentsMutationVariables>(AddDocumentsDocument, options);
+
+export const useIngestionEventsSubscription = (options: Omit<useSubscription.Options<IngestionEventsSubscription, IngestionEventsSubscriptionVariables>, "variables"> & { variables: IngestionEventsSubscriptionVariables }) =>
+  useSubscription<IngestionEventsSubscription, IngestionEventsSubscriptionVariables>(IngestionEventsDocument, options as useSubscription.Options<IngestionEventsSubscription, IngestionEventsSubscriptionVariables>);
+
+export const useSearchKnowledgeQuery = (options: (Omit<useQuery.Options<SearchKnowledgeQuery, SearchKnowledgeQueryVariables>, "variables"> & { variables: SearchKnowledgeQueryVariables }) | SkipToken) =>
+  useQuery(SearchKnowledgeDocument, options as useQuery.Options<SearchKnowledgeQuery, SearchKnowledgeQueryVariables>);
+
+export const useAgentsQuery = (options?: useQuery.Options<AgentsQuery, AgentsQueryVariables> | SkipToken) =>
+  useQuery(AgentsDocument, options as useQuery.Options<AgentsQuery, AgentsQueryVariables>);
+
+export const useStartRunMutation = (options?: useMutation.Options<StartRunMutation, StartRunMutationVariables>) =>
+  useMutation<StartRunMutation, StartRunMutationVariables>(StartRunDocument, options);
+
+export const useRunEventsSubscription = (options: Omit<useSubscription.Options<RunEventsSubscription, RunEventsSubscriptionVariables>, "variables"> & { variables: RunEventsSubscriptionVariables }) =>
+  useSubscription<RunEventsSubscription, RunEventsSubscriptionVariables>(RunEventsDocument, options as useSubscription.Options<RunEventsSubscription, RunEventsSubscriptionVariables>);
+
+export const useRunEventLogQuery = (options: (Omit<useQuery.Options<RunEventLogQuery, RunEventLogQueryVariables>, "variables"> & { variables: RunEventLogQueryVariables }) | SkipToken) =>
+  useQuery(RunEventLogDocument, options as useQuery.Options<RunEventLogQuery, RunEventLogQueryVariables>);
+
+export const useRunQuery = (options: (Omit<useQuery.Options<RunQuery, RunQueryVariables>, "variables"> & { variables: RunQueryVariables }) | SkipToken) =>
+  useQuery(RunDocument, options as useQuery.Options<RunQuery, RunQueryVariables>);
+
+export const useRunsQuery = (options?: useQuery.Options<RunsQuery, RunsQueryVariables> | SkipToken) =>
+  useQuery(RunsDocument, options as useQuery.Options<RunsQuery, RunsQueryVariables>);
+
+export const useContinueRunMutation = (options?: useMutation.Options<ContinueRunMutation, ContinueRunMutationVariables>) =>
+  useMutation<ContinueRunMutation, ContinueRunMutationVariables>(ContinueRunDocument, options);
+
+export const useCancelRunMutation = (options?: useMutation.Options<CancelRunMutation, CancelRunMutationVariables>) =>
+  useMutation<CancelRunMutation, CancelRunMutationVariables>(CancelRunDocument, options);
+
+export const useUsageQuery = (options: (Omit<useQuery.Options<UsageQuery, UsageQueryVariables>, "variables"> & { variables: UsageQueryVariables }) | SkipToken) =>
+  useQuery(UsageDocument, options as useQuery.Options<UsageQuery, UsageQueryVariables>);

@@ -1,0 +1,67 @@
+import { createClient, RunEventsDocument, type Client, type RunEventsSubscription } from "@sba/client";
+import { eventually } from "@sba/testkit/eventually";
+import { afterAll, beforeAll, inject } from "vitest";
+import { readReady, type Ready } from "./system.ts";
+
+/** What stories have in common: clients of the shared system, as the people and programs of the demo tenants. */
+
+type Role = keyof Ready["tenants"][number]["tokens"];
+export type RunEvent = RunEventsSubscription["runEvents"];
+
+export interface Story {
+  /** A client of the first (0) or second (1) demo tenant. */
+  client(role: Role, tenant?: 0 | 1): Client;
+  /** A client with a token of the story's own, or none. */
+  clientWith(token: string | undefined): Client;
+  ready(): Promise<Ready>;
+  readonly graphqlUrl: string;
+}
+
+/** Opens clients of the shared system; call it at the top of the file. */
+export function useSystem(): () => Story {
+  let ready: Ready | undefined;
+  const opened: Client[] = [];
+  beforeAll(async () => {
+    ready = await readReady(inject("readyFile"));
+  });
+  afterAll(async () => {
+    await Promise.all(opened.map((client) => client.close()));
+  });
+  return () => {
+    if (!ready) throw new Error("the system is there once the file's tests run");
+    const { graphqlUrl, subscriptionsUrl, tenants } = ready;
+    const clientWith = (token: string | undefined): Client => {
+      const client = createClient({ url: graphqlUrl, subscriptionsUrl, ...(token === undefined ? {} : { token }) });
+      opened.push(client);
+      return client;
+    };
+    return {
+      clientWith,
+      client: (role, tenant = 0) => clientWith(tenants[tenant]?.tokens[role]),
+      ready: () => readReady(inject("readyFile")),
+      graphqlUrl,
+    };
+  };
+}
+
+/** Every event of a run until the stream completes. */
+export async function collectEvents(client: Client, runId: string, after?: string): Promise<RunEvent[]> {
+  const events: RunEvent[] = [];
+  for await (const { runEvents } of client.subscribe(RunEventsDocument, { runId, after: after ?? null }))
+    events.push(runEvents);
+  return events;
+}
+
+/** The text that a reader has on the screen: what a restarted step had streamed is dropped. */
+export function textOf(events: readonly RunEvent[]): string {
+  const byStep = new Map<number, string>();
+  let step = 0;
+  for (const event of events) {
+    if (event.__typename === "StepStarted") step = event.step.number;
+    if (event.__typename === "StepRestarted") byStep.delete(event.step.number);
+    if (event.__typename === "TokenDelta") byStep.set(step, (byStep.get(step) ?? "") + event.text);
+  }
+  return [...byStep.values()].join("");
+}
+
+export { eventually };

@@ -1,0 +1,147 @@
+import {
+  AddDocumentsDocument,
+  ApprovalsDocument,
+  CancelRunDocument,
+  ContinueRunDocument,
+  CreateCollectionDocument,
+  DecideApprovalDocument,
+  IngestionEventsDocument,
+  RunDocument,
+  RunEventLogDocument,
+  RunsDocument,
+  SearchKnowledgeDocument,
+  SignInDocument,
+  StartRunDocument,
+  UsageDocument,
+} from "@sba/client";
+import { describe, expect, it } from "vitest";
+import { collectEvents, eventually, useSystem } from "../story.ts";
+
+const story = useSystem();
+const NOT_FOUND = { code: "NOT_FOUND" };
+
+/** One of each thing that tenant 1 can own, with its ids. */
+async function ownEverything() {
+  const owner = story().client("owner");
+  const { createCollection } = await owner.mutate(CreateCollectionDocument, { name: `secret ${Date.now()}` });
+  const secret = `zebrafish${Date.now()}`;
+  const { addDocuments } = await owner.mutate(AddDocumentsDocument, {
+    collectionId: createCollection.id,
+    documents: [{ title: "Secret", text: `The ${secret} is only for tenant one.` }],
+  });
+  for await (const { ingestionEvents } of owner.subscribe(IngestionEventsDocument, {
+    ingestionId: addDocuments.ingestion.id,
+  })) {
+    if (ingestionEvents.ingestion.documentsReady === 1) break;
+  }
+  const { searchKnowledge } = await owner.query(SearchKnowledgeDocument, { query: secret });
+  const [hit] = searchKnowledge.hits;
+  const { startRun } = await owner.mutate(StartRunDocument, {
+    agentKey: "assistant",
+    prompt: `Create a task to feed the ${secret}`,
+  });
+  const approval = await eventually(
+    async () => (await owner.query(ApprovalsDocument, { filter: { runId: startRun.id } })).approvals.edges[0]?.node,
+    { timeoutMs: 15_000 },
+  );
+  return {
+    secret,
+    collectionId: createCollection.id,
+    ingestionId: addDocuments.ingestion.id,
+    documentId: hit!.document.id,
+    chunkId: hit!.chunk.id,
+    runId: startRun.id,
+    threadId: startRun.thread.id,
+    approval,
+  };
+}
+
+/** The query that nothing of the contract has a document for: any id, over `node`. */
+async function nodeOf(token: string, id: string) {
+  const response = await fetch(story().graphqlUrl, {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+    body: JSON.stringify({ query: "query Node($id: ID!) { node(id: $id) { __typename id } }", variables: { id } }),
+  });
+  return (await response.json()) as {
+    data?: { node: { id: string } | null };
+    errors?: { extensions: { code: string } }[];
+  };
+}
+
+describe("a tenant cannot see another tenant", () => {
+  it("by any id, over any operation", async () => {
+    const owned = await ownEverything();
+    const { tenants } = await story().ready();
+    const stranger = story().client("owner", 1);
+    const strangerToken = tenants[1]!.tokens.owner;
+
+    await expect(stranger.query(RunDocument, { id: owned.runId })).rejects.toMatchObject(NOT_FOUND);
+    await expect(stranger.query(RunEventLogDocument, { runId: owned.runId })).rejects.toMatchObject(NOT_FOUND);
+    await expect(collectEvents(stranger, owned.runId)).rejects.toMatchObject(NOT_FOUND);
+    await expect(stranger.mutate(CancelRunDocument, { runId: owned.runId })).rejects.toMatchObject(NOT_FOUND);
+    await expect(stranger.mutate(ContinueRunDocument, { runId: owned.runId, input: "x" })).rejects.toMatchObject(
+      NOT_FOUND,
+    );
+    await expect(
+      stranger.mutate(StartRunDocument, { agentKey: "handbook", prompt: "x", threadId: owned.threadId }),
+    ).rejects.toMatchObject(NOT_FOUND);
+    const { id: approvalId, fingerprint, version: expectedVersion } = owned.approval;
+    await expect(
+      stranger.mutate(DecideApprovalDocument, { approvalId, fingerprint, expectedVersion, decision: "APPROVED" }),
+    ).rejects.toMatchObject(NOT_FOUND);
+    await expect(
+      stranger.mutate(AddDocumentsDocument, {
+        collectionId: owned.collectionId,
+        documents: [{ title: "t", text: "t" }],
+      }),
+    ).rejects.toMatchObject(NOT_FOUND);
+    await expect(
+      stranger.subscribe(IngestionEventsDocument, { ingestionId: owned.ingestionId }).next(),
+    ).rejects.toMatchObject(NOT_FOUND);
+    await expect(
+      stranger.query(SearchKnowledgeDocument, { query: owned.secret, collectionIds: [owned.collectionId] }),
+    ).rejects.toMatchObject(NOT_FOUND);
+
+    const ids = [
+      tenants[0]!.id,
+      owned.runId,
+      approvalId,
+      owned.collectionId,
+      owned.documentId,
+      owned.chunkId,
+      owned.ingestionId,
+    ];
+    for (const id of ids) {
+      expect((await nodeOf(tenants[0]!.tokens.owner, id)).data?.node, id).toMatchObject({ id });
+      const refused = await nodeOf(strangerToken, id);
+      expect(refused.data?.node ?? null, id).toBeNull();
+      expect(refused.errors?.[0]?.extensions.code, id).toBe("NOT_FOUND");
+    }
+  });
+
+  it("in any list or search", async () => {
+    const owned = await ownEverything();
+    const stranger = story().client("owner", 1);
+    const { runs } = await stranger.query(RunsDocument, { first: 100 });
+    expect(runs.edges.map(({ node }) => node.id)).not.toContain(owned.runId);
+    expect((await stranger.query(RunsDocument, { filter: { threadId: owned.threadId } })).runs.edges).toEqual([]);
+    expect((await stranger.query(ApprovalsDocument, { filter: { runId: owned.runId } })).approvals.edges).toEqual([]);
+    const { searchKnowledge } = await stranger.query(SearchKnowledgeDocument, { query: owned.secret });
+    expect(searchKnowledge.hits.filter(({ chunk }) => chunk.text.includes(owned.secret))).toEqual([]);
+    const window = {
+      from: "2026-01-01T00:00:00Z",
+      to: "2027-01-01T00:00:00Z",
+      granularity: "MONTH" as const,
+      groupBy: ["AGENT" as const],
+    };
+    const { usage } = await story().client("partner", 1).query(UsageDocument, window);
+    expect(usage.edges.map(({ node }) => node.agentKey)).not.toContain("assistant");
+  });
+
+  it("by signing in to a tenant that one does not belong to", async () => {
+    await expect(
+      story().clientWith(undefined).mutate(SignInDocument, { email: "owner@acme.example", password: "wrong" }),
+    ).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
+  });
+});

@@ -1,0 +1,64 @@
+import { createHash } from "node:crypto";
+import { AppError } from "@sba/platform/errors";
+import { getOperationAST, GraphQLError, validate, type DocumentNode, type OperationDefinitionNode } from "graphql";
+import { LRUCache } from "lru-cache";
+import { errors, toShownError } from "./errors.ts";
+import type { Graph } from "./graph.ts";
+import { parseWithin, type Limits } from "./limits.ts";
+
+/** Operations that sockets send: parsed within the limits and validated once for each text and graph. */
+
+export interface KnownDocument {
+  readonly document: DocumentNode;
+  /** Of the text. */
+  readonly hash: string;
+}
+
+export type DocumentSource = (graph: Graph, query: string) => KnownDocument | readonly GraphQLError[];
+
+const MAX_DOCUMENTS = 1_000;
+
+export function createDocuments(limits: Limits): DocumentSource {
+  const known = new LRUCache<string, KnownDocument>({ max: MAX_DOCUMENTS });
+  return (graph, query) => {
+    const hash = createHash("sha256").update(query).digest("base64url");
+    const key = `${graph.id}/${hash}`;
+    const existing = known.get(key);
+    if (existing) return existing;
+    const document = parseShown(query, limits);
+    if (document instanceof GraphQLError) return [document];
+    const problems = validate(graph.schema, document);
+    if (problems.length > 0) return problems.map((problem) => withCode(problem, "GRAPHQL_VALIDATION_FAILED"));
+    const made = { document, hash };
+    known.set(key, made);
+    return made;
+  };
+}
+
+/** Parses within the limits; what is wrong comes back as an error to be shown. */
+export function parseShown(query: string, limits: Limits): DocumentNode | GraphQLError {
+  try {
+    return parseWithin(query, limits);
+  } catch (error) {
+    if (error instanceof AppError) return toShownError(error);
+    if (error instanceof GraphQLError) return withCode(error, "GRAPHQL_PARSE_FAILED");
+    throw error;
+  }
+}
+
+function withCode({ message, nodes, source, positions }: GraphQLError, code: string): GraphQLError {
+  return new GraphQLError(message, {
+    nodes: nodes ?? null,
+    source: source ?? null,
+    positions: positions ?? null,
+    extensions: { code },
+  });
+}
+
+/** The operation to run. */
+export function operationIn(
+  document: DocumentNode,
+  operationName: string | null | undefined,
+): OperationDefinitionNode | GraphQLError {
+  return getOperationAST(document, operationName) ?? toShownError(errors.OPERATION_UNKNOWN());
+}

@@ -1,0 +1,58 @@
+import { defineErrors, errorExtensions, type AppError } from "@sba/platform/errors";
+import { presentError, toGraphQLError } from "@sba/platform/graphql";
+import { GraphQLError } from "graphql";
+
+export const errors = defineErrors("gateway", {
+  BODIES_UNDER_WAY: { kind: "unavailable", message: "Too many large requests are under way: send it again." },
+  OPERATION_TOO_LARGE: { kind: "payload_too_large", message: "The operation's text is too long." },
+  OPERATION_TOO_MANY_TOKENS: { kind: "invalid_input", message: "The operation has too many tokens." },
+  OPERATION_TOO_DEEP: { kind: "invalid_input", message: "The operation is nested too deeply." },
+  OPERATION_TOO_MANY_ALIASES: { kind: "invalid_input", message: "The operation has too many aliases." },
+  OPERATION_TOO_MANY_ROOT_FIELDS: { kind: "invalid_input", message: "The operation has too many root fields." },
+  OPERATION_TOO_MANY_DIRECTIVES: { kind: "invalid_input", message: "The operation has too many directives." },
+  OPERATION_TOO_MANY_FIELDS: { kind: "invalid_input", message: "The operation selects too many fields." },
+  OPERATION_UNKNOWN: { kind: "invalid_input", message: "The document has no operation of this name." },
+  SOCKET_TOO_MANY_OPERATIONS: {
+    kind: "rate_limited",
+    message: "Too many operations are under way on this socket: complete one, or open another socket.",
+  },
+  SUBSCRIPTION_NEEDS_SOCKET: {
+    kind: "invalid_input",
+    message: "Subscriptions are served over WebSocket (graphql-transport-ws) on this path.",
+  },
+  SUBSCRIPTION_TOO_SLOW: {
+    kind: "rate_limited",
+    message: "This subscriber reads more slowly than events come, and the stream has no cursor to go on from.",
+  },
+  SUBSCRIPTION_LOST: {
+    kind: "unavailable",
+    message: "The source of the events is not answering. Subscribe again after the last cursor.",
+  },
+});
+
+/** An error of ours as GraphQL carries it, ready to be shown. `httpStatus` is for Apollo Server, which takes it off again. */
+export function toShownError(error: AppError, requestId?: string, httpStatus?: number): GraphQLError {
+  const http = httpStatus === undefined ? {} : { http: { status: httpStatus, headers: new Map() } };
+  return new GraphQLError(error.message, { extensions: { ...errorExtensions(error, requestId), ...http } });
+}
+
+/**
+ * Any error of an operation, as the client sees it. What a subgraph answered is presented already: it is known by its
+ * `reason`. What has none, of a subgraph or of our own, is masked.
+ */
+export function presentGatewayError(thrown: unknown, requestId: string | undefined): GraphQLError {
+  const error = toGraphQLError(thrown);
+  if (typeof error.extensions["reason"] !== "string") return presentError(unknownDownstream(error), requestId);
+  const { serviceName, http, ...extensions } = error.extensions;
+  return new GraphQLError(error.message, {
+    path: error.path ?? null,
+    nodes: error.nodes ?? null,
+    extensions: { ...extensions, ...(requestId === undefined ? {} : { requestId }) },
+  });
+}
+
+/** An answer of a subgraph that does not speak the house's errors says nothing that a client may read. */
+function unknownDownstream(error: GraphQLError): GraphQLError {
+  if (error.extensions["serviceName"] === undefined) return error;
+  return new GraphQLError(error.message, { path: error.path ?? null, originalError: new Error(error.message) });
+}

@@ -1,0 +1,241 @@
+import { platformErrors } from "@sba/platform/errors";
+import { OperationFailed, type OperationRequest } from "@sba/platform/execute";
+import { signInternalToken } from "@sba/platform/internal-token";
+import { logger } from "@sba/platform/log";
+import {
+  GRAPHQL_PATH,
+  INTERNAL_TOKEN_HEADER,
+  type Route,
+  type RouteRequest,
+  type RouteResponse,
+} from "@sba/platform/server";
+import { currentTraceparent } from "@sba/platform/telemetry";
+import { GraphQLError, type ExecutionResult, type GraphQLFormattedError } from "graphql";
+import { createClient, type Client } from "graphql-ws";
+import { Pool } from "undici";
+import WebSocket from "ws";
+import { errors, toShownError } from "./errors.ts";
+import { unavailable, type LinkOperation, type SubgraphLink } from "./forward.ts";
+import { openQueue } from "./queue.ts";
+
+/** A subgraph in another process: HTTP over a pool of kept connections, and one graphql-ws socket for all its streams. */
+
+export interface RemoteSubgraph {
+  readonly name: string;
+  /** `http://host:port`, without a path. */
+  readonly url: string;
+  readonly routes: readonly RouteDeclaration[];
+}
+
+/** What the gateway must know of a route that it forwards: `schema/routes.json`, printed from the subgraphs. */
+export type RouteDeclaration = Pick<Route, "method" | "path"> & { readonly authenticated?: boolean };
+
+const CONNECTIONS = 64;
+const CONNECT_TIMEOUT_MS = 2_000;
+const ANSWER_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 2_000;
+const IDLE_CONNECTION_MS = 30_000;
+const KEEP_ALIVE_MS = 10_000;
+const PONG_TIMEOUT_MS = 5_000;
+const IDLE_SOCKET_MS = 5_000;
+/** Events that have come and that nobody has asked for. Beyond it the stream is left, and resumed from its cursor. */
+const MAX_BUFFERED = 1_000;
+
+export function linkRemote({ name, url, routes }: RemoteSubgraph): SubgraphLink {
+  const pool = new Pool(url, {
+    connections: CONNECTIONS,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    headersTimeout: ANSWER_TIMEOUT_MS,
+    bodyTimeout: ANSWER_TIMEOUT_MS,
+    keepAliveTimeout: IDLE_CONNECTION_MS,
+  });
+  const socket = openSocket(`${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`);
+  return {
+    name,
+    routes: routes.map((route) => ({ ...route, handle: (request) => forwardRoute(pool, route, request) })),
+    execute: (operation, request) =>
+      post(pool, operation, request).catch((error: unknown) => {
+        logger.warn({ "subgraph.name": name, err: error, requestId: request.requestId }, "subgraph did not answer");
+        return unavailable(operation, error);
+      }),
+    subscribe: (operation, request) => subscribeRemote(socket, operation, request),
+    isReady: () =>
+      pool.request({ method: "GET", path: "/readyz", signal: AbortSignal.timeout(READY_TIMEOUT_MS) }).then(
+        async ({ statusCode, body }) => {
+          await body.dump();
+          return statusCode === 200;
+        },
+        () => false,
+      ),
+    close: async () => {
+      await socket.dispose();
+      await pool.close();
+    },
+  };
+}
+
+async function post(
+  pool: Pool,
+  { query, variables, operationName }: LinkOperation,
+  request: OperationRequest,
+): Promise<ExecutionResult> {
+  const traceparent = currentTraceparent();
+  const { statusCode, headers, body } = await pool.request({
+    method: "POST",
+    path: GRAPHQL_PATH,
+    headers: {
+      "content-type": "application/json",
+      accept: "application/json",
+      "x-request-id": request.requestId,
+      ...(traceparent === undefined ? {} : { traceparent }),
+      [INTERNAL_TOKEN_HEADER]: await tokenFor(request),
+    },
+    body: JSON.stringify({ query, variables, operationName }),
+    signal: request.signal ?? null,
+  });
+  if (statusCode !== 200 || !String(headers["content-type"]).includes("json")) {
+    await body.dump();
+    throw new Error(`answered ${statusCode} ${String(headers["content-type"])}`);
+  }
+  const result: unknown = await body.json();
+  if (!isResult(result)) throw new Error("answered with JSON that is no GraphQL result");
+  return result as ExecutionResult;
+}
+
+function isResult(value: unknown): boolean {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    ("data" in value || ("errors" in value && Array.isArray(value.errors)))
+  );
+}
+
+async function tokenFor({ caller, internal, requestId }: OperationRequest): Promise<string> {
+  return signInternalToken({ caller, internal: internal === true, requestId });
+}
+
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "transfer-encoding",
+  "upgrade",
+  "te",
+  "trailer",
+  "proxy-authorization",
+  "proxy-authenticate",
+  "host",
+  "expect",
+  INTERNAL_TOKEN_HEADER,
+]);
+
+/** Passes a request to the route's owner and its answer back, both bodies streamed. */
+async function forwardRoute(pool: Pool, { method }: RouteDeclaration, request: RouteRequest): Promise<RouteResponse> {
+  const response = await pool
+    .request({
+      method,
+      path: request.url,
+      headers: {
+        ...endToEnd(request.headers),
+        "x-request-id": request.requestId,
+        [INTERNAL_TOKEN_HEADER]: await tokenFor(request),
+      },
+      body: method === "GET" ? null : request.body,
+      signal: request.signal,
+    })
+    .catch((cause: unknown) => {
+      throw platformErrors.SUBGRAPH_UNAVAILABLE({ cause });
+    });
+  return { status: response.statusCode, headers: endToEnd(response.headers), body: response.body };
+}
+
+/** RFC 9110 section 7.6.1: what belongs to one connection is not forwarded. */
+function endToEnd(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) =>
+      value === undefined || HOP_BY_HOP.has(name) ? [] : [[name, Array.isArray(value) ? value.join(", ") : value]],
+    ),
+  );
+}
+
+/** The one socket to a subgraph. It never retries by itself: graphql-ws would lose the events in between without a word. */
+function openSocket(url: string): Client {
+  let unanswered: NodeJS.Timeout | undefined;
+  const client: Client = createClient({
+    url,
+    webSocketImpl: WebSocket,
+    lazyCloseTimeout: IDLE_SOCKET_MS,
+    keepAlive: KEEP_ALIVE_MS,
+    retryAttempts: 0,
+    connectionParams: async () => ({
+      token: await signInternalToken({ caller: undefined, internal: true, requestId: "socket" }),
+    }),
+    // Every stream hears of a lost socket by its own error.
+    onNonLazyError: () => undefined,
+    on: {
+      ping: (received) => {
+        if (!received)
+          unanswered = setTimeout(() => {
+            client.terminate();
+          }, PONG_TIMEOUT_MS);
+      },
+      pong: (received) => {
+        if (received) clearTimeout(unanswered);
+      },
+      closed: () => {
+        clearTimeout(unanswered);
+      },
+    },
+  });
+  return client;
+}
+
+function subscribeRemote(
+  socket: Client,
+  { query, variables, operationName }: LinkOperation,
+  request: OperationRequest,
+): AsyncIterableIterator<ExecutionResult, undefined> {
+  let leave = (): void => undefined;
+  const events = openQueue<ExecutionResult>(() => {
+    leave();
+  });
+  void tokenFor(request).then((token) => {
+    leave = socket.subscribe<Record<string, unknown>>(
+      { query, variables: { ...variables }, operationName: operationName ?? null, extensions: { token } },
+      {
+        next: ({ data, errors: problems }) => {
+          events.push(toResult(data, problems));
+          if (events.size <= MAX_BUFFERED) return;
+          events.end(lost(request));
+          leave();
+        },
+        error: (error) => {
+          events.end(toFailure(error, request));
+        },
+        complete: () => {
+          events.end();
+        },
+      },
+    );
+  });
+  return events;
+}
+
+function toResult(
+  data: Record<string, unknown> | null | undefined,
+  problems: readonly GraphQLFormattedError[] | undefined,
+): ExecutionResult {
+  return { ...(data === undefined ? {} : { data }), ...(problems ? { errors: problems.map(toError) } : {}) };
+}
+
+function toError({ message, path, extensions }: GraphQLFormattedError): GraphQLError {
+  return new GraphQLError(message, { path: path ?? null, extensions: extensions ?? {} });
+}
+
+/** graphql-ws gives an array for an `error` message, and a close event or an Error when the socket is gone. */
+function toFailure(error: unknown, request: OperationRequest): OperationFailed {
+  return Array.isArray(error) ? new OperationFailed((error as GraphQLFormattedError[]).map(toError)) : lost(request);
+}
+
+function lost({ requestId }: OperationRequest): OperationFailed {
+  return new OperationFailed([toShownError(errors.SUBSCRIPTION_LOST(), requestId)]);
+}

@@ -1,0 +1,105 @@
+import type { GraphQLDataSource } from "@apollo/gateway";
+import { errorExtensions, platformErrors } from "@sba/platform/errors";
+import { executeInProcess, subscribeInProcess, type OperationRequest } from "@sba/platform/execute";
+import type { Route, Subgraph } from "@sba/platform/server";
+import {
+  GraphQLError,
+  Kind,
+  parse,
+  type DocumentNode,
+  type ExecutionResult,
+  type OperationDefinitionNode,
+} from "graphql";
+import { LRUCache } from "lru-cache";
+
+/**
+ * How the gateway reaches a subgraph. In process its schema executes the plan's parsed document: no text, no second parse,
+ * no HTTP. Over the wire see `forward-remote.ts`. Everything above works with links and does not know which it has.
+ */
+
+export interface LinkOperation {
+  readonly query: string;
+  /** The same, parsed; a plan has it. */
+  readonly document?: DocumentNode | undefined;
+  readonly variables: Readonly<Record<string, unknown>>;
+  readonly operationName?: string | undefined;
+}
+
+export interface SubgraphLink {
+  readonly name: string;
+  readonly routes: readonly Route[];
+  /** Never throws: a subgraph that does not answer gives one error for each path that it was asked for. */
+  execute(operation: LinkOperation, request: OperationRequest): Promise<ExecutionResult>;
+  /** Throws OperationFailed from `next()` when the stream cannot start or breaks. */
+  subscribe(operation: LinkOperation, request: OperationRequest): AsyncIterableIterator<ExecutionResult, undefined>;
+  isReady(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+// Documents that come without their parsed form: the gateway's own few questions.
+const parsed = new LRUCache<string, DocumentNode>({ max: 500 });
+
+export function documentOf({ document, query }: LinkOperation): DocumentNode {
+  const known = document ?? parsed.get(query);
+  if (known) return known;
+  const made = parse(query);
+  parsed.set(query, made);
+  return made;
+}
+
+export function linkInProcess({ name, schema, routes }: Subgraph): SubgraphLink {
+  const toOperation = (operation: LinkOperation) => ({
+    document: documentOf(operation),
+    variables: operation.variables,
+    operationName: operation.operationName,
+  });
+  return {
+    name,
+    routes,
+    execute: (operation, request) => executeInProcess(schema, toOperation(operation), request),
+    subscribe: (operation, request) => subscribeInProcess(schema, toOperation(operation), request),
+    isReady: () => Promise.resolve(true),
+    close: () => Promise.resolve(),
+  };
+}
+
+/** What travels with an operation through a plan, to each of its fetches. */
+export interface GatewayContext extends OperationRequest {
+  readonly signal: AbortSignal;
+}
+
+/** A link as a plan's executor asks it. */
+export function toDataSource(link: SubgraphLink): GraphQLDataSource {
+  return {
+    process: async (options) => {
+      const document = "document" in options ? options.document : undefined;
+      const { query = "", variables = {}, operationName } = options.request;
+      const result = await link.execute(
+        { query, document, variables, operationName },
+        options.context as GatewayContext,
+      );
+      return result as Awaited<ReturnType<GraphQLDataSource["process"]>>;
+    },
+  };
+}
+
+/** The answer of a subgraph that did not answer: one error for each path that it owes, so that the rest of the result stands. */
+export function unavailable(operation: LinkOperation, cause: unknown): ExecutionResult {
+  const error = platformErrors.SUBGRAPH_UNAVAILABLE({ cause });
+  return {
+    errors: owedPaths(operation).map(
+      (path) => new GraphQLError(error.message, { path, extensions: { ...errorExtensions(error) } }),
+    ),
+  };
+}
+
+function owedPaths({ variables, ...operation }: LinkOperation): readonly (readonly (string | number)[])[] {
+  const { representations } = variables;
+  if (Array.isArray(representations)) return representations.map((_, index) => ["_entities", index]);
+  const definition = documentOf({ variables, ...operation }).definitions.find(
+    (each): each is OperationDefinitionNode => each.kind === Kind.OPERATION_DEFINITION,
+  );
+  return (definition?.selectionSet.selections ?? []).flatMap((each) =>
+    each.kind === Kind.FIELD ? [[(each.alias ?? each.name).value]] : [],
+  );
+}

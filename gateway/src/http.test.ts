@@ -1,0 +1,269 @@
+import { request } from "node:http";
+import { newId } from "@sba/platform/ids";
+import { useSecretKey } from "@sba/platform/secrets";
+import { eventually } from "@sba/testkit/eventually";
+import { useDatabase } from "@sba/testkit/services";
+import { getIntrospectionQuery } from "graphql";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createWorld, post, serve, type Served, type World } from "./testing.ts";
+
+useDatabase();
+
+let world: World;
+let served: Served;
+let token: string;
+beforeAll(async () => {
+  useSecretKey("a secret key for the gateway's tests");
+  world = await createWorld();
+  served = await serve(world, "in process", {
+    limits: {
+      maxBodyBytes: 4_096,
+      maxBodyBytesUnderWay: 6_000,
+      maxAnonymousBodyBytes: 2_048,
+      maxQueryBytes: 3_000,
+      maxTokens: 500,
+    },
+  });
+  token = await world.join(["run:read", "run:start"]).token();
+});
+afterAll(() => served.close());
+
+const JSON_TYPE = { "content-type": "application/json" };
+const send = (body: string, headers: Record<string, string> = JSON_TYPE, method = "POST") =>
+  fetch(served.gateway.graphqlUrl, { method, headers, ...(method === "GET" ? {} : { body }) });
+const reasonOf = async (response: Response): Promise<unknown> =>
+  ((await response.json()) as { errors: [{ extensions: { reason: unknown } }] }).errors[0].extensions.reason;
+
+describe("GraphQL over HTTP", () => {
+  test("answers in the media type that the client accepts, and 406 when there is none", async () => {
+    const query = JSON.stringify({ query: "{ __typename }" });
+    const types = await Promise.all(
+      ["application/graphql-response+json", "application/json", "*/*"].map(async (accept) =>
+        (await send(query, { ...JSON_TYPE, accept })).headers.get("content-type"),
+      ),
+    );
+    expect(types).toEqual([
+      "application/graphql-response+json; charset=utf-8",
+      "application/json; charset=utf-8",
+      "application/json; charset=utf-8",
+    ]);
+    expect((await send(query, { ...JSON_TYPE, accept: "image/png" })).status).toBe(406);
+  });
+
+  test.each([
+    ["a syntax error", JSON.stringify({ query: "{" }), 400, "GRAPHQL_PARSE_FAILED"],
+    ["a document that is not valid", JSON.stringify({ query: "{ nothing }" }), 400, "GRAPHQL_VALIDATION_FAILED"],
+    [
+      "a missing variable",
+      JSON.stringify({ query: "query($id: ID!) { story(id: $id) { id } }" }),
+      401,
+      "CREDENTIALS_MISSING",
+    ],
+    [
+      "a variable of the wrong type",
+      JSON.stringify({ query: "query($name: String!) { greeting(name: $name) }", variables: { name: 1 } }),
+      400,
+      "INPUT_INVALID",
+    ],
+    [
+      "a name that the document has not",
+      JSON.stringify({ query: "query A { __typename }", operationName: "B" }),
+      400,
+      "OPERATION_UNKNOWN",
+    ],
+    ["a subscription", JSON.stringify({ query: `subscription { ticks }` }), 400, "SUBSCRIPTION_NEEDS_SOCKET"],
+    ["a body that is not JSON", "{", 400, "INPUT_INVALID"],
+    ["a batch", JSON.stringify([{ query: "{ __typename }" }]), 400, "BAD_REQUEST"],
+    ["a body without a query", JSON.stringify({ nothing: 1 }), 400, "BAD_REQUEST"],
+  ])("answers %s with its status and reason, and the request's id", async (_what, body, status, reason) => {
+    const response = await send(body);
+    const { errors } = (await response.json()) as { errors: [{ extensions: Record<string, unknown> }] };
+    expect([response.status, errors[0].extensions]).toEqual([
+      status,
+      expect.objectContaining({ reason, retryable: false, requestId: response.headers.get("x-request-id") }),
+    ]);
+  });
+
+  test("refuses media types that a form could send", async () => {
+    for (const type of ["text/plain", "application/x-www-form-urlencoded"]) {
+      expect((await send(JSON.stringify({ query: "{ __typename }" }), { "content-type": type })).status).toBe(400);
+    }
+  });
+
+  test("runs queries by GET when no form could have sent them, and never mutations", async () => {
+    const get = (query: string, headers: Record<string, string>) =>
+      fetch(`${served.gateway.graphqlUrl}?query=${encodeURIComponent(query)}`, { headers });
+    expect((await get("{ __typename }", {})).status).toBe(400);
+    expect((await get("{ __typename }", { "apollo-require-preflight": "1" })).status).toBe(200);
+    expect(
+      (await get(`mutation { tick(number: 1) }`, { "apollo-require-preflight": "1", authorization: `Bearer ${token}` }))
+        .status,
+    ).toBe(405);
+  });
+
+  test("makes an id for a request that has none, or one that logs cannot carry", async () => {
+    const ids = [await send("{}"), await send("{}", { ...JSON_TYPE, "x-request-id": "a b\tc<script>" })].map(
+      (response) => response.headers.get("x-request-id"),
+    );
+    expect(new Set(ids).size).toBe(2);
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test("answers unknown paths and methods as JSON", async () => {
+    const response = await fetch(`${served.gateway.url}/nowhere`);
+    expect([response.status, await reasonOf(response)]).toEqual([404, "ROUTE_NOT_FOUND"]);
+    expect((await fetch(served.gateway.graphqlUrl, { method: "DELETE" })).status).toBe(404);
+  });
+});
+
+describe("a limit", () => {
+  const selections = (count: number, make: (index: number) => string): string =>
+    Array.from({ length: count }, (_, index) => make(index)).join(" ");
+
+  test.each([
+    ["levels", `{ ${"a { ".repeat(15)} b ${"}".repeat(15)} }`, "OPERATION_TOO_DEEP"],
+    ["aliases", `{ story(id: "1") { ${selections(31, (index) => `a${index}: id`)} } }`, "OPERATION_TOO_MANY_ALIASES"],
+    ["root fields", `{ ${selections(21, () => "__typename")} }`, "OPERATION_TOO_MANY_ROOT_FIELDS"],
+    ["directives", `{ __typename ${selections(51, () => "@skip(if: false)")} }`, "OPERATION_TOO_MANY_DIRECTIVES"],
+    ["tokens", `{ story(id: "1") { ${selections(500, () => "id")} } }`, "OPERATION_TOO_MANY_TOKENS"],
+    [
+      "fields, through fragments that spread fragments",
+      `{ story(id: "1") { ...F0 } } ${selections(8, (index) => `fragment F${index} on Story { ${selections(4, () => `...F${index + 1}`)} }`)} fragment F8 on Story { id }`,
+      "OPERATION_TOO_MANY_FIELDS",
+    ],
+    [
+      "aliases, through fragments",
+      `{ story(id: "1") { ${selections(16, () => "...F")} } } fragment F on Story { a: id b: id }`,
+      "OPERATION_TOO_MANY_ALIASES",
+    ],
+  ])("on %s gives a typed error and runs nothing", async (_what, query, reason) => {
+    const before = { ...world.asked };
+    const { status, body } = await post(served, token, query);
+    expect([status, body.errors?.[0]?.extensions]).toEqual([
+      400,
+      expect.objectContaining({
+        code: "BAD_USER_INPUT",
+        reason,
+        retryable: false,
+        details: { limit: expect.any(Number) },
+      }),
+    ]);
+    expect(world.asked).toEqual(before);
+  });
+
+  test("on the text of an operation holds for comments too", async () => {
+    const { status, body } = await post(served, token, `{ __typename } # ${"x".repeat(3_000)}`);
+    expect([status, body.errors?.[0]?.extensions["reason"]]).toEqual([413, "OPERATION_TOO_LARGE"]);
+  });
+
+  test("on the body is larger for who has said who they are", async () => {
+    const body = JSON.stringify({ query: "{ __typename }", variables: { padding: "x".repeat(2_500) } });
+    const anonymous = await send(body);
+    expect([anonymous.status, await reasonOf(anonymous)]).toEqual([413, "PAYLOAD_TOO_LARGE"]);
+    expect((await send(body, { ...JSON_TYPE, authorization: `Bearer ${token}` })).status).toBe(200);
+    expect(
+      (
+        await send(JSON.stringify({ query: "{ __typename }", variables: { padding: "x".repeat(5_000) } }), {
+          ...JSON_TYPE,
+          authorization: `Bearer ${token}`,
+        })
+      ).status,
+    ).toBe(413);
+  });
+
+  test("on the bodies under way asks whoever comes too many to send it again", async () => {
+    const body = JSON.stringify({ query: "{ __typename }", variables: { padding: "x".repeat(3_500) } });
+    const headers = { ...JSON_TYPE, authorization: `Bearer ${token}` };
+    const slow = request(served.gateway.graphqlUrl, { method: "POST", headers });
+    const answered = new Promise<number | undefined>((resolve, reject) => {
+      slow.on("response", (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      });
+      slow.on("error", reject);
+    });
+    slow.write(body.slice(0, -10));
+    await eventually(async () => {
+      const response = await send(body, headers);
+      expect([response.status, await reasonOf(response)]).toEqual([503, "BODIES_UNDER_WAY"]);
+      return true;
+    });
+    slow.end(body.slice(-10));
+    expect(await answered).toBe(200);
+    expect((await send(body, headers)).status).toBe(200);
+  });
+
+  test("on the body holds for one that does not say its length", async () => {
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const chunked = request(served.gateway.graphqlUrl, { method: "POST", headers: JSON_TYPE }, (response) => {
+        resolve(response.statusCode);
+      });
+      chunked.on("error", reject);
+      chunked.write(`{"query":"{ __typename }","variables":{"padding":"`);
+      for (let part = 0; part < 4; part++) chunked.write("x".repeat(1_000));
+      chunked.end(`"}}`);
+    });
+    expect(status).toBe(413);
+  });
+});
+
+describe("introspection", () => {
+  test("passes the default limits in development", async () => {
+    const open = await serve(world, "in process");
+    const { status, body } = await post(open, undefined, getIntrospectionQuery());
+    expect([status, body.errors]).toEqual([200, undefined]);
+    await open.close();
+  });
+
+  test("and the names in suggestions are not for strangers in production", async () => {
+    const closed = await serve(world, "in process", { development: false });
+    expect(
+      (await post(closed, undefined, "{ __schema { types { name } } }")).body.errors?.[0]?.extensions["code"],
+    ).toBe("GRAPHQL_VALIDATION_FAILED");
+    const misspelt = await post(closed, undefined, `{ greetin(name: "x") }`);
+    expect(misspelt.body.errors?.[0]?.message).not.toContain("greeting");
+    const page = await fetch(closed.gateway.graphqlUrl, { headers: { accept: "text/html" } });
+    expect(page.headers.get("content-type")).not.toContain("html");
+    expect(page.headers.get("strict-transport-security")).toContain("max-age");
+    await closed.close();
+  });
+});
+
+describe("pages", () => {
+  test("the explorer opens Sandbox, and says how to ask by hand where it cannot be loaded", async () => {
+    const response = await fetch(served.gateway.graphqlUrl, { headers: { accept: "text/html,*/*" } });
+    const html = await response.text();
+    expect(response.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(html).toContain("EmbeddedSandbox");
+    expect(html).toContain("curl ORIGIN/graphql");
+    expect(response.headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
+  });
+
+  test("everything is served with the headers that keep browsers from guessing", async () => {
+    for (const path of ["/", "/livez", "/graphql", "/nowhere"]) {
+      const { headers } = await fetch(`${served.gateway.url}${path}`);
+      expect([
+        path,
+        headers.get("x-content-type-options"),
+        headers.get("x-frame-options"),
+        headers.get("referrer-policy"),
+      ]).toEqual([path, "nosniff", "DENY", "no-referrer"]);
+      expect(headers.get("content-security-policy")).toContain("default-src 'none'");
+      expect(headers.get("x-request-id")).toBeTruthy();
+    }
+  });
+
+  test("other origins may not call from a browser unless they are allowed", async () => {
+    const allowing = await serve(world, "in process", { allowedOrigins: ["https://app.example"] });
+    const preflight = (origin: string) =>
+      fetch(allowing.gateway.graphqlUrl, {
+        method: "OPTIONS",
+        headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization" },
+      });
+    expect((await preflight("https://app.example")).headers.get("access-control-allow-origin")).toBe(
+      "https://app.example",
+    );
+    expect((await preflight(`https://${newId()}.example`)).headers.get("access-control-allow-origin")).toBeNull();
+    await allowing.close();
+  });
+});

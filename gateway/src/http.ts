@@ -1,0 +1,215 @@
+import type { IncomingMessage } from "node:http";
+import { HeaderMap } from "@apollo/server";
+import cors from "@fastify/cors";
+import type { Caller } from "@sba/platform/caller";
+import { platformErrors } from "@sba/platform/errors";
+import { sendHttpError } from "@sba/platform/http-errors";
+import { newId } from "@sba/platform/ids";
+import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Identify, type Route } from "@sba/platform/routes";
+import { GRAPHQL_PATH } from "@sba/platform/server";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Operations } from "./apollo.ts";
+import type { Authenticator } from "./authenticate.ts";
+import { errors } from "./errors.ts";
+import { explorerPage, indexPage, type Page } from "./explorer.ts";
+import type { SubgraphLink } from "./forward.ts";
+import type { Limits } from "./limits.ts";
+
+/** The gateway's HTTP: one server for GraphQL, the domains' routes, health and the pages. */
+
+export interface HttpOptions {
+  readonly operations: Operations;
+  readonly authenticator: Authenticator;
+  readonly links: readonly SubgraphLink[];
+  readonly limits: Limits;
+  readonly development: boolean;
+  /** Browsers of these origins may call; none by default. */
+  readonly allowedOrigins: readonly string[];
+  readonly isReady: () => Promise<boolean>;
+}
+
+/** Apollo Studio's Sandbox outside the embedded page. */
+const DEVELOPMENT_ORIGINS = ["https://studio.apollographql.com"];
+// A client's own id is taken when it is one that logs can carry.
+const REQUEST_ID = /^[\w.-]{8,128}$/;
+const REQUEST_TIMEOUT_MS = 60_000;
+const NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'";
+
+export async function createHttp(options: HttpOptions): Promise<FastifyInstance> {
+  const app = fastify({
+    bodyLimit: options.limits.maxBodyBytes,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: "idle",
+    routerOptions: ROUTER_OPTIONS,
+    genReqId: requestIdOf,
+    requestIdHeader: false,
+  });
+  app.addHook("onRequest", (request, reply, done) => {
+    reply.headers(securityHeaders(options.development)).header("x-request-id", request.id);
+    done();
+  });
+  app.setErrorHandler((error, request, reply) => sendHttpError(reply, error, request.id));
+  app.setNotFoundHandler((request, reply) => sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id));
+  await app.register(cors, {
+    origin: [...options.allowedOrigins, ...(options.development ? DEVELOPMENT_ORIGINS : [])],
+    allowedHeaders: [
+      "authorization",
+      "content-type",
+      "x-request-id",
+      "apollo-require-preflight",
+      "x-apollo-operation-name",
+    ],
+    exposedHeaders: ["x-request-id", "retry-after"],
+    maxAge: 600,
+  });
+  mountPages(app, options);
+  mountGraphql(app, options);
+  for (const { routes } of options.links)
+    await mountRoutes(app, routes, (route) => identifyFor(route, options.authenticator));
+  return app;
+}
+
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers["x-request-id"];
+  return typeof given === "string" && REQUEST_ID.test(given) ? given : newId();
+}
+
+function securityHeaders(development: boolean): Record<string, string> {
+  return {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": NO_CONTENT_POLICY,
+    ...(development ? {} : { "strict-transport-security": "max-age=31536000; includeSubDomains" }),
+  };
+}
+
+function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): FastifyReply {
+  return reply.header("content-security-policy", contentSecurityPolicy).type("text/html; charset=utf-8").send(html);
+}
+
+function mountPages(app: FastifyInstance, { development, isReady }: HttpOptions): void {
+  app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
+  app.get("/livez", () => ({ status: "alive" }));
+  app.get("/readyz", async (_request, reply) => {
+    const ready = await isReady();
+    return reply.code(ready ? 200 : 503).send({ status: ready ? "ready" : "not ready" });
+  });
+}
+
+/** Credentials are judged before the body is read: a stranger's large body is not taken in. */
+function mountGraphql(app: FastifyInstance, { operations, authenticator, limits, development }: HttpOptions): void {
+  const callers = new WeakMap<FastifyRequest, Caller>();
+  void app.register((scope, _options, done) => {
+    scope.removeAllContentTypeParsers();
+    const readBody = openBodyReader(limits.maxBodyBytesUnderWay);
+    scope.addContentTypeParser("application/json", (request: FastifyRequest, payload: IncomingMessage) =>
+      readBody(payload, callers.has(request) ? limits.maxBodyBytes : limits.maxAnonymousBodyBytes),
+    );
+    // Anything else is Apollo Server's to refuse, unread.
+    scope.addContentTypeParser("*", (_request, _payload, parsed) => {
+      parsed(null);
+    });
+    scope.addHook("onRequest", async (request) => {
+      const caller = await callerOf(request, authenticator);
+      if (caller) callers.set(request, caller);
+    });
+    scope.route({
+      method: ["GET", "POST"],
+      url: GRAPHQL_PATH,
+      handler: async (request, reply) => {
+        if (development && wantsPage(request)) return sendPage(reply, explorerPage());
+        return answerGraphql(operations, request, reply, callers.get(request));
+      },
+    });
+    done();
+  });
+}
+
+/** @throws CREDENTIALS_INVALID, CREDENTIALS_EXPIRED for a header that is there and not good: nobody falls back to being a stranger. */
+async function callerOf(request: FastifyRequest, authenticator: Authenticator): Promise<Caller | undefined> {
+  const { authorization } = request.headers;
+  if (authorization === undefined) return undefined;
+  return { ...(await authenticator.authenticate(authorization)), requestId: request.id };
+}
+
+function identifyFor(route: Route, authenticator: Authenticator): Identify {
+  if (!route.authenticated) return (request) => Promise.resolve({ caller: undefined, requestId: request.id });
+  return async (request) => {
+    const caller = await callerOf(request, authenticator);
+    if (!caller) throw platformErrors.CREDENTIALS_MISSING();
+    return { caller, requestId: request.id };
+  };
+}
+
+function wantsPage({ method, headers, url }: FastifyRequest): boolean {
+  return method === "GET" && (headers.accept ?? "").includes("text/html") && !url.includes("query=");
+}
+
+async function answerGraphql(
+  operations: Operations,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  caller: Caller | undefined,
+): Promise<FastifyReply> {
+  const headers = new HeaderMap(
+    Object.entries(request.headers).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, Array.isArray(value) ? value.join(", ") : value] as const],
+    ),
+  );
+  const { search } = new URL(request.url, "http://gateway");
+  const response = await operations.answerHttp(
+    { method: request.method, headers, search, body: request.body },
+    { caller, requestId: request.id, signal: abortedWhenGone(reply) },
+  );
+  if (response.body.kind !== "complete") throw new Error("incremental delivery is not offered");
+  return reply
+    .code(response.status ?? 200)
+    .headers(Object.fromEntries(response.headers))
+    .send(response.body.string);
+}
+
+const RETRY_BODY_MS = 1_000;
+
+/**
+ * Reads JSON bodies, a bounded number of bytes at once: a few clients that send the largest there may be must not take the
+ * memory that all tenants share. @throws PAYLOAD_TOO_LARGE, BODIES_UNDER_WAY, INPUT_INVALID
+ */
+function openBodyReader(maxBytesUnderWay: number) {
+  let bytesUnderWay = 0;
+  return async (payload: IncomingMessage, limitBytes: number): Promise<unknown> => {
+    let size = 0;
+    const grow = (bytes: number): void => {
+      size += bytes;
+      bytesUnderWay += bytes;
+      if (size > limitBytes) throw bodyTooLarge(limitBytes);
+      if (bytesUnderWay > maxBytesUnderWay) throw errors.BODIES_UNDER_WAY({ retryAfterMs: RETRY_BODY_MS });
+    };
+    if (Number(payload.headers["content-length"] ?? 0) > limitBytes) throw bodyTooLarge(limitBytes);
+    try {
+      const chunks: Buffer[] = [];
+      for await (const chunk of payload as AsyncIterable<Buffer>) {
+        grow(chunk.length);
+        chunks.push(chunk);
+      }
+      return parseJson(Buffer.concat(chunks));
+    } finally {
+      bytesUnderWay -= size;
+    }
+  };
+}
+
+function bodyTooLarge(limitBytes: number) {
+  return platformErrors.PAYLOAD_TOO_LARGE({
+    message: `A request may have at most ${limitBytes} bytes.`,
+    details: { limitBytes },
+  });
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    throw platformErrors.INPUT_INVALID({ message: "The body is not valid JSON." });
+  }
+}

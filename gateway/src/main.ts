@@ -1,0 +1,84 @@
+// First: what is traced must not be loaded before the tracing is.
+import "@sba/platform/telemetry";
+import { readFile } from "node:fs/promises";
+import { loadConfig, type Config } from "@sba/platform/config";
+import { startProcess } from "@sba/platform/lifecycle";
+import { setLogLevel } from "@sba/platform/log";
+import { openPubSub, usePubSub } from "@sba/platform/pubsub";
+import { useSecretKey } from "@sba/platform/secrets";
+import { databaseUrlsOf, secretKeyOf } from "@sba/platform/services";
+import { startTelemetry } from "@sba/platform/telemetry";
+import { z } from "zod";
+import { gatewayOptionsOf } from "./configure.ts";
+import type { RemoteSubgraph, RouteDeclaration } from "./forward-remote.ts";
+import { startGateway, type RunningGateway } from "./gateway.ts";
+import { subgraphUrlsIn } from "./graph.ts";
+
+/** The gateway as a process of its own, before subgraphs that run elsewhere. It needs pub/sub, and no table of the database. */
+
+const SCHEMA = new URL("../../schema/", import.meta.url);
+
+const routesSchema = z.record(
+  z.string(),
+  z.array(
+    z.object({
+      method: z.enum(["GET", "POST", "PUT", "DELETE"]),
+      path: z.string().startsWith("/"),
+      authenticated: z.boolean().default(false),
+    }),
+  ),
+);
+
+const config = loadConfig();
+let gateway: RunningGateway | undefined;
+
+async function openWakeUps(): Promise<() => Promise<void>> {
+  setLogLevel(config.LOG_LEVEL);
+  useSecretKey(secretKeyOf(config));
+  const stopTelemetry = startTelemetry({
+    serviceName: config.OTEL_SERVICE_NAME ?? "sba-gateway",
+    otlpEndpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+  });
+  // With Redis the database is not asked for anything.
+  const databaseUrl = config.REDIS_URL === undefined ? (await databaseUrlsOf(config)).app : "";
+  const pubsub = await openPubSub({ databaseUrl, redisUrl: config.REDIS_URL });
+  usePubSub(pubsub);
+  return async () => {
+    usePubSub(undefined);
+    await pubsub.close();
+    await stopTelemetry();
+  };
+}
+
+async function openGateway(): Promise<() => Promise<void>> {
+  const supergraphSdl = await readFile(new URL("supergraph.graphql", SCHEMA), "utf8");
+  const routes = routesSchema.parse(JSON.parse(await readFile(new URL("routes.json", SCHEMA), "utf8")));
+  const running = await startGateway({
+    ...gatewayOptionsOf(config),
+    supergraphSdl,
+    subgraphs: locate(supergraphSdl, routes, config),
+  });
+  gateway = running;
+  return () => running.close();
+}
+
+function locate(
+  supergraphSdl: string,
+  routes: Readonly<Record<string, readonly RouteDeclaration[]>>,
+  { SUBGRAPH_URLS }: Config,
+): RemoteSubgraph[] {
+  return [...subgraphUrlsIn(supergraphSdl)].map(([name, url]) => ({
+    name,
+    url: new URL(SUBGRAPH_URLS.get(name) ?? url).origin,
+    routes: routes[name] ?? [],
+  }));
+}
+
+await startProcess(
+  "gateway",
+  [
+    { name: "wake-ups", start: openWakeUps },
+    { name: "gateway", start: openGateway },
+  ],
+  () => ({ graphqlUrl: gateway?.graphqlUrl, subscriptionsUrl: gateway?.subscriptionsUrl }),
+);

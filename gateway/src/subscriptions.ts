@@ -1,0 +1,156 @@
+import type { GraphQLDataSource } from "@apollo/gateway";
+import type { Caller } from "@sba/platform/caller";
+import { OperationFailed } from "@sba/platform/execute";
+import { canonicalJson } from "@sba/platform/idempotency";
+import { newId } from "@sba/platform/ids";
+import { getVariableValues, type ExecutionResult } from "graphql";
+import type { KnownDocument } from "./documents.ts";
+import { presentGatewayError } from "./errors.ts";
+import type { StreamCursor, StreamItem, StreamSource } from "./fan-out.ts";
+import type { GatewayContext, SubgraphLink } from "./forward.ts";
+import type { Graph, OperationPlan } from "./graph.ts";
+import { pick, streamVariables, toPrimaryFetch, type PrimaryFetch } from "./primary-fetch.ts";
+
+/**
+ * A federated subscription: the plan's primary fetch opens the stream at its owner, and for each event the whole plan
+ * runs, with the event in the place of the primary's answer, so that other subgraphs' entities are joined to it.
+ */
+
+export interface StreamRequest {
+  readonly graph: Graph;
+  readonly known: KnownDocument;
+  readonly operationName: string | null | undefined;
+  readonly variables: Readonly<Record<string, unknown>>;
+  readonly caller: Caller;
+}
+
+export interface PreparedStream {
+  readonly source: StreamSource;
+  /** The cursor that the client starts after. */
+  readonly after: StreamCursor;
+}
+
+/** How subgraphs are reached, by name: as links for streams, as sources for plans. */
+export interface Subgraphs {
+  readonly links: ReadonlyMap<string, SubgraphLink>;
+  readonly sources: Readonly<Record<string, GraphQLDataSource>>;
+}
+
+/** The stream that a request asks for. @throws OperationFailed when its variables do not fit. */
+export function prepareStream(subgraphs: Subgraphs, request: StreamRequest): PreparedStream {
+  const { graph, known, operationName, variables } = request;
+  const plan = graph.planOf(known.document, operationName);
+  const coerced = coerceVariables(plan, request);
+  const { fetch, familyVariables } = shapeOf(graph, plan, known);
+  const family = canonicalJson([
+    graph.id,
+    known.hash,
+    operationName ?? null,
+    pick(variables, familyVariables),
+    audienceOf(request.caller),
+  ]);
+  return {
+    after: fetch.startOf(coerced),
+    source: { family, resumable: fetch.resumable, open: (after) => openStream(subgraphs, request, plan, fetch, after) },
+  };
+}
+
+function coerceVariables(plan: OperationPlan, { variables, caller }: StreamRequest): Record<string, unknown> {
+  const { errors, coerced } = getVariableValues(
+    plan.context.schema,
+    plan.operation.variableDefinitions ?? [],
+    variables,
+  );
+  if (errors) throw new OperationFailed(errors.map((error) => presentGatewayError(error, caller.requestId)));
+  return coerced;
+}
+
+interface StreamShape {
+  readonly fetch: PrimaryFetch;
+  readonly familyVariables: ReadonlySet<string>;
+}
+
+const shapes = new WeakMap<OperationPlan, StreamShape>();
+
+function shapeOf(graph: Graph, plan: OperationPlan, { document }: KnownDocument): StreamShape {
+  const existing = shapes.get(plan);
+  if (existing) return existing;
+  if (!plan.primary) throw new Error("not the plan of a subscription");
+  const made = { fetch: toPrimaryFetch(graph.schema, plan.primary), familyVariables: streamVariables(document) };
+  shapes.set(plan, made);
+  return made;
+}
+
+/** All that a subgraph learns of a caller and may decide by. */
+function audienceOf({ tenantId, principalId, principalKind, permissions }: Caller): unknown {
+  return [tenantId, principalId, principalKind, [...permissions].toSorted()];
+}
+
+function openStream(
+  subgraphs: Subgraphs,
+  request: StreamRequest,
+  plan: OperationPlan,
+  fetch: PrimaryFetch,
+  after: StreamCursor,
+): AsyncIterator<StreamItem, undefined> {
+  const { query, document, operationName, subgraph } = fetch;
+  const link = subgraphs.links.get(subgraph);
+  if (!link) throw new Error(`no link to the subgraph ${subgraph}`);
+  const leaving = new AbortController();
+  const context = streamContext(request.caller, leaving.signal);
+  const upstream = link.subscribe(
+    { query, document, operationName, variables: fetch.variables(request.variables, after) },
+    context,
+  );
+  return {
+    next: async () => {
+      const step = await upstream.next().catch((error: unknown) => {
+        throw asFailure(error, context.requestId);
+      });
+      if (step.done) return step;
+      const cursor = fetch.cursorOf(step.value);
+      return { done: false, value: { cursor, result: await join(subgraphs, request, plan, context, step.value) } };
+    },
+    return: async () => {
+      leaving.abort();
+      await upstream.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+/** The stream's own request: it is shared, so it is nobody's in particular, and who may still see it is decided above. */
+function streamContext({ expiresAtMs, ...caller }: Caller, signal: AbortSignal): GatewayContext {
+  const requestId = newId();
+  return { caller: { ...caller, requestId }, requestId, signal };
+}
+
+function asFailure(error: unknown, requestId: string): unknown {
+  return error instanceof OperationFailed ? error : new OperationFailed([presentGatewayError(error, requestId)]);
+}
+
+async function join(
+  { sources }: Subgraphs,
+  { graph, variables }: StreamRequest,
+  plan: OperationPlan,
+  context: GatewayContext,
+  event: ExecutionResult,
+): Promise<ExecutionResult> {
+  const { primary } = plan;
+  const owner = primary && sources[primary.serviceName];
+  if (!owner) throw new Error("a stream without its owner");
+  const overlay: GraphQLDataSource = {
+    process: (options) =>
+      options.request.query === primary.operation
+        ? Promise.resolve(event as Awaited<ReturnType<GraphQLDataSource["process"]>>)
+        : owner.process(options),
+  };
+  const result = await graph.run(plan, {
+    sources: { ...sources, [primary.serviceName]: overlay },
+    variables,
+    contextValue: context,
+  });
+  return result.errors
+    ? { ...result, errors: result.errors.map((error) => presentGatewayError(error, context.requestId)) }
+    : result;
+}

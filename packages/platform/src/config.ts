@@ -1,0 +1,170 @@
+import { z } from "zod";
+import { isEgressEntry } from "./egress-policy.ts";
+
+/**
+ * The one place that reads the environment. Everything is parsed at once, every problem is reported at once, and code
+ * below receives what it needs as options.
+ */
+
+const optionalText = z.string().trim().min(1).optional();
+const wholeNumber = (min: number, max: number) => {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return z.coerce.number({ error }).int({ error }).min(min, { error }).max(max, { error });
+};
+const list = z.string().transform((value) =>
+  value
+    .split(",")
+    .map((each) => each.trim())
+    .filter(Boolean),
+);
+const postgresUrl = z.string().refine((value) => /^postgres(ql)?:\/\/.+/.test(value) && URL.canParse(value), {
+  error: "must be a URL of the form postgres://user:password@host:5432/database",
+});
+const redisUrl = z.string().refine((value) => /^rediss?:\/\/.+/.test(value) && URL.canParse(value), {
+  error: "must be a URL of the form redis://host:6379",
+});
+const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+
+const issuersSchema = z.array(z.object({ issuer: z.string().min(1), audience: z.string().min(1), jwksUrl: httpUrl }));
+
+function parseIssuers(value: string, context: z.RefinementCtx): z.infer<typeof issuersSchema> {
+  const parsed = issuersSchema.safeParse(jsonOf(value));
+  if (parsed.success) return parsed.data;
+  context.addIssue('must be JSON of the form [{"issuer":"...","audience":"...","jwksUrl":"https://..."}]');
+  return z.NEVER;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function parseSubgraphUrls(value: string, context: z.RefinementCtx): ReadonlyMap<string, string> {
+  const entries = value
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter(Boolean)
+    .map((entry) => /^(\w+)=(.+)$/.exec(entry)?.slice(1) ?? []);
+  if (entries.some(([name, url]) => name === undefined || !httpUrl.safeParse(url).success)) {
+    context.addIssue("must have the form name=http://host:port, separated by commas");
+    return z.NEVER;
+  }
+  return new Map(entries as [string, string][]);
+}
+
+const environmentSchema = z.object({
+  NODE_ENV: z.enum(["development", "test", "production"]).default("development"),
+  HOST: z.string().min(1).default("127.0.0.1"),
+  /** 0 picks a free port. */
+  PORT: wholeNumber(0, 65_535).default(4000),
+  DATA_DIR: z.string().min(1).default(".data"),
+  /** The outside address of the gateway, for links it hands out. */
+  PUBLIC_URL: httpUrl.optional(),
+  /** Internal tokens, links and the local issuer's keys derive from it. Made and kept in DATA_DIR when absent outside production. */
+  SECRET_KEY: z.string().min(32, "must have at least 32 characters").optional(),
+  /** Former values of SECRET_KEY, with commas between them: what they made is still understood. */
+  SECRET_KEY_PREVIOUS: list
+    .refine((keys) => keys.every((key) => key.length >= 32), {
+      error: "must be keys of at least 32 characters with commas between them",
+    })
+    .default([]),
+  DATABASE_URL: postgresUrl.optional(),
+  DATABASE_SYSTEM_URL: postgresUrl.optional(),
+  DATABASE_ADMIN_URL: postgresUrl.optional(),
+  DATABASE_POOL_SIZE: wholeNumber(1, 200).default(10),
+  REDIS_URL: redisUrl.optional(),
+  LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.optional(),
+  OTEL_SERVICE_NAME: optionalText,
+  OPENAI_API_KEY: optionalText,
+  OPENAI_BASE_URL: httpUrl.default("https://api.openai.com/v1"),
+  OPENAI_MODEL: z.string().min(1).default("gpt-4.1-mini"),
+  OPENAI_EMBEDDING_MODEL: optionalText,
+  BLOB_S3_BUCKET: optionalText,
+  BLOB_S3_ENDPOINT: httpUrl.optional(),
+  BLOB_S3_REGION: z.string().min(1).default("us-east-1"),
+  BLOB_S3_ACCESS_KEY_ID: optionalText,
+  BLOB_S3_SECRET_ACCESS_KEY: optionalText,
+  /** Hosts that tools and providers may call, with commas between them: api.example.com, *.example.com, host:8443, private:name. */
+  EGRESS_ALLOWED_HOSTS: list
+    .refine((hosts) => hosts.every(isEgressEntry), {
+      error:
+        "must be hosts with commas between them, as api.example.com, *.example.com, api.example.com:8443 or private:minio",
+    })
+    .default([]),
+  /** Of the split deployment: where each subgraph is, `identity=http://identity:4001,billing=...`; the supergraph's own URLs when absent. */
+  SUBGRAPH_URLS: z.string().default("").transform(parseSubgraphUrls),
+  /** Issuers of tokens beside the local one, as JSON: `[{"issuer","audience","jwksUrl"}]`. */
+  TRUSTED_ISSUERS: z.string().default("[]").transform(parseIssuers),
+  /** Origins whose pages may call the API from a browser. */
+  ALLOWED_ORIGINS: z
+    .string()
+    .default("")
+    .transform((value) =>
+      value
+        .split(",")
+        .map((origin) => origin.trim())
+        .filter(Boolean),
+    ),
+  WORKER_CONCURRENCY: wholeNumber(1, 500).default(32),
+});
+
+/** Every variable that is read, for `.env.example`. */
+export const VARIABLE_NAMES: readonly string[] = Object.keys(environmentSchema.shape);
+
+export type Config = Readonly<z.infer<typeof environmentSchema>>;
+
+/** Every problem of the environment, one sentence each. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The environment is not valid:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+/** Reads the configuration. @throws ConfigError naming every problem. */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  // A variable set to nothing is a variable not set: compose files and shells write it so.
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value.trim() !== ""),
+  );
+  const parsed = environmentSchema.safeParse(given);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  problems.push(...crossFieldProblems(given));
+  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems);
+  return parsed.data;
+}
+
+/** What variables ask of one another; judged by what is set, so that these problems show beside those of single values. */
+function crossFieldProblems(given: NodeJS.ProcessEnv): string[] {
+  const isSet = (...names: string[]): boolean => names.every((name) => given[name] !== undefined);
+  const isSetOne = (...names: string[]): boolean => names.some((name) => given[name] !== undefined);
+  const rules: readonly (readonly [broken: boolean, problem: string])[] = [
+    [given["NODE_ENV"] === "production" && !isSet("SECRET_KEY"), "SECRET_KEY: is required when NODE_ENV is production"],
+    [
+      isSet("DATABASE_URL") && !isSetOne("DATABASE_SYSTEM_URL", "DATABASE_ADMIN_URL"),
+      "DATABASE_SYSTEM_URL or DATABASE_ADMIN_URL: one is required beside DATABASE_URL (docs/runbooks/database-roles.md)",
+    ],
+    [
+      isSet("DATABASE_SYSTEM_URL") && !isSetOne("DATABASE_URL", "DATABASE_ADMIN_URL"),
+      "DATABASE_URL: is required beside DATABASE_SYSTEM_URL (docs/runbooks/database-roles.md)",
+    ],
+    [
+      isSet("BLOB_S3_BUCKET") && !isSet("BLOB_S3_ACCESS_KEY_ID", "BLOB_S3_SECRET_ACCESS_KEY"),
+      "BLOB_S3_ACCESS_KEY_ID, BLOB_S3_SECRET_ACCESS_KEY: are required beside BLOB_S3_BUCKET",
+    ],
+    [
+      isSetOne("BLOB_S3_ACCESS_KEY_ID", "BLOB_S3_SECRET_ACCESS_KEY", "BLOB_S3_ENDPOINT") && !isSet("BLOB_S3_BUCKET"),
+      "BLOB_S3_BUCKET: is required beside the other BLOB_S3 variables",
+    ],
+    [isSet("SECRET_KEY_PREVIOUS") && !isSet("SECRET_KEY"), "SECRET_KEY: is required beside SECRET_KEY_PREVIOUS"],
+  ];
+  return rules.filter(([broken]) => broken).map(([, problem]) => problem);
+}

@@ -1,0 +1,250 @@
+import { aCaller } from "@sba/testkit/fixtures";
+import { useDatabase } from "@sba/testkit/services";
+import { afterEach, describe, expect, test } from "vitest";
+import { isUniqueViolation, json, systemTx, withTenant, type Tx } from "./db.ts";
+import { platformErrors } from "./errors.ts";
+import { newId } from "./ids.ts";
+
+const database = useDatabase({ poolSize: 4 });
+const unhandled: unknown[] = [];
+process.on("unhandledRejection", (reason) => unhandled.push(reason));
+
+afterEach(async () => {
+  // Rejections are reported after the promise jobs of a turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(unhandled.splice(0)).toEqual([]);
+});
+
+const insert = (tx: Tx, id: string, tenantId = tx.tenantId) =>
+  tx.sql`INSERT INTO platform.stream (id, tenant_id, last_seq) VALUES (${id}, ${tenantId}, 1)`;
+const ids = async (tx: Tx) =>
+  (await tx.sql<{ id: string }>`SELECT id FROM platform.stream ORDER BY id`).map(({ id }) => id);
+
+describe("withTenant", () => {
+  test("commits what work did and returns what it returns", async () => {
+    const caller = aCaller();
+    expect(
+      await withTenant(caller, async (tx) => {
+        await insert(tx, `a-${caller.tenantId}`);
+        return 7;
+      }),
+    ).toBe(7);
+    expect(await withTenant(caller, ids)).toEqual([`a-${caller.tenantId}`]);
+  });
+
+  test("rolls back everything when work throws, and throws the same", async () => {
+    const caller = aCaller();
+    const error = platformErrors.INPUT_INVALID();
+    await expect(
+      withTenant(caller, async (tx) => {
+        await insert(tx, newId());
+        throw error;
+      }),
+    ).rejects.toBe(error);
+    expect(await withTenant(caller, ids)).toEqual([]);
+  });
+
+  test("shows a tenant neither the rows of another nor lets it write or move them there", async () => {
+    const [one, other] = [aCaller(), aCaller()];
+    const id = newId();
+    await withTenant(one, (tx) => insert(tx, id));
+    expect(await withTenant(other, ids)).toEqual([]);
+    expect(await withTenant(other, (tx) => tx.sql`UPDATE platform.stream SET last_seq = 9 RETURNING id`)).toEqual([]);
+    expect(await withTenant(other, (tx) => tx.sql`DELETE FROM platform.stream RETURNING id`)).toEqual([]);
+    await expect(withTenant(other, (tx) => insert(tx, newId(), one.tenantId))).rejects.toThrow(/row-level security/);
+    await expect(
+      withTenant(one, (tx) => tx.sql`UPDATE platform.stream SET tenant_id = ${other.tenantId}`),
+    ).rejects.toThrow(/row-level security/);
+    expect(await withTenant(one, ids)).toEqual([id]);
+  });
+
+  test("leaves no tenant behind on its connection", async () => {
+    const caller = aCaller();
+    await Promise.all(Array.from({ length: 8 }, () => withTenant(caller, (tx) => insert(tx, newId()))));
+    const seen = await Promise.all(Array.from({ length: 8 }, () => withTenant(aCaller(), ids)));
+    expect(seen.flat()).toEqual([]);
+  });
+
+  test("refuses a tenant that is not a UUID before it reaches a statement", async () => {
+    expect(() => withTenant({ tenantId: "x'; DROP TABLE platform.stream; --" }, ids)).toThrow("UUID");
+  });
+
+  test("keeps hundreds of concurrent transactions of two tenants apart on four connections", async () => {
+    const callers = [aCaller(), aCaller()];
+    await Promise.all(
+      Array.from({ length: 400 }, (_, index) =>
+        withTenant(callers[index % 2]!, (tx) => insert(tx, `${callers[index % 2]!.tenantId}-${index}`)),
+      ),
+    );
+    for (const caller of callers) {
+      const seen = await withTenant(caller, ids);
+      expect(seen).toHaveLength(200);
+      expect(seen.every((id) => id.startsWith(caller.tenantId))).toBe(true);
+    }
+  });
+
+  test("gives columns in camelCase, int8 as bigint, times as Date, JSON as objects, and takes arrays", async () => {
+    const [row] = await withTenant(
+      aCaller(),
+      (tx) => tx.sql<Record<string, unknown>>`
+      SELECT 9007199254740993::int8 AS big_number, ${new Date(0)}::timestamptz AS created_at, ${json({ a: [1] })}::jsonb AS some_json,
+             ${["x", "y"]}::text[] AS names_2, ${null}::text AS nothing, ${12n}::int8 AS given`,
+    );
+    expect(row).toEqual({
+      bigNumber: 9007199254740993n,
+      createdAt: new Date(0),
+      someJson: { a: [1] },
+      names2: ["x", "y"],
+      nothing: null,
+      given: 12n,
+    });
+  });
+});
+
+describe("statements that are not awaited", () => {
+  test("are all part of the transaction, in order", async () => {
+    const caller = aCaller();
+    await withTenant(caller, (tx) => {
+      void insert(tx, `1-${caller.tenantId}`);
+      void insert(tx, `2-${caller.tenantId}`);
+      return Promise.resolve();
+    });
+    expect(await withTenant(caller, ids)).toHaveLength(2);
+  });
+
+  test("fail the transaction with the first error, not with what follows from it", async () => {
+    const caller = aCaller();
+    const id = newId();
+    const failing = withTenant(caller, async (tx) => {
+      void insert(tx, id);
+      void insert(tx, id);
+      void insert(tx, newId());
+      await insert(tx, newId());
+    });
+    await expect(failing).rejects.toMatchObject({ code: "23505", constraint: "stream_pkey" });
+    expect(await withTenant(caller, ids)).toEqual([]);
+  });
+
+  test("fail the transaction also when nothing is awaited at all", async () => {
+    const caller = aCaller();
+    const id = newId();
+    const failing = withTenant(caller, (tx) => {
+      void insert(tx, id);
+      void insert(tx, id);
+      void insert(tx, newId());
+      return Promise.resolve("done");
+    });
+    await expect(failing).rejects.toMatchObject({ code: "23505" });
+    expect(await withTenant(caller, ids)).toEqual([]);
+  });
+
+  test("leave the error of work as it is when work throws one of its own", async () => {
+    const id = newId();
+    const failing = withTenant(aCaller(), async (tx) => {
+      void insert(tx, id);
+      try {
+        await insert(tx, id);
+      } catch (error) {
+        if (isUniqueViolation(error, "stream_pkey")) throw platformErrors.IDEMPOTENCY_KEY_REUSED();
+      }
+    });
+    await expect(failing).rejects.toMatchObject({ code: "IDEMPOTENCY_KEY_REUSED" });
+  });
+});
+
+describe("a failed statement", () => {
+  test("is never followed by a success, even when work swallows its error", async () => {
+    const caller = aCaller();
+    const id = newId();
+    const failing = withTenant(caller, async (tx) => {
+      await insert(tx, id);
+      await insert(tx, id).catch(() => undefined);
+      return "done";
+    });
+    await expect(failing).rejects.toMatchObject({ code: "23505" });
+    expect(await withTenant(caller, ids)).toEqual([]);
+  });
+
+  test("can be recovered from with a savepoint", async () => {
+    const caller = aCaller();
+    const id = newId();
+    await withTenant(caller, async (tx) => {
+      await insert(tx, id);
+      await tx.sql`SAVEPOINT here`;
+      await insert(tx, id).catch(() => undefined);
+      await tx.sql`ROLLBACK TO SAVEPOINT here`;
+    });
+    expect(await withTenant(caller, ids)).toEqual([id]);
+  });
+
+  test("of one branch stops the others from using the connection after the end", async () => {
+    const caller = aCaller();
+    const gate = Promise.withResolvers<void>();
+    const late = Promise.withResolvers<unknown>();
+    const id = newId();
+    await expect(
+      withTenant(caller, async (tx) => {
+        void gate.promise.then(() => insert(tx, id)).then(late.resolve, late.resolve);
+        throw new Error("one branch failed");
+      }),
+    ).rejects.toThrow("one branch failed");
+    gate.resolve();
+    expect(await late.promise).toMatchObject({ message: expect.stringContaining("after the end of its transaction") });
+    expect((await database().owner.query("SELECT 1 FROM platform.stream WHERE id = $1", [id])).rowCount).toBe(0);
+  });
+});
+
+describe("actions after the commit", () => {
+  test("run once it is acknowledged, in order, and not when it is rolled back", async () => {
+    const caller = aCaller();
+    const seen: string[] = [];
+    await withTenant(caller, async (tx) => {
+      tx.afterCommit(() => seen.push("first"));
+      tx.afterCommit(() => seen.push("second"));
+      await insert(tx, newId());
+      expect(seen).toEqual([]);
+    });
+    await expect(
+      withTenant(caller, (tx) => {
+        tx.afterCommit(() => seen.push("never"));
+        throw new Error("no");
+      }),
+    ).rejects.toThrow("no");
+    expect(seen).toEqual(["first", "second"]);
+  });
+
+  test("cannot make a committed transaction look like a failed one", async () => {
+    const seen: string[] = [];
+    const result = await withTenant(aCaller(), async (tx) => {
+      tx.afterCommit(() => {
+        throw new Error("the bell is broken");
+      });
+      tx.afterCommit(() => seen.push("the next one"));
+      await insert(tx, newId());
+      return "committed";
+    });
+    expect([result, ...seen]).toEqual(["committed", "the next one"]);
+  });
+});
+
+test("systemTx sees the rows of every tenant", async () => {
+  const callers = [aCaller(), aCaller()];
+  const mine = callers.map(() => newId());
+  for (const [index, caller] of callers.entries()) await withTenant(caller, (tx) => insert(tx, mine[index]!));
+  const seen = await systemTx(
+    "test",
+    (tx) => tx.sql<{ id: string }>`SELECT id FROM platform.stream WHERE id = ANY(${mine}::text[])`,
+  );
+  expect(seen).toHaveLength(2);
+});
+
+test("says that the database is not available when its connections are cut, and works again at once", async () => {
+  const caller = aCaller();
+  const cut = withTenant(caller, async (tx) => {
+    const [{ pid }] = (await tx.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`) as [{ pid: number }];
+    await database().owner.query("SELECT pg_terminate_backend($1)", [pid]);
+    await insert(tx, newId());
+  });
+  await expect(cut).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE", retryable: true });
+  expect(await withTenant(caller, ids)).toEqual([]);
+});

@@ -1,0 +1,311 @@
+import { createHash } from "node:crypto";
+import pg from "pg";
+import type { TenantScope } from "./caller.ts";
+import { AppError, platformErrors } from "./errors.ts";
+import { isUuid } from "./ids.ts";
+import { logger } from "./log.ts";
+
+/**
+ * The door to Postgres. Writes are SQL in one transaction (`withTenant`), typed reads go through `reader.ts`.
+ * Row level security decides what a statement can touch; this file only says for which tenant.
+ */
+
+/** A value that Postgres takes as a parameter. Objects go in as JSON: wrap them in `json()`. */
+export type SqlValue = string | number | bigint | boolean | Date | Buffer | null | readonly SqlValue[];
+
+/** One transaction. A function that takes a `Tx` joins it; it never opens or ends one. */
+export interface Tx {
+  /** The tenant whose rows are visible; null under `systemTx`. */
+  readonly tenantId: string | null;
+  /**
+   * Runs one statement; placeholders are the template's values. Columns come back in camelCase, int8 as bigint,
+   * timestamptz as Date. Statements that are not awaited one by one travel together in one round trip; one of them that
+   * fails fails the transaction.
+   */
+  sql<Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]): Promise<Row[]>;
+  /** Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. */
+  afterCommit(action: () => void): void;
+}
+
+export interface DatabaseUrls {
+  /** The application role: owns nothing, cannot bypass row level security. */
+  readonly app: string;
+  /** The system role: relay, schedules and reconciler only. */
+  readonly system: string;
+}
+
+export interface DatabaseOptions extends DatabaseUrls {
+  /** Connections of the application role in this process; the system role gets a quarter, at least 2. */
+  readonly poolSize?: number;
+}
+
+interface Pools {
+  readonly app: pg.Pool;
+  readonly system: pg.Pool;
+}
+
+const STATEMENT_TIMEOUT_MS = 30_000;
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+const INT8_OID = 20;
+
+let pools: Pools | undefined;
+
+const types = {
+  getTypeParser: ((oid: number, format?: "text" | "binary"): unknown =>
+    oid === INT8_OID && format !== "binary"
+      ? (value: string) => BigInt(value)
+      : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+};
+
+function openPool(connectionString: string, max: number): pg.Pool {
+  const config: pg.PoolConfig & { pipeline: boolean } = {
+    connectionString,
+    max,
+    types,
+    // Statements are written as they are issued and answered in order: BEGIN, set_config and the first statement share a trip.
+    pipeline: true,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    application_name: "sba",
+  };
+  const pool = new pg.Pool(config);
+  // A connection in use that is lost rejects its statements; unheard, its event would end the process.
+  pool.on("connect", (client) => {
+    client.on("error", (error) => {
+      logger.debug({ err: error }, "database connection failed");
+    });
+  });
+  // An idle connection that the server ends: the pool drops it by itself, and the next use opens another.
+  pool.on("error", (error) => {
+    logger.warn({ "error.message": error.message }, "database connection lost");
+  });
+  return pool;
+}
+
+/** Opens the pools of this process. Call once, before anything else here. */
+export function connectDatabase(options: DatabaseOptions): void {
+  if (pools) throw new Error("connectDatabase was called twice");
+  const size = options.poolSize ?? 10;
+  pools = { app: openPool(options.app, size), system: openPool(options.system, Math.max(2, Math.ceil(size / 4))) };
+}
+
+/** Ends every connection after the statements under way. */
+export async function closeDatabase(): Promise<void> {
+  const closing = pools;
+  pools = undefined;
+  await Promise.all([closing?.app.end(), closing?.system.end()]);
+}
+
+/** True when the database answers: what `/readyz` is for. Never throws. */
+export async function isDatabaseReady(): Promise<boolean> {
+  return openPools()
+    .app.query("SELECT 1")
+    .then(
+      () => true,
+      () => false,
+    );
+}
+
+/** The application role's pool, for `reader.ts` only. */
+export function applicationPool(): pg.Pool {
+  return openPools().app;
+}
+
+function openPools(): Pools {
+  if (!pools) throw new Error("connectDatabase was not called");
+  return pools;
+}
+
+/**
+ * Runs `work` in one transaction that sees and writes only the tenant's rows, and commits it; anything thrown rolls
+ * it back. The tenant is set together with BEGIN, locally to the transaction.
+ * @throws DATABASE_UNAVAILABLE when the server cannot be reached; what it throws else is what `work` threw.
+ */
+export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
+  if (!isUuid(scope.tenantId)) throw new Error("withTenant needs a tenant's UUID");
+  const begin = `BEGIN; SELECT set_config('app.current_tenant', '${scope.tenantId}', true)`;
+  return transact(openPools().app, begin, scope.tenantId, work);
+}
+
+/**
+ * Runs `work` in one transaction that sees the rows of every tenant. For the outbox relay, schedules and the
+ * reconciler only; the reason is logged.
+ */
+export function systemTx<T>(reason: string, work: (tx: Tx) => Promise<T>): Promise<T> {
+  logger.trace({ reason }, "system transaction");
+  return transact(openPools().system, "BEGIN", null, work);
+}
+
+async function transact<T>(
+  pool: pg.Pool,
+  begin: string,
+  tenantId: string | null,
+  work: (tx: Tx) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect().catch((error: unknown) => {
+    throw databaseError(error);
+  });
+  const transaction = openTransaction(client, tenantId);
+  let broken: Error | undefined;
+  let result: T;
+  try {
+    // Both are waited for, whichever fails: a connection goes back to the pool when nobody can issue a statement on it.
+    const [begun, worked] = await Promise.allSettled([client.query(begin), work(transaction.tx)]);
+    transaction.end();
+    if (begun.status === "rejected") throw begun.reason;
+    if (worked.status === "rejected") throw worked.reason;
+    await commit(client);
+    result = worked.value;
+  } catch (error) {
+    broken = await client.query("ROLLBACK").then(
+      () => undefined,
+      (rollbackError: Error) => rollbackError,
+    );
+    throw databaseError(await transaction.causeOf(error));
+  } finally {
+    client.release(broken);
+  }
+  transaction.runCommitted();
+  return result;
+}
+
+/** The transaction failed before; why is in another statement's answer. */
+class RolledBackError extends Error {
+  override readonly name = "RolledBackError";
+}
+
+// https://www.postgresql.org/docs/18/errcodes-appendix.html: in_failed_sql_transaction
+const TRANSACTION_FAILED = "25P02";
+
+function isConsequence(error: unknown): boolean {
+  return error instanceof RolledBackError || (error instanceof pg.DatabaseError && error.code === TRANSACTION_FAILED);
+}
+
+/** A transaction in which a statement failed answers COMMIT with ROLLBACK, and no error: nobody may take that for a success. */
+async function commit(client: pg.PoolClient): Promise<void> {
+  const { command } = await client.query("COMMIT");
+  if (command !== "COMMIT") throw new RolledBackError("the transaction was rolled back");
+}
+
+interface Transaction {
+  readonly tx: Tx;
+  /** Refuses what comes later: the connection is then another transaction's, of another tenant. */
+  end(): void;
+  /** The first failure of a statement, when `error` only says that there was one; else `error`. */
+  causeOf(error: unknown): Promise<unknown>;
+  runCommitted(): void;
+}
+
+function openTransaction(client: pg.PoolClient, tenantId: string | null): Transaction {
+  const committed: (() => void)[] = [];
+  let failure: unknown;
+  let ended = false;
+  const tx: Tx = {
+    tenantId,
+    sql: <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
+      const answer = ended ? Promise.reject<Row[]>(lateStatement(strings)) : runStatement<Row>(client, strings, values);
+      // Statements need not be awaited one by one: one that fails is then reported by those that are, and by the commit.
+      answer.catch((error: unknown) => {
+        failure ??= error;
+      });
+      return answer;
+    },
+    afterCommit: (action) => committed.push(action),
+  };
+  return {
+    tx,
+    end: () => {
+      ended = true;
+    },
+    causeOf: async (error) => {
+      if (!isConsequence(error)) return error;
+      // Answers that arrived together settle one after the other.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      return failure ?? error;
+    },
+    runCommitted: () => {
+      for (const action of committed) runAction(action);
+    },
+  };
+}
+
+function lateStatement(strings: TemplateStringsArray): Error {
+  const error = new Error(
+    `a statement came after the end of its transaction: ${strings.join("?").trim().slice(0, 100)}`,
+  );
+  logger.error({ err: error }, "a statement came too late");
+  return error;
+}
+
+/** What is committed is committed: an action that fails is logged, and the others still run. */
+function runAction(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    logger.error({ err: error }, "an action after a commit failed");
+  }
+}
+
+interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+// A template literal's strings array is one object for the life of its call site: text and name are computed once.
+const statements = new WeakMap<TemplateStringsArray, Statement>();
+
+function statementOf(strings: TemplateStringsArray): Statement {
+  let statement = statements.get(strings);
+  if (!statement) {
+    const text = strings.reduce((joined, part, index) => `${joined}$${index}${part}`);
+    statement = { text, name: createHash("sha256").update(text).digest("base64url").slice(0, 24) };
+    statements.set(strings, statement);
+  }
+  return statement;
+}
+
+async function runStatement<Row extends object>(
+  client: pg.PoolClient,
+  strings: TemplateStringsArray,
+  values: readonly SqlValue[],
+): Promise<Row[]> {
+  const { name, text } = statementOf(strings);
+  const result = await client.query<unknown[]>({ name, text, values: values as unknown[], rowMode: "array" });
+  const columns = result.fields.map((field) => camelCase(field.name));
+  return result.rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])) as Row);
+}
+
+const camelCased = new Map<string, string>();
+
+function camelCase(column: string): string {
+  let name = camelCased.get(column);
+  if (name === undefined) {
+    name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    camelCased.set(column, name);
+  }
+  return name;
+}
+
+/** A JSON parameter; write it as `${json(value)}::jsonb`. */
+export function json(value: unknown): string {
+  return JSON.stringify(value);
+}
+
+/** True for the violation of the named unique constraint or index. */
+export function isUniqueViolation(error: unknown, constraint: string): boolean {
+  return error instanceof pg.DatabaseError && error.code === "23505" && error.constraint === constraint;
+}
+
+// Class 08 connection exception, 57P0x shutdown, 53300 too many connections: https://www.postgresql.org/docs/18/errcodes-appendix.html
+const UNAVAILABLE = /^(08...|57P0.|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/;
+
+function databaseError(error: unknown): unknown {
+  if (error instanceof AppError || !(error instanceof Error)) return error;
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  const lost =
+    UNAVAILABLE.test(code) ||
+    /Connection terminated|is not queryable|timeout exceeded when trying to connect/.test(error.message);
+  return lost ? platformErrors.DATABASE_UNAVAILABLE({ cause: error }) : error;
+}

@@ -1,0 +1,273 @@
+import { z } from "zod";
+import type { Caller, TenantScope } from "./caller.ts";
+import { json, withTenant, type Tx } from "./db.ts";
+import { platformErrors } from "./errors.ts";
+import { defineJob, enqueue } from "./jobs.ts";
+import { pubsub } from "./pubsub.ts";
+import { currentTraceId } from "./telemetry.ts";
+
+/**
+ * The event journal: `(stream, seq)` in Postgres. `seq` is taken while the stream's row is locked, so a stream has no
+ * gaps and no reordering, and a cursor is a position in one stream. Pub/sub only says that there is something new.
+ */
+
+/** A kind of event: its name, version and the shape of its payload. */
+export interface EventType<Name extends string = string, Payload = unknown> {
+  readonly type: Name;
+  readonly version: number;
+  readonly payload: z.ZodType<Payload>;
+  readonly description: string;
+  /** True when higher domains may react to it (`workers/src/reactions.ts`): a job is enqueued with the event. */
+  readonly announced?: boolean;
+}
+
+/** The job by which an announced event reaches its reactions, each at least once. */
+export const eventAnnounced = defineJob(
+  "platform.event.announced",
+  z.object({ stream: z.string(), seq: z.number().int().positive(), type: z.string() }),
+  { queue: "reactions", attempts: 20 },
+);
+
+/** One event of a known type, ready to be appended. */
+export interface NewEvent<Payload = unknown> {
+  readonly event: EventType<string, Payload>;
+  readonly payload: Payload;
+}
+
+export interface EventRecord<Payload = unknown> {
+  readonly stream: string;
+  readonly seq: number;
+  readonly tenantId: string;
+  readonly type: string;
+  readonly version: number;
+  readonly payload: Payload;
+  readonly at: Date;
+  readonly traceId: string | null;
+}
+
+const catalogue = new Map<string, EventType>();
+
+/** Declares an event. Every declared event is a chapter of `docs/events.md`, which CI compares. */
+export function defineEvent<const Name extends string, Payload>(
+  definition: EventType<Name, Payload>,
+): EventType<Name, Payload> & ((payload: Payload) => NewEvent<Payload>) {
+  if (catalogue.has(definition.type)) throw new Error(`event ${definition.type} is defined twice`);
+  const make = (payload: Payload): NewEvent<Payload> => ({ event: definition, payload });
+  const type = Object.assign(make, definition);
+  catalogue.set(definition.type, type);
+  return type;
+}
+
+/** Every event declared so far: the source of `docs/events.md`. */
+export function listEventTypes(): readonly EventType[] {
+  return [...catalogue.values()];
+}
+
+/** The name of a stream: a kind and the id of what it is about, `run:<uuid>`. */
+export function streamOf(kind: string, id: string): string {
+  return `${kind}:${id}`;
+}
+
+/**
+ * Appends events to one stream in the caller's transaction and returns the seq of the last. The stream's row stays
+ * locked until the commit; who appends to several streams does so in the order of their names.
+ */
+export async function appendEvents(
+  tx: Tx,
+  caller: Caller,
+  stream: string,
+  events: readonly NewEvent[],
+): Promise<number> {
+  const [end] = await appendToStreams(
+    tx,
+    caller,
+    events.map((event) => ({ stream, event })),
+  );
+  const seq = end!.lastSeq;
+  for (const [index, { event }] of events.entries()) {
+    if (!event.announced) continue;
+    await enqueue(tx, caller, eventAnnounced, { stream, seq: seq - events.length + index + 1, type: event.type });
+  }
+  return seq;
+}
+
+export interface StreamEvent {
+  readonly stream: string;
+  readonly event: NewEvent;
+}
+
+/**
+ * Appends to several streams of one tenant in one statement, each stream's events in the order given; streams are
+ * locked in the order of their names. Announces nothing to reactions: for events that are only read.
+ */
+export async function appendToStreams(
+  tx: Tx,
+  scope: TenantScope,
+  entries: readonly StreamEvent[],
+): Promise<{ readonly id: string; readonly lastSeq: number }[]> {
+  const ends = await tx.sql<{ id: string; lastSeq: number }>`
+    WITH new AS (
+      SELECT * FROM unnest(${entries.map(({ stream }) => stream)}::text[],
+                           ${entries.map(({ event }) => event.event.type)}::text[],
+                           ${entries.map(({ event }) => event.event.version)}::int[],
+                           ${entries.map(({ event }) => json(event.event.payload.parse(event.payload)))}::text[])
+      WITH ORDINALITY AS new (stream, type, version, payload, ordinal)
+    ), position AS (
+      INSERT INTO platform.stream AS s (id, tenant_id, last_seq)
+      SELECT stream, ${scope.tenantId}::uuid, count(*)::int FROM new GROUP BY stream ORDER BY stream
+      ON CONFLICT (id) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
+      RETURNING id, last_seq
+    ), appended AS (
+      INSERT INTO platform.event (stream, seq, tenant_id, type, version, payload, at, trace_id)
+      SELECT new.stream,
+             position.last_seq + 1 - row_number() OVER (PARTITION BY new.stream ORDER BY new.ordinal DESC),
+             ${scope.tenantId}::uuid, new.type, new.version, new.payload::jsonb, clock_timestamp(), ${currentTraceId() ?? null}
+      FROM new JOIN position ON position.id = new.stream
+    )
+    SELECT id, last_seq FROM position`;
+  tx.afterCommit(() => {
+    for (const { id } of ends) announceStream(id);
+  });
+  return ends;
+}
+
+/** Says that a stream has news. Called after the commit by whoever appended to it. */
+export function announceStream(stream: string): void {
+  pubsub().publish(streamTopic(stream));
+}
+
+function streamTopic(stream: string): string {
+  return `stream.${stream}`;
+}
+
+/** The seq of the last committed event, 0 for a stream without events. */
+export async function lastSeq(tx: Tx, stream: string): Promise<number> {
+  const [row] = await tx.sql<{ lastSeq: number }>`SELECT last_seq FROM platform.stream WHERE id = ${stream}`;
+  return row?.lastSeq ?? 0;
+}
+
+export interface ReadOptions {
+  /** Events with a greater seq are read; 0 reads from the beginning. */
+  readonly after: number;
+  readonly first: number;
+}
+
+/** Reads a page of one stream, in order. */
+export async function readEvents(scope: TenantScope, stream: string, options: ReadOptions): Promise<EventRecord[]> {
+  return withTenant(
+    scope,
+    (tx) => tx.sql<EventRecord>`
+    SELECT stream, seq, tenant_id, type, version, payload, at, trace_id FROM platform.event
+    WHERE stream = ${stream} AND seq > ${options.after} ORDER BY seq LIMIT ${options.first}`,
+  );
+}
+
+export interface StreamOptions {
+  readonly after: number;
+  readonly signal: AbortSignal;
+  /** True for the event after which nothing more can come: the stream ends with it. */
+  readonly isLast?: (event: EventRecord) => boolean;
+}
+
+const PAGE_SIZE = 500;
+/** A wake-up may be lost; a reader looks again by itself after this long. */
+const LOOK_AGAIN_MS = 2_000;
+
+/**
+ * Every event after a position, then every new one as it is committed, each exactly once and in order. Subscribes
+ * first, then reads, then waits: what is committed in between is found by the read. Nothing is buffered: a slow reader
+ * only reads later. A seq that skips means that the journal no longer has what lay between.
+ */
+export function streamEvents(
+  caller: Caller,
+  stream: string,
+  options: StreamOptions,
+): AsyncGenerator<EventRecord, void, undefined> {
+  const left = new AbortController();
+  const events = followStream(caller, stream, { ...options, signal: AbortSignal.any([options.signal, left.signal]) });
+  // `return` of a generator that waits takes effect at its next event, which may never come: the wait has to end first.
+  const finish = events.return.bind(events);
+  events.return = (value) => {
+    left.abort();
+    return finish(value);
+  };
+  return events;
+}
+
+async function* followStream(
+  caller: Caller,
+  stream: string,
+  { after, signal, isLast }: StreamOptions,
+): AsyncGenerator<EventRecord, void, undefined> {
+  const bell = openBell(signal);
+  const leave = await pubsub().subscribe(streamTopic(stream), bell.ring);
+  let position = after;
+  try {
+    while (!signal.aborted) {
+      bell.reset();
+      const page = await readEvents(caller, stream, { after: position, first: PAGE_SIZE });
+      for (const event of page) {
+        position = event.seq;
+        yield event;
+        if (isLast?.(event) || signal.aborted) return;
+      }
+      if (page.length < PAGE_SIZE) await bell.wait(LOOK_AGAIN_MS);
+    }
+  } finally {
+    bell.close();
+    await leave();
+  }
+}
+
+/** A bell rung between `reset` and `wait` is heard: `wait` then returns at once. */
+function openBell(signal: AbortSignal) {
+  let rung = false;
+  let wake: (() => void) | undefined;
+  const ring = (): void => {
+    rung = true;
+    wake?.();
+  };
+  signal.addEventListener("abort", ring, { once: true });
+  return {
+    ring,
+    reset: () => {
+      rung = false;
+    },
+    // The signal may be that of the process, and outlive many streams.
+    close: () => {
+      signal.removeEventListener("abort", ring);
+    },
+    wait: (timeoutMs: number) =>
+      new Promise<void>((resolve) => {
+        if (rung || signal.aborted) {
+          resolve();
+          return;
+        }
+        const timer = setTimeout(resolve, timeoutMs);
+        wake = () => {
+          clearTimeout(timer);
+          wake = undefined;
+          resolve();
+        };
+      }),
+  };
+}
+
+/** The opaque position of an event, for clients. */
+export function encodeCursor(stream: string, seq: number): string {
+  return Buffer.from(`${stream}:${seq}`).toString("base64url");
+}
+
+const POSITION = /^(0|[1-9][0-9]{0,9})$/;
+const MAX_SEQ = 2_147_483_647;
+
+/** The seq of a cursor of this stream, 0 for none. @throws CURSOR_INVALID for a cursor of anything else. */
+export function decodeCursor(stream: string, cursor: string | null | undefined): number {
+  if (cursor === null || cursor === undefined) return 0;
+  const text = Buffer.from(cursor, "base64url").toString();
+  const position = text.slice(stream.length + 1);
+  const seq = Number(position);
+  if (!text.startsWith(`${stream}:`) || !POSITION.test(position) || seq > MAX_SEQ)
+    throw platformErrors.CURSOR_INVALID();
+  return seq;
+}

@@ -1,0 +1,80 @@
+import { createHash } from "node:crypto";
+import type { Caller } from "./caller.ts";
+import { systemTx, type Tx } from "./db.ts";
+import { platformErrors } from "./errors.ts";
+
+export interface IdempotentOperation {
+  /** The mutation's name: keys are scoped by (tenant, principal, operation). */
+  readonly operation: string;
+  /** 1 to 255 characters of the client's choice; undefined runs the operation without memory. */
+  readonly key: string | null | undefined;
+  /** What must be the same for a repeat to be the same request. */
+  readonly input: unknown;
+}
+
+interface StoredKey {
+  readonly inputHash: string;
+  readonly resultId: string;
+}
+
+/**
+ * Runs `create` once per key, in the caller's transaction, and returns the UUID that it made; a repeat with the same
+ * input returns the same UUID without running it. Two at once: the second waits for the first to commit.
+ * @throws IDEMPOTENCY_KEY_REUSED when the key was used with another input.
+ */
+export async function once(
+  tx: Tx,
+  caller: Caller,
+  { operation, key, input }: IdempotentOperation,
+  newId: string,
+  create: (id: string) => Promise<void>,
+): Promise<string> {
+  if (key === undefined || key === null) {
+    await create(newId);
+    return newId;
+  }
+  const inputHash = hashInput(input);
+  const [claimed] = await tx.sql<StoredKey>`
+    INSERT INTO platform.idempotency_key (tenant_id, principal_id, operation, key, input_hash, result_id)
+    VALUES (${caller.tenantId}, ${caller.principalId}, ${operation}, ${key}, ${inputHash}, ${newId})
+    ON CONFLICT DO NOTHING RETURNING input_hash, result_id`;
+  if (claimed) {
+    await create(newId);
+    return newId;
+  }
+  const [stored] = await tx.sql<StoredKey>`
+    SELECT input_hash, result_id FROM platform.idempotency_key
+    WHERE tenant_id = ${caller.tenantId} AND principal_id = ${caller.principalId} AND operation = ${operation} AND key = ${key}`;
+  if (stored?.inputHash !== inputHash) throw platformErrors.IDEMPOTENCY_KEY_REUSED({ details: { operation } });
+  return stored.resultId;
+}
+
+/** A client's repeats come within minutes; a week also covers one that was switched off over the weekend. */
+const REMEMBERED_FOR = "7 days";
+const FORGOTTEN_AT_A_TIME = 5_000;
+
+/** Forgets keys of all tenants that are older than a week, and returns how many; called by the schedules. */
+export async function forgetOldKeys(): Promise<number> {
+  return systemTx("idempotency keys: forget old ones", async (tx) => {
+    const forgotten = await tx.sql<{ key: string }>`
+      DELETE FROM platform.idempotency_key WHERE ctid IN (
+        SELECT ctid FROM platform.idempotency_key WHERE created_at < now() - ${REMEMBERED_FOR}::interval
+        LIMIT ${FORGOTTEN_AT_A_TIME} FOR UPDATE SKIP LOCKED)
+      RETURNING key`;
+    return forgotten.length;
+  });
+}
+
+/** A hash that does not depend on the order of an object's keys. */
+export function hashInput(input: unknown): string {
+  return createHash("sha256").update(canonicalJson(input)).digest("base64url");
+}
+
+/** JSON with sorted keys (RFC 8785 in the subset that our inputs use: no lone surrogates, bigint as string). */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === "bigint") return item.toString();
+    if (item === null || typeof item !== "object" || Array.isArray(item)) return item;
+    return Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}

@@ -1,0 +1,39 @@
+/** The one catalogue of permissions, `resource:action`. If you add one, this is the place; roles are in identity/role.ts. */
+export const PERMISSIONS = {
+  "tenant:read": "See the tenant and its plan.",
+  "tenant:manage": "Change the tenant's settings.",
+  "member:read": "See who belongs to the tenant.",
+  "member:manage": "Invite, change and remove members.",
+  "apikey:manage": "Create and revoke API keys.",
+  "audit:read": "Read the audit log.",
+  "usage:read": "Read metered usage and its cost.",
+  "budget:manage": "Set budgets.",
+  "integration:read": "See connections and tools.",
+  "integration:manage": "Connect and disconnect providers.",
+  "knowledge:read": "Search collections and read documents.",
+  "knowledge:write": "Create collections, add and remove documents.",
+  "agent:read": "See agents and their versions.",
+  "agent:manage": "Create agents and publish versions.",
+  "run:read": "See runs, their events and artifacts.",
+  "run:start": "Start and continue runs.",
+  "run:cancel": "Cancel, pause and resume runs.",
+  "run:operate": "Replay dead letters and resolve unknown outcomes.",
+  "document:render": "Let a run write artifacts.",
+  "task:read": "See tasks.",
+  "task:create": "Let a run create tasks.",
+  "approval:read": "See approvals.",
+  "approval:decide": "Approve or deny what a run asks for.",
+  "approval:manage": "Set approval policies.",
+  "workflow:read": "See workflows and their runs.",
+  "workflow:start": "Start and cancel workflow runs.",
+  "workflow:manage": "Define workflows.",
+} as const;
+
+export type Permission = keyof typeof PERMISSIONS;
+
+/** Every permission, in the catalogue's order. */
+export const ALL_PERMISSIONS = Object.keys(PERMISSIONS) as readonly Permission[];
+
+export function isPermission(value: string): value is Permission {
+  return Object.hasOwn(PERMISSIONS, value);
+}

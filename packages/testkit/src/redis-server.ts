@@ -1,0 +1,126 @@
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { createConnection } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { guard } from "@sba/launcher/guard";
+import { freePort } from "@sba/launcher/postgres";
+
+/** A real Redis 7 on 127.0.0.1, that keeps nothing on disk. */
+export interface RedisServer {
+  readonly port: number;
+  readonly url: string;
+  readonly pid: number;
+  /** Ends the server as `kill -9` does, when it is to lose what it holds. */
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const READY_TIMEOUT_MS = 10_000;
+export const REDIS_IS_MISSING =
+  "These tests need Redis 7: set REDIS_URL, or install redis-server (Debian and Ubuntu: apt-get install redis-server; macOS: brew install redis).";
+
+/** The path of redis-server; installs Debian's package when running as root there. @throws Error saying what to install. */
+export function findRedisServer(): string {
+  const found = onPath("redis-server");
+  if (found) return found;
+  const mayInstall = process.getuid?.() === 0 && existsSync("/etc/debian_version");
+  if (mayInstall && installWithApt()) return onPath("redis-server") ?? "/usr/bin/redis-server";
+  throw new Error(REDIS_IS_MISSING);
+}
+
+function onPath(name: string): string | undefined {
+  return (process.env["PATH"] ?? "")
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path));
+}
+
+function installWithApt(): boolean {
+  process.stderr.write("Installing redis-server from Debian's packages (once) ...\n");
+  // The package would start a server of its own; tests start theirs.
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
+  const run = (args: readonly string[]): boolean =>
+    spawnSync("apt-get", [...args, "-o", "DPkg::Lock::Timeout=120"], { env, stdio: "ignore" }).status === 0;
+  return run(["update"]) && run(["install", "-y", "--no-install-recommends", "redis-server"]);
+}
+
+export interface RedisOptions {
+  /** Taken again by a server that is to come back after it was killed. */
+  readonly port?: number;
+  /** More lines of configuration, as `["--appendonly", "yes"]`. */
+  readonly settings?: readonly string[];
+}
+
+export async function startRedisServer({ port, settings = [] }: RedisOptions = {}): Promise<RedisServer> {
+  const directory = mkdtempSync(join(tmpdir(), "sba-redis-"));
+  const actualPort = port ?? (await freePort());
+  const child = spawn(
+    findRedisServer(),
+    [
+      "--port",
+      String(actualPort),
+      "--bind",
+      "127.0.0.1",
+      "--dir",
+      directory,
+      "--save",
+      "",
+      "--maxmemory-policy",
+      "noeviction",
+      "--databases",
+      "64",
+      ...settings,
+    ],
+    { stdio: "ignore" },
+  );
+  const ended = new Promise<void>((resolve) => {
+    const done = (): void => {
+      rmSync(directory, { recursive: true, force: true });
+      resolve();
+    };
+    child.once("exit", done);
+    child.once("error", done);
+  });
+  await untilReady(child, actualPort);
+  const callOff = guard(child.pid ?? 0, "TERM", directory);
+  const end = async (name: NodeJS.Signals): Promise<void> => {
+    callOff();
+    child.kill(name);
+    await ended;
+  };
+  return {
+    port: actualPort,
+    url: `redis://127.0.0.1:${actualPort}`,
+    pid: child.pid ?? 0,
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+  };
+}
+
+async function untilReady(child: ChildProcess, port: number): Promise<void> {
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  while (Date.now() < deadline && child.exitCode === null) {
+    if (await answers(port)) return;
+    await delay(20);
+  }
+  child.kill("SIGKILL");
+  throw new Error(`redis-server did not come up on port ${port}`);
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection({ port, host: "127.0.0.1" }, () => socket.write("PING\r\n"));
+    const finish = (ok: boolean): void => {
+      socket.destroy();
+      resolve(ok);
+    };
+    socket.once("data", (data) => {
+      finish(data.toString().startsWith("+PONG"));
+    });
+    socket.once("error", () => {
+      finish(false);
+    });
+  });
+}

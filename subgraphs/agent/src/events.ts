@@ -1,0 +1,170 @@
+import { defineEvent, streamOf } from "@sba/platform/events";
+import { z } from "zod";
+
+/** What the agent domain announces. A payload is the snapshot that readers are shown for that seq. Times are RFC 3339. */
+
+const time = z.string();
+const uuid = z.uuid();
+const micros = z.string();
+
+const step = z.object({
+  number: z.number().int(),
+  type: z.string(),
+  startedAt: time,
+  endedAt: time.nullable(),
+  toolCallId: uuid.nullable(),
+});
+
+const toolCall = z.object({
+  id: uuid,
+  name: z.string(),
+  version: z.number().int(),
+  params: z.unknown(),
+  status: z.string(),
+  success: z.boolean().nullable(),
+  durationMs: z.number().nullable(),
+});
+
+const money = z.object({ amountMicros: micros, currency: z.string() });
+
+const approval = z.object({
+  id: uuid,
+  runId: uuid.nullable(),
+  status: z.string(),
+  action: z.string(),
+  params: z.unknown(),
+  editableParams: z.array(z.string()),
+  fingerprint: z.string(),
+  version: z.number().int(),
+  scope: z.array(z.string()),
+  requires: z.array(z.string()),
+  costEstimate: money,
+  expiresAt: time.nullable(),
+  createdAt: time,
+});
+
+const decided = { decidedBy: uuid.nullable(), reason: z.string().nullable() };
+
+export type StepSnapshot = z.infer<typeof step>;
+export type ToolCallSnapshot = z.infer<typeof toolCall>;
+export type ApprovalSnapshot = z.infer<typeof approval>;
+
+export const runStatusChanged = defineEvent({
+  type: "agent.run.statusChanged",
+  version: 1,
+  description: "A run moved from one status to another; `from` is null when it was created.",
+  payload: z.object({ from: z.string().nullable(), to: z.string() }),
+});
+
+export const stepStarted = defineEvent({
+  type: "agent.run.stepStarted",
+  version: 1,
+  description: "A step was begun.",
+  payload: z.object({ step }),
+});
+
+export const stepFinished = defineEvent({
+  type: "agent.run.stepFinished",
+  version: 1,
+  description: "A step was committed.",
+  payload: z.object({ step }),
+});
+
+export const stepRestarted = defineEvent({
+  type: "agent.run.stepRestarted",
+  version: 1,
+  description: "An attempt of a step failed midway: the text that it streamed is void.",
+  payload: z.object({ step, attempt: z.number().int(), cause: z.string() }),
+});
+
+export const tokenDelta = defineEvent({
+  type: "agent.run.tokenDelta",
+  version: 1,
+  description: "A piece of the model's text. `index` counts the pieces of the run from 0.",
+  payload: z.object({ stepNumber: z.number().int(), index: z.number().int(), text: z.string() }),
+});
+
+export const toolRequested = defineEvent({
+  type: "agent.run.toolRequested",
+  version: 1,
+  description: "The model asked for a tool call; the intent is recorded.",
+  payload: z.object({ toolCall }),
+});
+
+export const toolResulted = defineEvent({
+  type: "agent.run.toolResulted",
+  version: 1,
+  description: "A tool call has its outcome.",
+  payload: z.object({ toolCall }),
+});
+
+export const approvalRequested = defineEvent({
+  type: "agent.run.approvalRequested",
+  version: 1,
+  description: "A tool call waits for a person.",
+  payload: z.object({ approval }),
+});
+
+export const approvalDecided = defineEvent({
+  type: "agent.run.approvalDecided",
+  version: 1,
+  description: "A person decided an approval of this run.",
+  payload: z.object({ approval, ...decided }),
+});
+
+export const artifactCreated = defineEvent({
+  type: "agent.run.artifactCreated",
+  version: 1,
+  description: "A tool wrote an artifact.",
+  payload: z.object({ artifactId: uuid }),
+});
+
+export const usageRecorded = defineEvent({
+  type: "agent.run.usageRecorded",
+  version: 1,
+  description: "What a step used and what it cost.",
+  payload: z.object({ usage: z.array(z.object({ meter: z.string(), quantity: micros, cost: money })) }),
+});
+
+export const runFinished = defineEvent({
+  type: "agent.run.finished",
+  version: 1,
+  description: "The run ended COMPLETED or CANCELLED. The last event of its stream.",
+  payload: z.object({ runId: uuid, status: z.string(), output: z.string().nullable(), endedAt: time }),
+  announced: true,
+});
+
+export const runFailed = defineEvent({
+  type: "agent.run.failed",
+  version: 1,
+  description: "The run ended FAILED. The last event of its stream.",
+  payload: z.object({
+    runId: uuid,
+    status: z.string(),
+    output: z.string().nullable(),
+    endedAt: time,
+    error: z.object({ code: z.string(), message: z.string() }),
+  }),
+  announced: true,
+});
+
+export const APPROVAL_CHANGES = ["REQUESTED", "DECIDED", "CANCELLED"] as const;
+
+/** The inbox of a tenant: one stream for all its approvals. */
+export const approvalChanged = defineEvent({
+  type: "agent.approval.changed",
+  version: 1,
+  description: "An approval was requested, decided or cancelled.",
+  payload: z.object({ change: z.enum(APPROVAL_CHANGES), approval, subject: z.string().nullable(), ...decided }),
+  announced: true,
+});
+
+/** The stream of one run. */
+export function runStream(runId: string): string {
+  return streamOf("run", runId);
+}
+
+/** The inbox stream of a tenant. */
+export function approvalStream(tenantId: string): string {
+  return streamOf("approvals", tenantId);
+}

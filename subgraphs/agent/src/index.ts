@@ -1,0 +1,31 @@
+/** The face of agent: runs and approvals, for workflow and the workers. */
+export { createBuiltInAgents, findAgents, findVersions } from "./agent/agent.ts";
+export {
+  cancelApprovalsOfSubject,
+  decideApproval,
+  findApprovals,
+  findDecisions,
+  isAsApproved,
+  requestApproval,
+  type DecideApprovalInput,
+  type RequestApprovalInput,
+} from "./approval/approval.ts";
+export { usePublicUrl } from "./artifact/download.ts";
+export { configureAgent } from "./configure.ts";
+export { findArtifacts } from "./artifact/artifact.ts";
+export { advanceRun } from "./run/advance.ts";
+export { reconcileRuns } from "./run/reconcile.ts";
+export {
+  cancelRun,
+  continueRun,
+  findRuns,
+  getRun,
+  startRun,
+  startRunIn,
+  type Run,
+  type StartRunInput,
+} from "./run/run.ts";
+export { isEnded } from "./run/run.state.ts";
+export { findTask, findTasks } from "./task/task.ts";
+export { findThreads } from "./thread/thread.ts";
+export { findTool, tools } from "./tool/index.ts";

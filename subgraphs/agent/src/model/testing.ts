@@ -1,0 +1,237 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import type { ModelEvent, ModelFinish, ModelProvider, ModelRequest, ModelToolCall } from "./model.ts";
+
+/** For tests of models: what every provider promises, and an OpenAI-compatible server that answers as it is told. */
+
+export const SEARCH_TOOL = {
+  name: "knowledge.search",
+  description: "Finds passages that answer a question.",
+  paramsSchema: { type: "object", properties: { query: { type: "string" } }, required: ["query"] },
+};
+
+export function aRequest(given: Partial<ModelRequest> = {}): ModelRequest {
+  return {
+    model: "local",
+    instructions: "Answer from the documents.",
+    messages: [{ role: "user", text: "What is the notice period for employees?" }],
+    tools: [SEARCH_TOOL],
+    maxOutputTokens: 1_000,
+    ...given,
+  };
+}
+
+export interface CollectedTurn {
+  readonly pieces: readonly string[];
+  readonly text: string;
+  readonly calls: readonly ModelToolCall[];
+  readonly finish: ModelFinish;
+}
+
+/** Reads a turn to its end. */
+export async function collectTurn(
+  provider: ModelProvider,
+  request: ModelRequest,
+  signal = new AbortController().signal,
+): Promise<CollectedTurn> {
+  const events: ModelEvent[] = [];
+  for await (const event of provider.streamTurn(request, signal)) events.push(event);
+  const finish = events.at(-1);
+  if (finish?.type !== "finish") throw new Error("the turn did not end with finish");
+  const pieces = events.flatMap((event) => (event.type === "text" ? [event.text] : []));
+  const calls = events.flatMap((event) => (event.type === "toolCall" ? [event] : []));
+  if (events.filter(({ type }) => type === "finish").length !== 1) throw new Error("the turn ended twice");
+  return { pieces, text: pieces.join(""), calls, finish };
+}
+
+export const HITS = {
+  hits: [
+    {
+      number: 1,
+      documentId: "doc_1",
+      chunkId: "chk_1",
+      title: "Employment",
+      score: 2,
+      text: "The notice period for employees is one month. It begins on the day after the letter arrives.",
+    },
+    {
+      number: 2,
+      documentId: "doc_2",
+      chunkId: "chk_2",
+      title: "Managers",
+      score: 1,
+      text: "For managers the notice period is three months in every case.",
+    },
+  ],
+};
+
+/** The conversation after its first look-up. */
+export function afterSearch(call: ModelToolCall, result: unknown = HITS): ModelRequest["messages"] {
+  return [
+    ...aRequest().messages,
+    { role: "assistant", text: "", toolCalls: [call] },
+    { role: "tool", toolCallId: call.id, text: JSON.stringify(result) },
+  ];
+}
+
+/** What every provider promises. */
+export function modelContract(
+  name: string,
+  open: () => { readonly provider: ModelProvider; readonly model: string },
+): void {
+  describe(`the model contract: ${name}`, () => {
+    it("serves its model", () => {
+      const { provider, model } = open();
+      expect(provider.serves(model)).toBe(true);
+    });
+
+    it("looks a question up, with parameters that fit the tool's schema", async () => {
+      const { provider, model } = open();
+      const { calls, finish } = await collectTurn(provider, aRequest({ model }));
+      expect(calls).toHaveLength(1);
+      expect(z.fromJSONSchema(SEARCH_TOOL.paramsSchema as never).safeParse(calls[0]?.params).success).toBe(true);
+      expect(calls[0]).toMatchObject({ name: "knowledge.search", id: expect.stringMatching(/.+/) as string });
+      expect(finish.reason).toBe("tool_calls");
+    });
+
+    it("answers from what the look-up returned, in several pieces, and counts tokens", async () => {
+      const { provider, model } = open();
+      const {
+        calls: [call],
+      } = await collectTurn(provider, aRequest({ model }));
+      const turn = await collectTurn(provider, aRequest({ model, messages: afterSearch(call!) }));
+      expect(turn.pieces.length).toBeGreaterThan(3);
+      expect(turn.text).toContain("one month [1]");
+      expect(turn.finish.reason).toBe("stop");
+      expect(turn.finish.usage.inputTokens).toBeGreaterThan(10);
+      expect(turn.finish.usage.outputTokens).toBeGreaterThan(3);
+    });
+
+    it("stops at the tokens it may use and says so", async () => {
+      const { provider, model } = open();
+      const call = { id: "call_1", name: "knowledge.search", params: { query: "notice" } };
+      const { finish } = await collectTurn(
+        provider,
+        aRequest({ model, messages: afterSearch(call), maxOutputTokens: 4 }),
+      );
+      expect(finish.reason).toBe("length");
+      expect(finish.usage.outputTokens).toBeLessThanOrEqual(4);
+    });
+
+    it("ends as cancelled when it is aborted, before it begins and in the middle", async () => {
+      const { provider, model } = open();
+      await expect(collectTurn(provider, aRequest({ model }), AbortSignal.abort())).rejects.toMatchObject({
+        code: "OPERATION_CANCELLED",
+      });
+      const controller = new AbortController();
+      const call = { id: "call_1", name: "knowledge.search", params: { query: "notice" } };
+      const reading = async (): Promise<void> => {
+        for await (const event of provider.streamTurn(
+          aRequest({ model, messages: afterSearch(call) }),
+          controller.signal,
+        )) {
+          if (event.type === "text") controller.abort();
+        }
+      };
+      await expect(reading()).rejects.toMatchObject({ code: "OPERATION_CANCELLED" });
+    });
+  });
+}
+
+/** What a scripted server was sent. */
+export interface ReceivedRequest {
+  readonly path: string;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: {
+    readonly model: string;
+    readonly stream: boolean;
+    readonly max_tokens?: number;
+    readonly messages: readonly { role: string; content?: unknown; tool_calls?: unknown; tool_call_id?: string }[];
+    readonly tools?: readonly { function: { name: string; parameters: unknown } }[];
+  };
+}
+
+export type Answer = (response: ServerResponse, request: ReceivedRequest) => void | Promise<void>;
+
+export interface ScriptedServer {
+  readonly url: string;
+  readonly received: ReceivedRequest[];
+  /** How the next requests are answered. */
+  answer: Answer;
+  close(): Promise<void>;
+}
+
+/** An HTTP server on a free port of 127.0.0.1. */
+export async function startScriptedServer(answer: Answer): Promise<ScriptedServer> {
+  const received: ReceivedRequest[] = [];
+  const scripted = { received, answer, url: "", close: () => closeServer(server) };
+  const server = createServer((request, response) => {
+    void (async () => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk as Buffer);
+      const entry: ReceivedRequest = {
+        path: request.url ?? "",
+        headers: request.headers,
+        body: JSON.parse(Buffer.concat(chunks).toString()) as ReceivedRequest["body"],
+      };
+      received.push(entry);
+      await scripted.answer(response, entry);
+    })();
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  scripted.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  return scripted;
+}
+
+async function closeServer(server: Server): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => {
+    server.close(resolve);
+  });
+}
+
+/** Begins a stream of chat completion chunks (https://platform.openai.com/docs/api-reference/chat-streaming). */
+export function openChunks(response: ServerResponse) {
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const send = (data: unknown): void => {
+    response.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
+  };
+  const chunk = (delta: object, finishReason: string | null = null): void => {
+    send({
+      id: "cmpl-1",
+      object: "chat.completion.chunk",
+      created: 1,
+      model: "gpt-test",
+      choices: [{ index: 0, delta, finish_reason: finishReason }],
+    });
+  };
+  return {
+    send,
+    text: (text: string) => {
+      chunk({ role: "assistant", content: text });
+    },
+    /** The call as a provider sends it: the name first, its arguments in fragments. */
+    call: (index: number, id: string, name: string, fragments: readonly string[]) => {
+      chunk({ tool_calls: [{ index, id, type: "function", function: { name, arguments: "" } }] });
+      for (const fragment of fragments) chunk({ tool_calls: [{ index, function: { arguments: fragment } }] });
+    },
+    end: (finishReason: string, usage?: { prompt_tokens: number; completion_tokens: number }) => {
+      chunk({}, finishReason);
+      if (usage)
+        send({
+          id: "cmpl-1",
+          object: "chat.completion.chunk",
+          created: 1,
+          model: "gpt-test",
+          choices: [],
+          usage: { ...usage, total_tokens: 0 },
+        });
+      send("[DONE]");
+      response.end();
+    },
+  };
+}

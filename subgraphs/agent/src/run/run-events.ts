@@ -1,0 +1,61 @@
+import type { Caller } from "@sba/platform/caller";
+import { decodeCursor, readEvents, streamEvents, type EventRecord } from "@sba/platform/events";
+import { toPage, type Page, type PageRequest } from "@sba/platform/pages";
+import { runFailed, runFinished, runStream } from "../events.ts";
+import { getRun } from "./run.ts";
+
+/** The events of a run, replayed and live. */
+
+/** A part of the stream that the journal no longer has; it takes the place of the events that are missing. */
+export interface Gap {
+  readonly fromSeq: number;
+  readonly toSeq: number;
+}
+
+/** An event as it is shown: a record of the journal, or a gap before one. */
+export type RunEventRecord = EventRecord & { readonly gap?: Gap };
+
+const LAST: readonly string[] = [runFinished.type, runFailed.type];
+
+function isLast(event: EventRecord): boolean {
+  return LAST.includes(event.type);
+}
+
+/** Every event after the cursor, then each as it is committed; ends with the run's terminal event. @throws AGENT_RUN_NOT_FOUND, CURSOR_INVALID */
+export async function* streamRunEvents(
+  caller: Caller,
+  {
+    runId,
+    after,
+    signal,
+  }: { readonly runId: string; readonly after: string | null | undefined; readonly signal: AbortSignal },
+): AsyncGenerator<RunEventRecord, void, undefined> {
+  const run = await getRun(caller, runId);
+  const stream = runStream(run.id);
+  let position = decodeCursor(stream, after);
+  // A client that comes back with the cursor of the terminal event: nothing follows it.
+  if (run.endedAt !== null && position >= run.lastSeq) return;
+  for await (const event of streamEvents(caller, stream, { after: position, signal, isLast })) {
+    if (event.seq > position + 1) yield gapBefore(event, position);
+    position = event.seq;
+    yield event;
+  }
+}
+
+function gapBefore(event: EventRecord, position: number): RunEventRecord {
+  const gap = { fromSeq: position + 1, toSeq: event.seq - 1 };
+  return { ...event, type: "gap", seq: gap.toSeq, payload: {}, gap };
+}
+
+/** A page of the same events, oldest first. @throws AGENT_RUN_NOT_FOUND, CURSOR_INVALID */
+export async function readRunEvents(
+  caller: Caller,
+  runId: string,
+  { first, after }: PageRequest,
+): Promise<Page<RunEventRecord>> {
+  const run = await getRun(caller, runId);
+  const stream = runStream(run.id);
+  const position = decodeCursor(stream, after);
+  const events = await readEvents(caller, stream, { after: position, first: first + 1 });
+  return toPage(events, first);
+}

@@ -1,0 +1,71 @@
+import { describe, expect, it } from "vitest";
+import { canMove, isEnded, nextAction, RUN_STATUSES, type Situation } from "./run.state.ts";
+
+const situation: Situation = {
+  status: "EXECUTING",
+  nextStepNumber: 1,
+  maxSteps: 10,
+  pendingCalls: [],
+  lastSpeaker: "user",
+  asksPerson: false,
+};
+
+describe("the next action of a run", () => {
+  it("lets the model speak after the person and after a tool", () => {
+    expect(nextAction(situation)).toEqual({ kind: "model" });
+    expect(nextAction({ ...situation, lastSpeaker: "tool" })).toEqual({ kind: "model" });
+  });
+
+  it("completes when the model spoke last and asked for nothing", () => {
+    expect(nextAction({ ...situation, lastSpeaker: "assistant" })).toEqual({ kind: "complete" });
+  });
+
+  it("waits for the person whom the model asked", () => {
+    expect(nextAction({ ...situation, lastSpeaker: "assistant", asksPerson: true })).toEqual({ kind: "awaitInput" });
+  });
+
+  it("calls what needs no approval before it waits for one", () => {
+    const pendingCalls = [
+      { id: "a", approval: "PENDING" as const },
+      { id: "b", approval: undefined },
+    ];
+    expect(nextAction({ ...situation, lastSpeaker: "assistant", pendingCalls })).toEqual({ kind: "tool", callId: "b" });
+    expect(nextAction({ ...situation, lastSpeaker: "assistant", pendingCalls: pendingCalls.slice(0, 1) })).toEqual({
+      kind: "awaitApproval",
+    });
+  });
+
+  it("calls what was approved and refuses what was not", () => {
+    const call = (approval: "APPROVED" | "DENIED" | "EXPIRED" | "CANCELLED") =>
+      nextAction({ ...situation, lastSpeaker: "assistant", pendingCalls: [{ id: "a", approval }] });
+    expect(call("APPROVED")).toEqual({ kind: "tool", callId: "a" });
+    expect(call("DENIED")).toEqual({ kind: "refuse", callId: "a" });
+    expect(call("EXPIRED")).toEqual({ kind: "refuse", callId: "a" });
+    expect(call("CANCELLED")).toEqual({ kind: "refuse", callId: "a" });
+  });
+
+  it("ends the run when its steps are used up, but still lets it complete", () => {
+    const spent = { ...situation, nextStepNumber: 11 };
+    expect(nextAction(spent)).toEqual({ kind: "stepsExhausted" });
+    expect(nextAction({ ...spent, lastSpeaker: "assistant" })).toEqual({ kind: "complete" });
+  });
+
+  it("cancels before anything else", () => {
+    expect(
+      nextAction({ ...situation, status: "CANCELLING", pendingCalls: [{ id: "a", approval: undefined }] }),
+    ).toEqual({ kind: "cancel" });
+  });
+});
+
+describe("the statuses of a run", () => {
+  it("leave every status that is not an end, and no end", () => {
+    for (const from of RUN_STATUSES) {
+      const ways = RUN_STATUSES.filter((to) => canMove(from, to));
+      expect(ways.length === 0, from).toBe(isEnded(from));
+    }
+  });
+
+  it("reach CANCELLED only through CANCELLING", () => {
+    expect(RUN_STATUSES.filter((from) => canMove(from, "CANCELLED"))).toEqual(["CANCELLING"]);
+  });
+});

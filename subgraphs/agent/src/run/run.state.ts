@@ -1,0 +1,97 @@
+/** How a run moves. Pure: no database, no clock. */
+
+export const RUN_STATUSES = [
+  "CREATED",
+  "PLANNING",
+  "EXECUTING",
+  "WAITING_TOOL",
+  "AWAITING_APPROVAL",
+  "AWAITING_INPUT",
+  "PAUSED",
+  "CANCELLING",
+  "COMPLETED",
+  "FAILED",
+  "CANCELLED",
+] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
+
+const ENDED = ["COMPLETED", "FAILED", "CANCELLED"] as const satisfies readonly RunStatus[];
+const LEAVING = ["CANCELLING", "FAILED"] as const satisfies readonly RunStatus[];
+
+const TRANSITIONS: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
+  CREATED: ["PLANNING", "EXECUTING", ...LEAVING],
+  PLANNING: ["EXECUTING", ...LEAVING],
+  EXECUTING: ["WAITING_TOOL", "AWAITING_APPROVAL", "AWAITING_INPUT", "PAUSED", "COMPLETED", ...LEAVING],
+  WAITING_TOOL: ["EXECUTING", "AWAITING_APPROVAL", "PAUSED", ...LEAVING],
+  AWAITING_APPROVAL: ["EXECUTING", "WAITING_TOOL", "PAUSED", ...LEAVING],
+  AWAITING_INPUT: ["EXECUTING", "PAUSED", ...LEAVING],
+  PAUSED: ["EXECUTING", ...LEAVING],
+  CANCELLING: ["CANCELLED"],
+  COMPLETED: [],
+  FAILED: [],
+  CANCELLED: [],
+};
+
+export function isRunStatus(value: string): value is RunStatus {
+  return (RUN_STATUSES as readonly string[]).includes(value);
+}
+
+/** Nothing can happen to the run any more. */
+export function isEnded(status: string): boolean {
+  return (ENDED as readonly string[]).includes(status);
+}
+
+/** Whether a run may go from one status to another. */
+export function canMove(from: RunStatus, to: RunStatus): boolean {
+  return TRANSITIONS[from].includes(to);
+}
+
+/** Guards a transition where it is written. @throws Error for one that the table does not have: a defect of ours. */
+export function assertMove(from: string, to: RunStatus): void {
+  if (!isRunStatus(from) || !canMove(from, to)) throw new Error(`a run may not move from ${from} to ${to}`);
+}
+
+/** A tool call as the loop sees it. */
+export interface PendingCall {
+  readonly id: string;
+  /** Of its approval; absent when the call needs none. */
+  readonly approval: "PENDING" | "APPROVED" | "DENIED" | "EXPIRED" | "CANCELLED" | "SUPERSEDED" | undefined;
+}
+
+export interface Situation {
+  readonly status: RunStatus;
+  readonly nextStepNumber: number;
+  readonly maxSteps: number;
+  /** Tool calls that the model asked for and that have no outcome yet, in the model's order. */
+  readonly pendingCalls: readonly PendingCall[];
+  /** Who spoke last: the model is due after anybody else. */
+  readonly lastSpeaker: "user" | "assistant" | "tool";
+  /** The model asked the person for something. */
+  readonly asksPerson: boolean;
+}
+
+export type NextAction =
+  | { readonly kind: "model" }
+  | { readonly kind: "tool"; readonly callId: string }
+  | { readonly kind: "refuse"; readonly callId: string }
+  | { readonly kind: "awaitApproval" }
+  | { readonly kind: "awaitInput" }
+  | { readonly kind: "cancel" }
+  | { readonly kind: "complete" }
+  | { readonly kind: "stepsExhausted" };
+
+/** What a run does next, from what is committed: the whole policy of the loop on one page. */
+export function nextAction(situation: Situation): NextAction {
+  const { pendingCalls, status } = situation;
+  if (status === "CANCELLING") return { kind: "cancel" };
+  const refused = pendingCalls.find(
+    (call) => call.approval !== undefined && !["PENDING", "APPROVED"].includes(call.approval),
+  );
+  if (refused) return { kind: "refuse", callId: refused.id };
+  const ready = pendingCalls.find((call) => call.approval === undefined || call.approval === "APPROVED");
+  const exhausted = situation.nextStepNumber > situation.maxSteps;
+  if (ready) return exhausted ? { kind: "stepsExhausted" } : { kind: "tool", callId: ready.id };
+  if (pendingCalls.length > 0) return { kind: "awaitApproval" };
+  if (situation.lastSpeaker !== "assistant") return exhausted ? { kind: "stepsExhausted" } : { kind: "model" };
+  return situation.asksPerson ? { kind: "awaitInput" } : { kind: "complete" };
+}

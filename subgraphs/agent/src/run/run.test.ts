@@ -1,0 +1,327 @@
+import { withTenant } from "@sba/platform/db";
+import { encodeCursor } from "@sba/platform/events";
+import { newId } from "@sba/platform/ids";
+import { logger } from "@sba/platform/log";
+import { givenCollection } from "@sba/knowledge/testing";
+import { aCaller } from "@sba/testkit/fixtures";
+import { useDatabase } from "@sba/testkit/services";
+import { describe, expect, it } from "vitest";
+import { createBuiltInAgents } from "../agent/agent.ts";
+import { driveRun, journalOf, useBlobs } from "../testing.ts";
+import { advanceRun } from "./advance.ts";
+import { reconcileRuns } from "./reconcile.ts";
+import { streamRunEvents } from "./run-events.ts";
+import { cancelRun, continueRun, getRun, listRuns, startRun } from "./run.ts";
+
+const database = useDatabase();
+useBlobs();
+
+async function aTenant() {
+  const caller = aCaller();
+  await createBuiltInAgents(caller);
+  return caller;
+}
+
+const HANDBOOK = [
+  {
+    title: "Leave",
+    text: "Employees receive twenty five days of annual leave. Leave is requested in the portal two weeks ahead.",
+  },
+  { title: "Expenses", text: "Expenses are refunded within ten days. Receipts must be kept for seven years." },
+];
+
+describe("a run", () => {
+  it("answers from documents with citations, an artifact and exact usage", async () => {
+    const caller = await aTenant();
+    await givenCollection(caller, HANDBOOK);
+    const runId = await startRun(caller, {
+      agentKey: "handbook",
+      prompt: "How many days of annual leave do employees receive?",
+    });
+    const run = await driveRun(caller, runId);
+    expect(run).toMatchObject({ status: "COMPLETED", errorCode: null });
+    expect(run.output).toMatch(/twenty five days of annual leave.*\[1\]/s);
+
+    const journal = await journalOf(caller, runId);
+    expect(journal.map(({ seq }) => seq)).toEqual(journal.map((_, index) => index + 1));
+    expect(journal.at(-1)).toMatchObject({
+      type: "agent.run.finished",
+      payload: { status: "COMPLETED", output: run.output },
+    });
+    const types = journal.map(({ type }) => type);
+    expect(types.filter((type) => type === "agent.run.finished" || type === "agent.run.failed")).toHaveLength(1);
+    expect(types).toContain("agent.run.artifactCreated");
+    const text = journal
+      .filter(({ type }) => type === "agent.run.tokenDelta")
+      .map(({ payload }) => payload["text"])
+      .join("");
+    expect(text).toBe(run.output);
+
+    const { rows: citations } = await database().owner.query(
+      "SELECT quote FROM agent.citation WHERE run_id = $1 ORDER BY ordinal",
+      [runId],
+    );
+    expect(citations[0]).toMatchObject({ quote: expect.stringContaining("twenty five days") as unknown });
+    const { rows: ledger } = await database().owner.query(
+      "SELECT meter, sum(quantity)::text AS quantity FROM billing.usage_record WHERE run_id = $1 GROUP BY meter",
+      [runId],
+    );
+    const metered = new Map(ledger.map((row: { meter: string; quantity: string }) => [row.meter, row.quantity]));
+    const announced = new Map<string, bigint>();
+    for (const { type, payload } of journal) {
+      if (type !== "agent.run.usageRecorded") continue;
+      for (const line of payload["usage"] as { meter: string; quantity: string }[]) {
+        announced.set(line.meter, (announced.get(line.meter) ?? 0n) + BigInt(line.quantity));
+      }
+    }
+    expect(new Map([...announced].map(([meter, quantity]) => [meter, String(quantity)]))).toEqual(metered);
+    expect([...metered.keys()].sort()).toEqual([
+      "model.inputTokens",
+      "model.outputTokens",
+      "run.started",
+      "tool.called",
+    ]);
+  });
+
+  it("is the same run for the same idempotency key, and a conflict for another input", async () => {
+    const caller = await aTenant();
+    const input = { agentKey: "handbook", prompt: "What is new?", idempotencyKey: "key-1" };
+    const ids = await Promise.all([startRun(caller, input), startRun(caller, input), startRun(caller, input)]);
+    expect(new Set(ids).size).toBe(1);
+    await expect(startRun(caller, { ...input, prompt: "Another" })).rejects.toMatchObject({
+      code: "IDEMPOTENCY_KEY_REUSED",
+    });
+  });
+
+  it("refuses an unknown agent and an unknown thread, and leaves nothing behind", async () => {
+    const caller = await aTenant();
+    await expect(startRun(caller, { agentKey: "nobody", prompt: "?" })).rejects.toMatchObject({
+      code: "AGENT_AGENT_NOT_FOUND",
+    });
+    await expect(startRun(caller, { agentKey: "handbook", prompt: "?", threadId: newId() })).rejects.toMatchObject({
+      code: "AGENT_THREAD_NOT_FOUND",
+    });
+    expect((await listRuns(caller, { first: 10 })).items).toEqual([]);
+  });
+
+  it("goes on with a thread after its run ended, and not before", async () => {
+    const caller = await aTenant();
+    const first = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    const { threadId } = await getRun(caller, first);
+    await expect(startRun(caller, { agentKey: "handbook", prompt: "And?", threadId })).rejects.toMatchObject({
+      code: "AGENT_THREAD_BUSY",
+    });
+    await driveRun(caller, first);
+    const second = await startRun(caller, { agentKey: "handbook", prompt: "And expenses?", threadId });
+    expect(await driveRun(caller, second)).toMatchObject({ status: "COMPLETED", threadId });
+  });
+
+  it("waits for input when the model asks, goes on with it, and takes none otherwise", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "?!" });
+    expect(await driveRun(caller, runId)).toMatchObject({
+      status: "AWAITING_INPUT",
+      dueAt: null,
+      leaseExpiresAt: null,
+    });
+    await continueRun(caller, { runId, input: "What does the handbook say about leave?" });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    await expect(continueRun(caller, { runId, input: "more" })).rejects.toMatchObject({
+      code: "AGENT_RUN_NOT_AWAITING_INPUT",
+    });
+  });
+
+  it("is cancelled through CANCELLING, once, and not after its end", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    await cancelRun(caller, { runId, reason: "changed my mind" });
+    await cancelRun(caller, { runId });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "CANCELLED", cancelReason: "changed my mind" });
+    const journal = await journalOf(caller, runId);
+    expect(
+      journal.filter(({ type }) => type === "agent.run.statusChanged").map(({ payload }) => payload["to"]),
+    ).toEqual(["CREATED", "CANCELLING", "CANCELLED"]);
+    expect(journal.at(-1)).toMatchObject({ type: "agent.run.finished", payload: { status: "CANCELLED" } });
+    await expect(cancelRun(caller, { runId })).rejects.toMatchObject({ code: "AGENT_RUN_ENDED" });
+  });
+
+  it("ends FAILED, keeping what it has, when its steps are used up", async () => {
+    const caller = await aTenant();
+    await givenCollection(caller, HANDBOOK);
+    const runId = await startRun(caller, {
+      agentKey: "handbook",
+      prompt: "What about annual leave?",
+      options: { maxSteps: 2 },
+    });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode: "AGENT_RUN_STEPS_EXHAUSTED" });
+    expect((await journalOf(caller, runId)).at(-1)).toMatchObject({ type: "agent.run.failed" });
+  });
+
+  it("never spends a micro-unit above its budget, wherever that ends it", async () => {
+    const caller = await aTenant();
+    await givenCollection(caller, HANDBOOK);
+    const start = (budgetMicros: string) =>
+      startRun(caller, { agentKey: "handbook", prompt: "What about annual leave?", options: { budgetMicros } });
+    await expect(start("999")).rejects.toMatchObject({ code: "BILLING_BUDGET_EXHAUSTED" });
+    const outcomes = new Set<string | null>();
+    const tight = Array.from({ length: 16 }, (_, index) => String(1_500 + index * 5));
+    for (const budgetMicros of ["1000", "1100", ...tight, "1600", "1700", "2200", "9999"]) {
+      const run = await driveRun(caller, await start(budgetMicros));
+      const { rows } = await database().owner.query<{ spent: string }>(
+        "SELECT sum(amount_micros)::text AS spent FROM billing.usage_record WHERE run_id = $1",
+        [run.id],
+      );
+      expect(BigInt(rows[0]!.spent), budgetMicros).toBe(run.spentMicros);
+      expect(run.spentMicros, budgetMicros).toBeLessThanOrEqual(BigInt(budgetMicros));
+      outcomes.add(run.errorCode);
+    }
+    expect(outcomes).toEqual(new Set(["BILLING_BUDGET_EXHAUSTED", null]));
+  });
+
+  it("is not found by another tenant", async () => {
+    const [caller, other] = [await aTenant(), await aTenant()];
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    await expect(getRun(other, runId)).rejects.toMatchObject({ code: "AGENT_RUN_NOT_FOUND" });
+    await expect(cancelRun(other, { runId })).rejects.toMatchObject({ code: "AGENT_RUN_NOT_FOUND" });
+    await expect(continueRun(other, { runId, input: "x" })).rejects.toMatchObject({ code: "AGENT_RUN_NOT_FOUND" });
+    expect((await listRuns(other, { first: 10 })).items).toEqual([]);
+  });
+});
+
+describe("the lease of a run", () => {
+  const context = { signal: new AbortController().signal, attempt: 1, log: logger };
+
+  it("lets one of many workers move the run", async () => {
+    const caller = await aTenant();
+    await givenCollection(caller, HANDBOOK);
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about annual leave?" });
+    await Promise.all(Array.from({ length: 6 }, () => advanceRun(caller, { runId }, context)));
+    await driveRun(caller, runId);
+    const journal = await journalOf(caller, runId);
+    const started = journal
+      .filter(({ type }) => type === "agent.run.stepStarted")
+      .map(({ payload }) => (payload["step"] as { number: number }).number);
+    expect(started).toEqual(started.map((_, index) => index + 1));
+    expect(journal.filter(({ type }) => type === "agent.run.finished")).toHaveLength(1);
+  });
+
+  it("is taken over when its worker died, and the step's text is declared void", async () => {
+    const caller = await aTenant();
+    await givenCollection(caller, HANDBOOK);
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about annual leave?" });
+    // A worker that began the first step and died: its lease has run out and its step is open.
+    const draining = new AbortController();
+    draining.abort();
+    await advanceRun(caller, { runId }, { ...context, signal: draining.signal });
+    const run = await driveRun(caller, runId);
+    expect(run.status).toBe("COMPLETED");
+    const journal = await journalOf(caller, runId);
+    expect(journal.filter(({ type }) => type === "agent.run.stepRestarted")).toMatchObject([
+      { payload: { attempt: 2, cause: "WORKER_DRAINED" } },
+    ]);
+    const { rows } = await database().owner.query(
+      "SELECT count(*)::int AS lines FROM billing.usage_record WHERE run_id = $1 AND meter = 'model.inputTokens'",
+      [runId],
+    );
+    const turns = journal.filter(
+      ({ type, payload }) =>
+        type === "agent.run.stepFinished" && (payload["step"] as { type: string }).type === "MODEL",
+    );
+    expect(rows).toEqual([{ lines: turns.length }]);
+  });
+
+  it("is found by the reconciler when every wake-up was lost, once for a while", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    await database().owner.query("DELETE FROM platform.outbox");
+    await database().owner.query("UPDATE agent.run SET due_at = now() - interval '1 minute' WHERE id = $1", [runId]);
+    await reconcileRuns();
+    await reconcileRuns();
+    const { rows } = await database().owner.query(
+      "SELECT envelope->'payload'->>'runId' AS run FROM platform.outbox WHERE tenant_id = $1",
+      [caller.tenantId],
+    );
+    expect(rows).toEqual([{ run: runId }]);
+  });
+
+  it("fails the run when a step was begun too often", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    const draining = new AbortController();
+    draining.abort();
+    for (let i = 0; i < 6; i++) await advanceRun(caller, { runId }, { ...context, signal: draining.signal });
+    expect(await getRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED" });
+  });
+});
+
+describe("the events of a run", () => {
+  async function collect(caller: Awaited<ReturnType<typeof aTenant>>, runId: string, after: string | null) {
+    const seen = [];
+    const signal = AbortSignal.timeout(20_000);
+    for await (const event of streamRunEvents(caller, { runId, after, signal })) seen.push(event);
+    return seen;
+  }
+
+  it("are replayed and then live, from any cursor, without gap or repeat, and end with the run", async () => {
+    const caller = await aTenant();
+    await givenCollection(caller, HANDBOOK);
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about annual leave?" });
+    const live = collect(caller, runId, null);
+    await driveRun(caller, runId);
+    const all = await live;
+    expect(all.map(({ seq }) => seq)).toEqual(all.map((_, index) => index + 1));
+    for (const event of all) {
+      const rest = await collect(caller, runId, encodeCursor(event.stream, event.seq));
+      expect(rest.map(({ seq }) => seq)).toEqual(all.slice(event.seq).map(({ seq }) => seq));
+    }
+  });
+
+  it("say which of them the journal no longer has", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    await driveRun(caller, runId);
+    await database().owner.query("DELETE FROM platform.event WHERE stream = $1 AND seq < 3", [`run:${runId}`]);
+    const seen = await collect(caller, runId, null);
+    expect(seen[0]).toMatchObject({ type: "gap", gap: { fromSeq: 1, toSeq: 2 } });
+    expect(seen[1]).toMatchObject({ seq: 3 });
+  });
+
+  it("refuse a cursor of another stream and another tenant's run", async () => {
+    const [caller, other] = [await aTenant(), await aTenant()];
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    await expect(collect(caller, runId, encodeCursor("run:other", 1))).rejects.toMatchObject({
+      code: "CURSOR_INVALID",
+    });
+    await expect(collect(other, runId, null)).rejects.toMatchObject({ code: "AGENT_RUN_NOT_FOUND" });
+  });
+
+  it("end with the terminal event though text was still on its way when the run was cancelled", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    const { openTokenWriter } = await import("../step/token-writer.ts");
+    const run = await getRun(caller, runId);
+    const writer = openTokenWriter({ id: runId, tenantId: caller.tenantId, fence: run.fence }, 1, 0);
+    await cancelRun(caller, { runId });
+    await driveRun(caller, runId);
+    writer.write("too late");
+    await expect(writer.drain()).rejects.toMatchObject({ code: "AGENT_RUN_LEASE_LOST" });
+    expect((await journalOf(caller, runId)).at(-1)).toMatchObject({ type: "agent.run.finished" });
+  });
+
+  it("are appended only under the lease that began the step", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    const { openTokenWriter } = await import("../step/token-writer.ts");
+    const run = await getRun(caller, runId);
+    const writer = openTokenWriter({ id: runId, tenantId: caller.tenantId, fence: run.fence }, 1, 0);
+    writer.write("kept");
+    await writer.drain();
+    await withTenant(caller, (tx) => tx.sql`UPDATE agent.run SET fence = fence + 1 WHERE id = ${runId}`);
+    writer.write("void");
+    await expect(writer.drain()).rejects.toMatchObject({ code: "AGENT_RUN_LEASE_LOST" });
+    const texts = (await journalOf(caller, runId))
+      .filter(({ type }) => type === "agent.run.tokenDelta")
+      .map(({ payload }) => payload["text"]);
+    expect(texts).toEqual(["kept"]);
+  });
+});

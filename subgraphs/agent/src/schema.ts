@@ -1,0 +1,12 @@
+import { toSubgraphSchema } from "@sba/platform/graphql";
+import { builder } from "./builder.ts";
+import "./agent/agent.graphql.ts";
+import "./approval/approval.graphql.ts";
+import "./artifact/artifact.graphql.ts";
+import "./run/run.graphql.ts";
+import "./run/run-events.graphql.ts";
+import "./step/step.graphql.ts";
+import "./task/task.graphql.ts";
+import "./tool/tool.graphql.ts";
+
+export const schema = toSubgraphSchema(builder);

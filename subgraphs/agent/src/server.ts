@@ -1,0 +1,9 @@
+import type { Subgraph } from "@sba/platform/server";
+import { runSubgraph } from "@sba/platform/subgraph-process";
+import { artifactRoute } from "./artifact/download.ts";
+import { configureAgent } from "./configure.ts";
+import { schema } from "./schema.ts";
+
+export const agentSubgraph: Subgraph = { name: "agent", schema, routes: [artifactRoute] };
+
+if (import.meta.main) await runSubgraph(agentSubgraph, configureAgent);

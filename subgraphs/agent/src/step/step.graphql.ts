@@ -1,0 +1,61 @@
+import { listToolCalls, type ToolCall } from "@sba/integrations/index";
+import { connectionRef, defineListLoader, defineLoader } from "@sba/platform/graphql";
+import { decodeId, encodeId } from "@sba/platform/ids";
+import { builder } from "../builder.ts";
+import type { ToolCallSnapshot } from "../events.ts";
+import { findStepsOfRuns, STEP_TYPES, type StepType } from "./step.ts";
+
+const toolCallById = defineLoader(listToolCalls, (call) => call.id);
+export const stepsOfRun = defineListLoader(findStepsOfRuns, (step) => step.runId);
+
+/** A tool call as a row or as an event carried it. */
+export type ToolCallShape = ToolCallSnapshot | ToolCall;
+
+export const ToolCallRef = builder.objectRef<ToolCallShape>("ToolCall");
+ToolCallRef.implement({
+  description: "One call of a tool. Its id is the idempotency key that the tool receives.",
+  fields: (t) => ({
+    id: t.id({ resolve: (call) => encodeId("ToolCall", call.id) }),
+    name: t.exposeString("name"),
+    version: t.exposeInt("version", { description: "Of the tool." }),
+    params: t.field({ type: "JSON", resolve: (call) => call.params }),
+    status: t.exposeString("status", { description: "REQUESTED, SUCCEEDED, FAILED, or UNKNOWN when it may have run." }),
+    success: t.exposeBoolean("success", { nullable: true, description: "Null until its outcome is known." }),
+    durationMs: t.exposeInt("durationMs", { nullable: true }),
+  }),
+});
+
+builder.asEntity(ToolCallRef, {
+  key: builder.selection<{ id: string }>("id"),
+  resolveReference: ({ id }, context) => toolCallById(context).load(decodeId("ToolCall", id)),
+});
+
+/** A step as a row or as an event carried it. */
+export interface StepShape {
+  readonly number: number;
+  readonly type: string;
+  readonly startedAt: Date | string;
+  readonly endedAt: Date | string | null;
+  readonly toolCallId: string | null;
+}
+
+const StepTypeRef = builder.enumType("StepType", { values: STEP_TYPES });
+
+export const StepRef = builder.objectRef<StepShape>("Step");
+StepRef.implement({
+  description: "One model turn or one tool call of a run.",
+  fields: (t) => ({
+    number: t.exposeInt("number", { description: "From 1." }),
+    type: t.field({ type: StepTypeRef, resolve: (step) => step.type as StepType }),
+    startedAt: t.field({ type: "DateTime", resolve: (step) => step.startedAt }),
+    endedAt: t.field({ type: "DateTime", nullable: true, resolve: (step) => step.endedAt }),
+    toolCall: t.field({
+      type: ToolCallRef,
+      nullable: true,
+      resolve: (step, _args, context) =>
+        step.toolCallId === null ? undefined : toolCallById(context).load(step.toolCallId),
+    }),
+  }),
+});
+
+export const StepConnection = connectionRef(builder, "Step", StepRef);

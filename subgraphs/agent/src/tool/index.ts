@@ -1,0 +1,14 @@
+import type { Tool } from "@sba/integrations/index";
+import { knowledgeTools } from "@sba/knowledge/index";
+import { documentRender } from "./document-render.ts";
+import { taskCreate } from "./task-create.ts";
+
+/** Every tool of the platform. To add one, add a line; the contract suite runs over the whole array. */
+export const tools: readonly Tool[] = [...knowledgeTools, documentRender, taskCreate];
+
+const byName = new Map(tools.map((tool) => [tool.name, tool]));
+
+/** The tool of this name, if there is one. */
+export function findTool(name: string): Tool | undefined {
+  return byName.get(name);
+}

@@ -1,0 +1,88 @@
+import type { MoneyShape } from "@sba/platform/graphql";
+import type { Meter } from "./meter.ts";
+
+export type Money = MoneyShape;
+
+/** ISO 4217. Every price list is in it, so that amounts can be added. */
+export const CURRENCY = "USD";
+
+type PerUnitMeter = Exclude<Meter, "model.inputTokens" | "model.outputTokens">;
+
+/** Prices in micro-dollars for a million units: a token may cost less than one micro-dollar. */
+interface TokenPrice {
+  readonly inputTokens: bigint;
+  readonly outputTokens: bigint;
+}
+
+interface PriceList {
+  readonly version: number;
+  readonly microsPerMillion: Readonly<Record<PerUnitMeter, bigint>>;
+  readonly models: Readonly<Record<string, TokenPrice>>;
+  /** For models that are not listed: dear enough that no model is sold below its price. */
+  readonly otherModels: TokenPrice;
+}
+
+/**
+ * Price lists, oldest first; the last one is in force. A changed price is a new version at the end, never an edit: each
+ * usage record names the version by which it was priced.
+ */
+const PRICE_LISTS: readonly [PriceList, ...PriceList[]] = [
+  {
+    version: 1,
+    microsPerMillion: {
+      "run.started": 1_000_000_000n, // 0.001 USD a run
+      "tool.called": 500_000_000n, // 0.0005 USD a call
+      "knowledge.chunksIndexed": 20_000_000n, // 0.00002 USD a chunk
+    },
+    models: {
+      local: { inputTokens: 20_000n, outputTokens: 80_000n },
+      "gpt-4.1": { inputTokens: 2_000_000n, outputTokens: 8_000_000n },
+      "gpt-4.1-mini": { inputTokens: 400_000n, outputTokens: 1_600_000n },
+      "gpt-4.1-nano": { inputTokens: 100_000n, outputTokens: 400_000n },
+    },
+    otherModels: { inputTokens: 5_000_000n, outputTokens: 20_000_000n },
+  },
+];
+
+const CURRENT = PRICE_LISTS.at(-1) ?? PRICE_LISTS[0];
+
+/** The version by which new usage is priced. */
+export const PRICE_LIST_VERSION = CURRENT.version;
+
+/** A metered quantity, before it has a price. */
+export interface MeteredLine {
+  readonly meter: Meter;
+  /** Whole units of the meter, 0 or more: tokens, calls, chunks, runs. */
+  readonly quantity: bigint;
+  /** For the token meters: which model's price applies. */
+  readonly model?: string;
+}
+
+const MILLION = 1_000_000n;
+
+/** What one line costs: rounded up to a whole micro-dollar, once, here. */
+export function priceLine(line: MeteredLine): Money {
+  const micros = line.quantity * microsPerMillion(line);
+  return { amountMicros: (micros + MILLION - 1n) / MILLION, currency: CURRENCY };
+}
+
+function microsPerMillion({ meter, model }: MeteredLine): bigint {
+  if (meter === "model.inputTokens") return tokenPrice(model).inputTokens;
+  if (meter === "model.outputTokens") return tokenPrice(model).outputTokens;
+  return CURRENT.microsPerMillion[meter];
+}
+
+function tokenPrice(model: string | undefined): TokenPrice {
+  if (model === undefined || !Object.hasOwn(CURRENT.models, model)) return CURRENT.otherModels;
+  return CURRENT.models[model] ?? CURRENT.otherModels;
+}
+
+/** The sum of amounts, zero for none. */
+export function addUpMoney(amounts: readonly Money[]): Money {
+  return { amountMicros: amounts.reduce((sum, { amountMicros }) => sum + amountMicros, 0n), currency: CURRENCY };
+}
+
+/** What these lines would cost by the price list in force; recording them now costs exactly this. */
+export function estimateCost(lines: readonly MeteredLine[]): Money {
+  return addUpMoney(lines.map(priceLine));
+}

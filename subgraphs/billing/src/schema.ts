@@ -1,0 +1,6 @@
+import { toSubgraphSchema } from "@sba/platform/graphql";
+import { builder } from "./builder.ts";
+import "./plan/plan.graphql.ts";
+import "./usage/usage.graphql.ts";
+
+export const schema = toSubgraphSchema(builder);

@@ -1,0 +1,104 @@
+import { z } from "zod";
+import type { Caller, TenantScope } from "@sba/platform/caller";
+import { withTenant, type Tx } from "@sba/platform/db";
+import type { UsageLineShape } from "@sba/platform/graphql";
+import type { UsageRecord } from "@sba/platform/generated/prisma/client";
+import { errors } from "../errors.ts";
+import { METERS, type Meter } from "../meter/meter.ts";
+import { CURRENCY, PRICE_LIST_VERSION, priceLine, type MeteredLine } from "../meter/price-list.ts";
+
+/** A metered quantity and what it cost. */
+export interface UsageLine extends UsageLineShape {
+  readonly meter: Meter;
+}
+
+export interface UsageInput {
+  /** What used it, the same at every repeat: `run:<uuid>:step:3`. 1 to 200 characters, unique in the tenant. */
+  readonly key: string;
+  /** Each meter at most once. */
+  readonly lines: readonly MeteredLine[];
+  /** UUID. An opaque label here: runs belong to a higher domain. */
+  readonly runId?: string;
+  readonly agentKey?: string;
+  /** When it was used; now by default. */
+  readonly at?: Date;
+}
+
+const MAX_QUANTITY = 10n ** 15n;
+
+const inputSchema = z.object({
+  key: z.string().min(1).max(200),
+  agentKey: z.string().min(1).max(200).optional(),
+  lines: z
+    .array(
+      z.object({
+        meter: z.enum(METERS),
+        quantity: z.bigint().min(0n).max(MAX_QUANTITY),
+        model: z.string().min(1).max(200).optional(),
+      }),
+    )
+    .min(1)
+    .refine((lines) => new Set(lines.map(({ meter }) => meter)).size === lines.length, "names a meter twice"),
+});
+
+type StoredLine = Pick<UsageRecord, "meter" | "quantity" | "amountMicros">;
+
+/**
+ * Records what was used, in the caller's transaction, and returns the stored lines in the order given. Idempotent by
+ * (tenant, key, meter): a repeat writes nothing and returns what was stored first, at the price of that time.
+ * @throws BILLING_USAGE_LINES_INVALID for an unknown or repeated meter, or a quantity outside 0 to 10^15.
+ */
+export async function recordUsage(tx: Tx, caller: Caller, input: UsageInput): Promise<UsageLine[]> {
+  const parsed = inputSchema.safeParse(input);
+  if (!parsed.success)
+    throw errors.BILLING_USAGE_LINES_INVALID({ details: { issues: parsed.error.issues.map(describeIssue) } });
+  const meters = input.lines.map(({ meter }) => meter);
+  // Not awaited one by one: both travel in one round trip.
+  const [, stored] = await Promise.all([
+    insertLines(tx, caller, input),
+    tx.sql<StoredLine>`
+      SELECT meter, quantity, amount_micros FROM billing.usage_record
+      WHERE tenant_id = ${caller.tenantId} AND key = ${input.key} AND meter = ANY(${meters}::text[])
+      ORDER BY array_position(${meters}::text[], meter)`,
+  ]);
+  return stored.map(toUsageLine);
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  return `${issue.path.join(".")}: ${issue.message}`;
+}
+
+function insertLines(tx: Tx, caller: Caller, { key, lines, runId, agentKey, at }: UsageInput): Promise<object[]> {
+  return tx.sql`
+    INSERT INTO billing.usage_record (tenant_id, key, meter, model, quantity, amount_micros, price_list_version,
+                                      run_id, agent_key, principal_id, recorded_at)
+    SELECT ${caller.tenantId}, ${key}, line.meter, line.model, line.quantity, line.amount_micros, ${PRICE_LIST_VERSION},
+           ${runId ?? null}, ${agentKey ?? null}, ${caller.principalId}, coalesce(${at ?? null}, clock_timestamp())
+    FROM unnest(${lines.map(({ meter }) => meter)}::text[], ${lines.map(({ model }) => model ?? null)}::text[],
+                ${lines.map(({ quantity }) => quantity)}::bigint[],
+                ${lines.map((line) => priceLine(line).amountMicros)}::bigint[]) AS line (meter, model, quantity, amount_micros)
+    ON CONFLICT (tenant_id, key, meter) DO NOTHING`;
+}
+
+/** Shows a stored or summed line. */
+export function toUsageLine({ meter, quantity, amountMicros }: StoredLine): UsageLine {
+  return { meter: meter as Meter, quantity, cost: { amountMicros, currency: CURRENCY } };
+}
+
+/** What a run has used of one meter so far. */
+export interface RunUsageLine extends UsageLine {
+  /** UUID. */
+  readonly runId: string;
+}
+
+/** What each of these runs (UUIDs) used, one line a run and meter; runs without usage have no line. */
+export async function listRunUsage(scope: TenantScope, runIds: readonly string[]): Promise<RunUsageLine[]> {
+  const rows = await withTenant(
+    scope,
+    (tx) => tx.sql<StoredLine & { runId: string }>`
+    SELECT run_id, meter, sum(quantity)::bigint AS quantity, sum(amount_micros)::bigint AS amount_micros
+    FROM billing.usage_record WHERE tenant_id = ${scope.tenantId} AND run_id = ANY(${runIds}::uuid[])
+    GROUP BY run_id, meter ORDER BY run_id, meter`,
+  );
+  return rows.map(({ runId, ...line }) => ({ runId, ...toUsageLine(line) }));
+}

@@ -1,0 +1,137 @@
+import { describe, expect, it } from "vitest";
+import { eventually } from "@sba/testkit/eventually";
+import { expectData, expectRefusal } from "@sba/testkit/graphql";
+import { useDatabase } from "@sba/testkit/services";
+import { countStatements } from "@sba/testkit/statements";
+import { encodeId } from "@sba/platform/ids";
+import { pubsub } from "@sba/platform/pubsub";
+import { reader } from "@sba/platform/reader";
+import { REVOKED_TOPIC } from "../principal/revocation.ts";
+import { schema } from "../schema.ts";
+import { givenMember, givenTenant } from "../testing.ts";
+import { createApiKey, listApiKeys, revokeApiKey, verifyApiKey } from "./api-key.ts";
+
+const database = useDatabase();
+
+const API_KEYS = `query ($first: Int = 20, $after: String) {
+  apiKeys(first: $first, after: $after) {
+    edges { node { id name prefix permissions roles { key } principal { id kind displayName } createdBy { displayName } expiresAt revokedAt } }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+
+describe("API keys", () => {
+  it("are shown once, stored hashed, and verified to what they grant", async () => {
+    const { owner, tenantId } = await givenTenant();
+    const { id, key } = await createApiKey(owner, { name: "Partner", roles: ["partner"], permissions: ["run:read"] });
+    expect(await verifyApiKey(key)).toMatchObject({
+      tenantId,
+      id,
+      name: "Partner",
+      roles: ["partner"],
+      permissions: ["run:read"],
+    });
+    const { rows } = await database().owner.query(
+      "SELECT row_to_json(k)::text AS row FROM identity.api_key k WHERE id = $1",
+      [id],
+    );
+    expect(rows[0].row).not.toContain(key.slice(-43));
+    expect(await verifyApiKey(key)).not.toHaveProperty("secretHash");
+  });
+
+  it("are not verified with another secret, of another tenant, or when nothing like it exists", async () => {
+    const [a, b] = [await givenTenant(), await givenTenant()];
+    const [{ key }, other] = [
+      await createApiKey(a.owner, { name: "A", roles: ["partner"] }),
+      await createApiKey(b.owner, { name: "B", roles: ["partner"] }),
+    ];
+    const forged = key.slice(0, -43) + other.key.slice(-43);
+    const moved = key.slice(0, 30) + other.key.slice(30, 56) + key.slice(56);
+    for (const text of [forged, moved, key.slice(0, -1), `${key}x`, "sba_", "", key.toUpperCase()])
+      expect(await verifyApiKey(text)).toBeUndefined();
+    expect(await verifyApiKey(key)).toBeDefined();
+  });
+
+  it("end at their expiry", async () => {
+    const { owner } = await givenTenant();
+    const { id, key } = await createApiKey(owner, {
+      name: "Short",
+      roles: ["partner"],
+      expiresAt: new Date(Date.now() + 60_000),
+    });
+    expect(await verifyApiKey(key)).toBeDefined();
+    await database().owner.query("UPDATE identity.api_key SET expires_at = now() - interval '1 ms' WHERE id = $1", [
+      id,
+    ]);
+    expect(await verifyApiKey(key)).toBeUndefined();
+  });
+
+  it("end for good when revoked, and everybody who caches is told", async () => {
+    const { owner, tenantId } = await givenTenant();
+    const { id, key } = await createApiKey(owner, { name: "Partner", roles: ["partner"] });
+    const heard: unknown[] = [];
+    const leave = await pubsub().subscribe(REVOKED_TOPIC, (payload) => heard.push(payload && JSON.parse(payload)));
+    await revokeApiKey(owner, id);
+    await revokeApiKey(owner, id);
+    expect(await verifyApiKey(key)).toBeUndefined();
+    await eventually(() => heard.length === 1);
+    expect(heard).toEqual([{ tenantId, principalId: id }]);
+    await leave();
+    const audit = await reader(owner).auditEntry.findMany({
+      where: { target: encodeId("ApiKey", id) },
+      orderBy: { at: "asc" },
+    });
+    expect(audit.map(({ action }) => action)).toEqual(["identity.apiKey.created", "identity.apiKey.revoked"]);
+  });
+
+  it("of another tenant cannot be revoked", async () => {
+    const [mine, other] = [await givenTenant(), await givenTenant()];
+    const { id, key } = await createApiKey(other.owner, { name: "Theirs", roles: ["partner"] });
+    await expect(revokeApiKey(mine.owner, id)).rejects.toMatchObject({ code: "IDENTITY_API_KEY_NOT_FOUND" });
+    expect(await verifyApiKey(key)).toBeDefined();
+  });
+
+  it("hold no more than who makes them, and are not made without name, permission or future", async () => {
+    const { caller } = await givenMember("operator");
+    await expect(createApiKey(caller, { name: "K", permissions: ["tenant:manage"] })).rejects.toMatchObject({
+      code: "IDENTITY_PERMISSION_NOT_HELD",
+    });
+    await expect(createApiKey(caller, { name: "K" })).rejects.toMatchObject({ code: "IDENTITY_API_KEY_INVALID" });
+    await expect(createApiKey(caller, { name: " ", roles: ["partner"] })).rejects.toMatchObject({
+      code: "IDENTITY_API_KEY_INVALID",
+    });
+    await expect(createApiKey(caller, { name: "K", roles: ["partner"], expiresAt: new Date(0) })).rejects.toMatchObject(
+      { code: "IDENTITY_API_KEY_INVALID" },
+    );
+    expect((await listApiKeys(caller, { first: 10 })).items).toEqual([]);
+  });
+
+  it("are listed by prefix, newest first, in two statements however many there are", async () => {
+    const { owner } = await givenTenant();
+    const made = [];
+    for (const name of ["one", "two", "three"]) made.push(await createApiKey(owner, { name, roles: ["partner"] }));
+    const { result, statements } = await countStatements(() => expectData(schema, owner, API_KEYS, { first: 2 }));
+    expect(statements).toHaveLength(2);
+    const nodes = result.apiKeys.edges.map(({ node }: { node: object }) => node);
+    expect(nodes).toMatchObject([{ name: "three" }, { name: "two" }]);
+    expect(nodes[0]).toMatchObject({
+      id: encodeId("ApiKey", made[2]!.id),
+      prefix: made[2]!.key.slice(0, 20),
+      permissions: ["usage:read"],
+      roles: [{ key: "partner" }],
+      principal: { id: encodeId("Principal", made[2]!.id), kind: "API_KEY", displayName: "three" },
+      createdBy: { displayName: "Mo Owner" },
+      revokedAt: null,
+    });
+    const rest = await expectData(schema, owner, API_KEYS, { after: result.apiKeys.pageInfo.endCursor });
+    expect(rest.apiKeys.edges).toMatchObject([{ node: { name: "one" } }]);
+  });
+
+  it("are shown to nobody without apikey:manage, and to no other tenant", async () => {
+    const [mine, other] = [await givenTenant(), await givenTenant()];
+    await createApiKey(other.owner, { name: "Theirs", roles: ["partner"] });
+    expect((await expectData(schema, mine.owner, API_KEYS)).apiKeys.edges).toEqual([]);
+    const viewer = await givenMember("viewer", mine);
+    expect(await expectRefusal(schema, viewer.caller, API_KEYS)).toMatchObject({ code: "FORBIDDEN" });
+  });
+});

@@ -1,0 +1,20 @@
+import type { Tenant } from "@sba/platform/generated/prisma/client";
+import { defineLoader } from "@sba/platform/graphql";
+import { decodeId, encodeId } from "@sba/platform/ids";
+import { builder } from "../builder.ts";
+import { listTenants } from "./tenant.ts";
+
+export const tenantById = defineLoader(listTenants, (tenant) => tenant.tenantId);
+
+export const TenantRef = builder.objectRef<Tenant>("Tenant").implement({
+  description: "A customer: the unit of isolation.",
+  fields: (t) => ({
+    id: t.id({ resolve: ({ tenantId }) => encodeId("Tenant", tenantId) }),
+    name: t.exposeString("name"),
+  }),
+});
+
+builder.asEntity(TenantRef, {
+  key: builder.selection<{ id: string }>("id"),
+  resolveReference: ({ id }, context) => tenantById(context).load(decodeId("Tenant", id)),
+});

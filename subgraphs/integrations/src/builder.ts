@@ -1,0 +1,3 @@
+import { createBuilder } from "@sba/platform/graphql";
+
+export const builder = createBuilder();

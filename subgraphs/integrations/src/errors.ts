@@ -1,0 +1,27 @@
+import { defineErrors } from "@sba/platform/errors";
+
+export const errors = defineErrors("integrations", {
+  INTEGRATIONS_TOOL_PARAMS_INVALID: { kind: "invalid_input", message: "The tool does not accept these parameters." },
+  INTEGRATIONS_TOOL_RESULT_INVALID: {
+    kind: "upstream_failed",
+    message: "The tool's result is not of the shape that it declares.",
+  },
+  INTEGRATIONS_TOOL_RESULT_TOO_LARGE: { kind: "upstream_failed", message: "The tool's result is too large." },
+  INTEGRATIONS_TOOL_FAILED: { kind: "upstream_failed", message: "The tool failed." },
+  INTEGRATIONS_TOOL_TIMED_OUT: { kind: "unavailable", message: "The tool did not answer in time." },
+  INTEGRATIONS_TOOL_CANCELLED: { kind: "cancelled", message: "The tool call was cancelled." },
+  INTEGRATIONS_TOOL_OUTCOME_UNKNOWN: {
+    kind: "conflict",
+    message: "The tool was called, but whether it did its work is not known; it is not called again.",
+  },
+  INTEGRATIONS_TOOL_CALL_NOT_FOUND: { kind: "not_found", message: "There is no such tool call." },
+  INTEGRATIONS_TOOL_CALL_REUSED: {
+    kind: "conflict",
+    message: "This tool call's id belongs to a call with other parameters.",
+  },
+  INTEGRATIONS_STATISTICS_WINDOW_INVALID: {
+    kind: "invalid_input",
+    message: "The window must end (to) after it begins (from), and at most 92 days after.",
+  },
+  INTEGRATIONS_TOOL_CALL_IN_PROGRESS: { kind: "conflict", message: "This tool call is still under way." },
+});

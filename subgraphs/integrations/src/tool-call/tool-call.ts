@@ -1,0 +1,216 @@
+import { recordUsage } from "@sba/billing/index";
+import { requirePermission, type Caller } from "@sba/platform/caller";
+import { json, withTenant, type Tx } from "@sba/platform/db";
+import { canonicalJson } from "@sba/platform/idempotency";
+import { newId } from "@sba/platform/ids";
+import { reader } from "@sba/platform/reader";
+import type { ToolCall as ToolCallRow } from "@sba/platform/generated/prisma/client";
+import { errors } from "../errors.ts";
+import { isRepeatable, type Tool } from "../tool/tool.ts";
+import {
+  executeTool,
+  paramsInvalid,
+  unknownOutcome,
+  type ExecuteOptions,
+  type ToolFailure,
+  type ToolOutcome,
+} from "./execute.ts";
+import { toStorableJson } from "./json-value.ts";
+
+export type ToolCallStatus = "REQUESTED" | "SUCCEEDED" | "FAILED" | "UNKNOWN";
+
+/** One call of a tool: asked for before it runs, answered after. Its id is the idempotency key that the tool receives. */
+export interface ToolCall extends Omit<ToolCallRow, "status" | "error" | "params" | "result"> {
+  readonly status: ToolCallStatus;
+  readonly params: unknown;
+  /** Null until it succeeded. */
+  readonly result: unknown;
+  readonly error: ToolFailure | null;
+  /** Null while it is under way or its outcome is unknown. `durationMs` is null for a call that never ran, too. */
+  readonly success: boolean | null;
+}
+
+/** A usage line of billing, as `recordUsage` gives it. */
+type UsageLines = Awaited<ReturnType<typeof recordUsage>>;
+
+/** A call with its outcome. `usage` holds what this recording metered: nothing when it had been recorded before. */
+export interface RecordedToolCall extends ToolCall {
+  readonly usage: UsageLines;
+}
+
+export interface ToolCallRequest {
+  /** UUID; a repeat with the same id is the same call. */
+  readonly id: string;
+  readonly tool: Tool;
+  readonly params: unknown;
+  readonly runId?: string | undefined;
+  readonly stepNumber?: number | undefined;
+  readonly agentKey?: string | undefined;
+}
+
+/** Parameters are stored with the call: 512 KiB as JSON. */
+const MAX_PARAMS_BYTES = 512 * 1024;
+
+/**
+ * Records that a tool is about to be called, in the caller's transaction. A repeat returns the stored call, whatever
+ * its status.
+ * @throws PERMISSION_MISSING when the caller does not hold what the tool requires.
+ * @throws INTEGRATIONS_TOOL_PARAMS_INVALID naming each parameter that is wrong.
+ * @throws INTEGRATIONS_TOOL_CALL_REUSED when the id belongs to a call of another tool or with other parameters.
+ */
+export async function requestToolCall(tx: Tx, caller: Caller, request: ToolCallRequest): Promise<ToolCall> {
+  return (await insertToolCall(tx, caller, request)).call;
+}
+
+async function insertToolCall(
+  tx: Tx,
+  caller: Caller,
+  { id, tool, params, runId, stepNumber, agentKey }: ToolCallRequest,
+): Promise<{ readonly call: ToolCall; readonly isNew: boolean }> {
+  for (const permission of tool.requires) requirePermission(caller, permission);
+  const parsed = parseParams(tool, params);
+  const [inserted] = await tx.sql<ToolCallRow>`
+    INSERT INTO integrations.tool_call (tenant_id, id, name, version, definition_hash, params, status, run_id, step_number, agent_key, requested_at)
+    VALUES (${caller.tenantId}, ${id}, ${tool.name}, ${tool.version}, ${tool.definitionHash}, ${parsed}::jsonb, 'REQUESTED',
+            ${runId ?? null}, ${stepNumber ?? null}, ${agentKey ?? null}, clock_timestamp())
+    ON CONFLICT (tenant_id, id) DO NOTHING RETURNING *`;
+  if (inserted) return { call: toToolCall(inserted), isNew: true };
+  const call = await getToolCall(tx, caller, id);
+  const same =
+    call.name === tool.name &&
+    call.version === tool.version &&
+    canonicalJson(call.params) === canonicalJson(JSON.parse(parsed));
+  if (!same) throw errors.INTEGRATIONS_TOOL_CALL_REUSED({ details: { tool: tool.name } });
+  return { call, isNew: false };
+}
+
+/** The parsed parameters as JSON. @throws INTEGRATIONS_TOOL_PARAMS_INVALID */
+function parseParams(tool: Tool, params: unknown): string {
+  const parsed = tool.params.safeParse(params);
+  if (!parsed.success) throw paramsInvalid(tool, parsed.error);
+  const text = toStorableJson(parsed.data);
+  if (text === undefined || Buffer.byteLength(text) > MAX_PARAMS_BYTES) {
+    throw errors.INTEGRATIONS_TOOL_PARAMS_INVALID({
+      message: `The parameters of ${tool.name} must be JSON text of at most ${MAX_PARAMS_BYTES} bytes, without NUL characters.`,
+      details: { tool: tool.name },
+    });
+  }
+  return text;
+}
+
+/**
+ * Replaces the parameters of a call that has not run yet, with what the tool's schema makes of them.
+ * @throws INTEGRATIONS_TOOL_PARAMS_INVALID
+ * @throws INTEGRATIONS_TOOL_CALL_NOT_FOUND when there is no such call, or it has run.
+ */
+export async function amendToolCall(
+  tx: Tx,
+  caller: Caller,
+  call: { readonly id: string; readonly tool: Tool; readonly params: unknown },
+): Promise<ToolCall> {
+  const parsed = parseParams(call.tool, call.params);
+  const [amended] = await tx.sql<ToolCallRow>`
+    UPDATE integrations.tool_call SET params = ${parsed}::jsonb
+    WHERE tenant_id = ${caller.tenantId} AND id = ${call.id} AND status = 'REQUESTED' RETURNING *`;
+  if (!amended) throw errors.INTEGRATIONS_TOOL_CALL_NOT_FOUND();
+  return toToolCall(amended);
+}
+
+/**
+ * Records how a call ended and meters it, in the caller's transaction. The first outcome stays: a repeat changes and
+ * meters nothing and returns the stored call.
+ * @throws INTEGRATIONS_TOOL_CALL_NOT_FOUND
+ */
+export async function recordToolOutcome(
+  tx: Tx,
+  caller: Caller,
+  callId: string,
+  outcome: ToolOutcome,
+): Promise<RecordedToolCall> {
+  const result = outcome.ok ? json(outcome.result) : null;
+  const error = outcome.ok ? null : json(outcome.error);
+  const wasRun = outcome.ok || outcome.notRun !== true;
+  const [recorded] = await tx.sql<ToolCallRow>`
+    UPDATE integrations.tool_call
+    SET status = ${statusOf(outcome)}, result = ${result}::jsonb, error = ${error}::jsonb, duration_ms = ${wasRun ? outcome.durationMs : null},
+        finished_at = clock_timestamp()
+    WHERE tenant_id = ${caller.tenantId} AND id = ${callId} AND status = 'REQUESTED' RETURNING *`;
+  if (!recorded) return { ...(await getToolCall(tx, caller, callId)), usage: [] };
+  const usage = wasRun ? await meterCall(tx, caller, recorded) : [];
+  return { ...toToolCall(recorded), usage };
+}
+
+function meterCall(tx: Tx, caller: Caller, call: ToolCallRow): Promise<UsageLines> {
+  return recordUsage(tx, caller, {
+    key: call.id,
+    lines: [{ meter: "tool.called", quantity: 1n }],
+    ...(call.runId === null ? {} : { runId: call.runId }),
+    ...(call.agentKey === null ? {} : { agentKey: call.agentKey }),
+  });
+}
+
+function statusOf(outcome: ToolOutcome): ToolCallStatus {
+  if (outcome.ok) return "SUCCEEDED";
+  return outcome.unknown === true ? "UNKNOWN" : "FAILED";
+}
+
+export interface CallToolInput extends Omit<ToolCallRequest, "id"> {
+  /** UUID; made when absent. With one, a repeat of the whole call returns the first outcome. */
+  readonly id?: string;
+}
+
+/**
+ * Requests, executes and records one call, outside any transaction of the caller. A call that was under way when its
+ * worker died is repeated when the tool is idempotent or without side effect; otherwise its outcome is UNKNOWN.
+ * @throws INTEGRATIONS_TOOL_CALL_IN_PROGRESS when another worker may still be at a call that must not run twice; and as `requestToolCall`.
+ */
+export async function callTool(
+  caller: Caller,
+  input: CallToolInput,
+  options: ExecuteOptions,
+): Promise<RecordedToolCall> {
+  const request = { ...input, id: input.id ?? newId() };
+  const { call, isNew } = await withTenant(caller, (tx) => insertToolCall(tx, caller, request));
+  if (call.status !== "REQUESTED") return { ...call, usage: [] };
+  const outcome =
+    isNew || isRepeatable(input.tool)
+      ? await executeTool(caller, input.tool, call, options)
+      : lostOutcome(input.tool, call);
+  return withTenant(caller, (tx) => recordToolOutcome(tx, caller, call.id, outcome));
+}
+
+/** Leaves room for an abandoned tool and for clocks that differ. */
+const IN_PROGRESS_MARGIN_MS = 5_000;
+
+function lostOutcome(tool: Tool, call: ToolCall): ToolOutcome {
+  const retryAfterMs = call.requestedAt.getTime() + tool.timeoutMs + IN_PROGRESS_MARGIN_MS - Date.now();
+  if (retryAfterMs > 0) throw errors.INTEGRATIONS_TOOL_CALL_IN_PROGRESS({ retryAfterMs });
+  return unknownOutcome();
+}
+
+/** The calls with these UUIDs that exist, in no order. */
+export async function listToolCalls(caller: Caller, ids: readonly string[]): Promise<ToolCall[]> {
+  const rows = await reader(caller).toolCall.findMany({ where: { tenantId: caller.tenantId, id: { in: [...ids] } } });
+  return rows.map(toToolCall);
+}
+
+/** One call, in the caller's transaction. @throws INTEGRATIONS_TOOL_CALL_NOT_FOUND */
+export async function getToolCall(tx: Tx, caller: Caller, id: string): Promise<ToolCall> {
+  const [row] = await tx.sql<ToolCallRow>`
+    SELECT * FROM integrations.tool_call WHERE tenant_id = ${caller.tenantId} AND id = ${id}`;
+  if (!row) throw errors.INTEGRATIONS_TOOL_CALL_NOT_FOUND();
+  return toToolCall(row);
+}
+
+const SUCCESS: Record<ToolCallStatus, boolean | null> = {
+  REQUESTED: null,
+  SUCCEEDED: true,
+  FAILED: false,
+  UNKNOWN: null,
+};
+
+/** The columns that hold a closed set or JSON are written by this file only, so their types are known here. */
+function toToolCall(row: ToolCallRow): ToolCall {
+  const status = row.status as ToolCallStatus;
+  return { ...row, status, error: row.error as ToolFailure | null, success: SUCCESS[status] };
+}

@@ -1,0 +1,78 @@
+import { callerOf, connectionRef, idCursor, toConnection } from "@sba/platform/graphql";
+import { decodeId, encodeId } from "@sba/platform/ids";
+import { MAX_PAGE_SIZE } from "@sba/platform/pages";
+import { builder } from "../builder.ts";
+import { DocumentConnection } from "../document/document.graphql.ts";
+import { listDocuments } from "../document/document.ts";
+import { CollectionRef, collectionById } from "./collection.ref.ts";
+import { createCollection, getCollection, listCollections } from "./collection.ts";
+
+CollectionRef.implement({
+  description: "Documents that are searched together.",
+  authScopes: { permission: "knowledge:read" },
+  fields: (t) => ({
+    id: t.id({ resolve: (collection) => encodeId("Collection", collection.id) }),
+    name: t.exposeString("name"),
+    documentCount: t.exposeInt("documentCount", {
+      description: "Of all its documents, also those that are not ready.",
+    }),
+    createdAt: t.field({ type: "DateTime", resolve: (collection) => collection.createdAt }),
+    documents: t.field({
+      type: DocumentConnection,
+      description: "Its documents, newest first.",
+      args: {
+        first: t.arg.int({ required: true, defaultValue: 20, validate: { min: 1, max: MAX_PAGE_SIZE } }),
+        after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+      },
+      resolve: async (collection, { first, after }, context) =>
+        toConnection(await listDocuments(callerOf(context), collection.id, { first, after }), {
+          after,
+          cursorOf: idCursor,
+        }),
+    }),
+  }),
+});
+builder.asEntity(CollectionRef, {
+  key: builder.selection<{ id: string }>("id"),
+  resolveReference: ({ id }, context) => collectionById(context).load(decodeId("Collection", id)),
+});
+
+const CollectionConnection = connectionRef(builder, "Collection", CollectionRef);
+
+builder.queryFields((t) => ({
+  collection: t.field({
+    type: CollectionRef,
+    description: "One collection.",
+    authScopes: { permission: "knowledge:read" },
+    args: { id: t.arg.id({ required: true, validate: { maxLength: 64 } }) },
+    resolve: (_root, { id }, context) => getCollection(callerOf(context), decodeId("Collection", id)),
+  }),
+  collections: t.field({
+    type: CollectionConnection,
+    description: "The tenant's collections, newest first.",
+    authScopes: { permission: "knowledge:read" },
+    args: {
+      first: t.arg.int({ required: true, defaultValue: 20, validate: { min: 1, max: MAX_PAGE_SIZE } }),
+      after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+    },
+    resolve: async (_root, { first, after }, context) =>
+      toConnection(await listCollections(callerOf(context), { first, after }), { after, cursorOf: idCursor }),
+  }),
+}));
+
+const CreateCollectionInput = builder.inputType("CreateCollectionInput", {
+  fields: (t) => ({
+    name: t.string({ required: true, validate: { minLength: 1, maxLength: 200 } }),
+    idempotencyKey: t.string({ validate: { minLength: 1, maxLength: 255 } }),
+  }),
+});
+
+builder.mutationField("createCollection", (t) =>
+  t.field({
+    type: CollectionRef,
+    description: "Makes an empty collection.",
+    authScopes: { permission: "knowledge:write" },
+    args: { input: t.arg({ type: CreateCollectionInput, required: true }) },
+    resolve: (_root, { input }, context) => createCollection(callerOf(context), input),
+  }),
+);

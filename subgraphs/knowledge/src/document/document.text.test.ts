@@ -1,0 +1,73 @@
+import { expect, test } from "vitest";
+import { readDocument } from "./document.reader.ts";
+import { cleanText, readSections } from "./document.text.ts";
+
+test("reads plain text as one section", () => {
+  expect(readSections("One.\n\nTwo.", "text/plain")).toEqual([{ headings: [], text: "One.\n\nTwo." }]);
+});
+
+test("puts the text of Markdown under its headings", () => {
+  const markdown =
+    "Intro.\n\n# Leave\n\nThirty *days* of [leave](http://a.example).\n\n## Parents\n\nMore.\n\n# Travel\n\n- by train\n- by bus\n";
+  expect(readSections(markdown, "text/markdown")).toEqual([
+    { headings: [], text: "Intro." },
+    { headings: ["Leave"], text: "Leave\n\nThirty days of leave." },
+    { headings: ["Leave", "Parents"], text: "Parents\n\nMore." },
+    { headings: ["Travel"], text: "Travel\n\nby train\nby bus" },
+  ]);
+});
+
+test("skips a level of headings without inventing one", () => {
+  expect(readSections("### Deep\n\nText.\n\n# Top\n\nMore.", "text/markdown").map(({ headings }) => headings)).toEqual([
+    ["Deep"],
+    ["Top"],
+  ]);
+});
+
+test("reads HTML without scripts, styles and navigation", () => {
+  const html = `<html><head><title>x</title><style>p { color: red }</style></head><body><nav>Home</nav><script>alert("no")</script>
+    <h1>Pay &amp; bonus</h1><p>Paid <b>monthly</b>.<br>Never late.</p><!-- hidden --><img alt="chart" src="x"></body></html>`;
+  expect(readSections(html, "text/html")).toEqual([
+    { headings: ["Pay & bonus"], text: "Pay & bonus\n\nPaid monthly.\nNever late." },
+  ]);
+});
+
+test("keeps the cells of a table apart", () => {
+  const [section] = readSections(
+    "<table><tr><th>Grade</th><th>Days</th></tr><tr><td>A</td><td>30</td></tr></table>",
+    "text/html",
+  );
+  expect(section?.text.split(/\s+/)).toEqual(["Grade", "Days", "A", "30"]);
+});
+
+test("survives HTML that nobody closed", () => {
+  expect(readSections("<p>one<p>two<div><b>three</i></table>&nosuch;<", "text/html")[0]?.text).toContain("three");
+});
+
+test("finds no section in a document without text", () => {
+  for (const text of ["", " \n\t\n ", "<p></p><script>1</script>", "<!-- -->"])
+    expect(readSections(text, "text/html")).toEqual([]);
+  expect(readSections("", "text/plain")).toEqual([]);
+});
+
+test("takes out what cannot be stored and keeps the rest", () => {
+  expect(cleanText("a\u0000b\ud800c\r\nd\re\u0001🙂\t")).toBe("ab\ufffdc\nd\ne🙂\t");
+});
+
+test("does not take a user's text for a heading mark", () => {
+  expect(readSections(cleanText("\u00011fake"), "text/plain")).toEqual([{ headings: [], text: "1fake" }]);
+});
+
+test("reads a long document in its thread as it would here", async () => {
+  const text = "# Title\n\nSome *words* here.\n\n".repeat(2_000);
+  expect(await readDocument({ text, mediaType: "text/markdown" })).toEqual(readSections(text, "text/markdown"));
+});
+
+test("refuses a document that is nested too deeply, and reads the next", async () => {
+  const deep = "<div>".repeat(20_000);
+  await expect(readDocument({ text: deep, mediaType: "text/html" })).rejects.toMatchObject({
+    code: "KNOWLEDGE_DOCUMENT_UNREADABLE",
+  });
+  const next = readDocument({ text: `${"word ".repeat(5_000)}.`, mediaType: "text/markdown" });
+  await expect(next).resolves.toHaveLength(1);
+});

@@ -1,0 +1,55 @@
+import type { Caller } from "@sba/platform/caller";
+import type { Chunk, Document } from "@sba/platform/generated/prisma/client";
+import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
+import { reader } from "@sba/platform/reader";
+import { errors } from "../errors.ts";
+
+/** A document of a collection, and the chunks that its current content was cut into. */
+
+export type { Chunk, Document };
+
+/** @throws KNOWLEDGE_DOCUMENT_NOT_FOUND */
+export async function getDocument(caller: Caller, id: string): Promise<Document> {
+  const [document] = await findDocuments(caller, [id]);
+  if (!document) throw errors.KNOWLEDGE_DOCUMENT_NOT_FOUND();
+  return document;
+}
+
+/** Those of the documents that exist, in any order. */
+export function findDocuments(caller: Caller, ids: readonly string[]): Promise<Document[]> {
+  return reader(caller).document.findMany({ where: { id: { in: [...ids] } } });
+}
+
+/** The documents of a collection, newest first. @throws CURSOR_INVALID */
+export async function listDocuments(
+  caller: Caller,
+  collectionId: string,
+  { first, after }: PageRequest,
+): Promise<Page<Document>> {
+  const before = decodeIdCursor(after);
+  const rows = await reader(caller).document.findMany({
+    where: { collectionId, ...(before === undefined ? {} : { id: { lt: before } }) },
+    orderBy: { id: "desc" },
+    take: first + 1,
+  });
+  return toPage(rows, first);
+}
+
+/** Those of the chunks that exist, in any order: a chunk goes when its document is given new content. */
+export function findChunks(caller: Caller, ids: readonly string[]): Promise<Chunk[]> {
+  return reader(caller).chunk.findMany({ where: { id: { in: [...ids] } } });
+}
+
+/** The chunks of a document in the order of its text; `after` is the number before the page. */
+export async function listChunks(
+  caller: Caller,
+  documentId: string,
+  { first, after }: { first: number; after: number },
+): Promise<Page<Chunk>> {
+  const rows = await reader(caller).chunk.findMany({
+    where: { documentId, number: { gt: after } },
+    orderBy: { number: "asc" },
+    take: first + 1,
+  });
+  return toPage(rows, first);
+}

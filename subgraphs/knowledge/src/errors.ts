@@ -1,0 +1,30 @@
+import { defineErrors } from "@sba/platform/errors";
+
+export const errors = defineErrors("knowledge", {
+  KNOWLEDGE_COLLECTION_NOT_FOUND: { kind: "not_found", message: "There is no such collection." },
+  KNOWLEDGE_COLLECTION_NAME_INVALID: { kind: "invalid_input", message: "A collection's name has 1 to 200 characters." },
+  KNOWLEDGE_DOCUMENT_NOT_FOUND: { kind: "not_found", message: "There is no such document." },
+  KNOWLEDGE_DOCUMENT_TITLE_TOO_LONG: {
+    kind: "invalid_input",
+    message: "A document's title has at most 500 characters.",
+  },
+  KNOWLEDGE_DOCUMENT_LABEL_INVALID: {
+    kind: "invalid_input",
+    message: "An external id has 1 to 500 characters, a URI 1 to 2,000.",
+  },
+  KNOWLEDGE_DOCUMENT_TOO_LARGE: { kind: "payload_too_large", message: "A document holds at most 1 MiB of text." },
+  KNOWLEDGE_DOCUMENT_UNREADABLE: { kind: "invalid_input", message: "The document's text could not be read." },
+  KNOWLEDGE_DOCUMENT_NOT_INDEXED: { kind: "internal", message: "The document could not be indexed." },
+  KNOWLEDGE_DOCUMENTS_MISSING: { kind: "invalid_input", message: "Give at least one document." },
+  KNOWLEDGE_DOCUMENTS_TOO_MANY: { kind: "invalid_input", message: "Give at most 100 documents at a time." },
+  KNOWLEDGE_MEDIA_TYPE_UNKNOWN: {
+    kind: "invalid_input",
+    message: "The media type is none of text/plain, text/markdown and text/html.",
+  },
+  KNOWLEDGE_INGESTION_NOT_FOUND: { kind: "not_found", message: "There is no such ingestion." },
+  KNOWLEDGE_EMBEDDING_FAILED: { kind: "upstream_failed", message: "The embedding model did not answer as it should." },
+  KNOWLEDGE_QUERY_INVALID: {
+    kind: "invalid_input",
+    message: "A query has 1 to 4,000 characters, topK is 1 to 100 and at most 100 collections are named.",
+  },
+});

@@ -1,0 +1,43 @@
+import { defineEvent, streamOf } from "@sba/platform/events";
+import { z } from "zod";
+import { INGESTION_STATUSES } from "./ingestion/ingestion.state.ts";
+
+/** An ingestion as of an event: what its readers are shown. */
+const snapshot = z.object({
+  id: z.uuid(),
+  status: z.enum(INGESTION_STATUSES),
+  documentsTotal: z.number().int(),
+  documentsReady: z.number().int(),
+  documentsFailed: z.number().int(),
+  failures: z.array(z.object({ documentId: z.uuid(), title: z.string(), message: z.string() })),
+});
+
+export type IngestionSnapshot = z.infer<typeof snapshot>;
+
+const payload = z.object({ ingestion: snapshot });
+
+export const ingestionCreated = defineEvent({
+  type: "knowledge.ingestion.created",
+  version: 1,
+  description: "Documents were accepted and wait to be ingested.",
+  payload,
+});
+
+export const ingestionProgressed = defineEvent({
+  type: "knowledge.ingestion.progressed",
+  version: 1,
+  description: "Some documents of an ingestion became searchable, or failed; others are still to come.",
+  payload,
+});
+
+export const ingestionEnded = defineEvent({
+  type: "knowledge.ingestion.ended",
+  version: 1,
+  description: "Every document of an ingestion is searchable or has failed. The last event of its stream.",
+  payload,
+});
+
+/** The stream of one ingestion. */
+export function ingestionStream(ingestionId: string): string {
+  return streamOf("ingestion", ingestionId);
+}

@@ -1,0 +1,82 @@
+import { hashInput } from "@sba/platform/idempotency";
+import { cleanText, isMediaType, type MediaType } from "../document/document.text.ts";
+import { errors } from "../errors.ts";
+
+/** Checks what users give before any of it is stored: all or nothing. Pure. */
+
+export interface DocumentInput {
+  /** At most 500 characters; may be empty. */
+  readonly title: string;
+  /** At most 1 MiB in UTF-8. */
+  readonly text: string;
+  /** text/plain (the default), text/markdown or text/html; parameters such as a charset are ignored. */
+  readonly mediaType?: string | null | undefined;
+  /** Identifies the document within its collection. 1 to 500 characters. */
+  readonly externalId?: string | null | undefined;
+  /** Where people find the original. 1 to 2,000 characters. */
+  readonly uri?: string | null | undefined;
+}
+
+/** A document as it is stored. */
+export interface Submitted {
+  readonly identity: string;
+  readonly externalId: string | null;
+  readonly title: string;
+  readonly uri: string | null;
+  readonly mediaType: MediaType;
+  readonly text: string;
+  readonly contentHash: string;
+}
+
+export const MAX_DOCUMENTS = 100;
+export const MAX_TEXT_BYTES = 1024 * 1024;
+const MAX_TITLE_LENGTH = 500;
+const MAX_EXTERNAL_ID_LENGTH = 500;
+const MAX_URI_LENGTH = 2_000;
+
+/**
+ * The documents, cleaned and hashed.
+ * @throws KNOWLEDGE_DOCUMENTS_MISSING, KNOWLEDGE_DOCUMENTS_TOO_MANY, KNOWLEDGE_DOCUMENT_TITLE_TOO_LONG,
+ *   KNOWLEDGE_DOCUMENT_LABEL_INVALID, KNOWLEDGE_DOCUMENT_TOO_LARGE, KNOWLEDGE_MEDIA_TYPE_UNKNOWN; `details.index` says which
+ */
+export function checkSubmission(documents: readonly DocumentInput[]): Submitted[] {
+  if (documents.length === 0) throw errors.KNOWLEDGE_DOCUMENTS_MISSING();
+  if (documents.length > MAX_DOCUMENTS)
+    throw errors.KNOWLEDGE_DOCUMENTS_TOO_MANY({ details: { limit: MAX_DOCUMENTS, given: documents.length } });
+  return documents.map(checkDocument);
+}
+
+function checkDocument(input: DocumentInput, index: number): Submitted {
+  const bytes = Buffer.byteLength(input.text);
+  if (bytes > MAX_TEXT_BYTES)
+    throw errors.KNOWLEDGE_DOCUMENT_TOO_LARGE({ details: { index, bytes, limit: MAX_TEXT_BYTES } });
+  const title = cleanText(input.title).trim();
+  if (title.length > MAX_TITLE_LENGTH) throw errors.KNOWLEDGE_DOCUMENT_TITLE_TOO_LONG({ details: { index } });
+  const content = {
+    title,
+    uri: checkLabel(input.uri, MAX_URI_LENGTH, index),
+    mediaType: checkMediaType(input.mediaType, index),
+    text: cleanText(input.text),
+  };
+  const externalId = checkLabel(input.externalId, MAX_EXTERNAL_ID_LENGTH, index);
+  const contentHash = hashInput(content);
+  return {
+    ...content,
+    externalId,
+    contentHash,
+    identity: externalId === null ? `content:${contentHash}` : `external:${externalId}`,
+  };
+}
+
+function checkMediaType(given: string | null | undefined, index: number): MediaType {
+  const mediaType = (given ?? "text/plain").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (!isMediaType(mediaType)) throw errors.KNOWLEDGE_MEDIA_TYPE_UNKNOWN({ details: { index } });
+  return mediaType;
+}
+
+function checkLabel(given: string | null | undefined, limit: number, index: number): string | null {
+  if (given === null || given === undefined) return null;
+  const label = cleanText(given).trim();
+  if (label === "" || label.length > limit) throw errors.KNOWLEDGE_DOCUMENT_LABEL_INVALID({ details: { index } });
+  return label;
+}

@@ -1,0 +1,48 @@
+import { callerOf } from "@sba/platform/graphql";
+import { decodeId } from "@sba/platform/ids";
+import { builder } from "../builder.ts";
+import { ChunkRef, DocumentRef } from "../document/document.graphql.ts";
+import { MAX_COLLECTIONS, MAX_QUERY_LENGTH, MAX_TOP_K, searchKnowledge, type Hit } from "./retrieval.ts";
+
+const HitRef = builder.objectRef<Hit>("KnowledgeHit").implement({
+  description: "A document that may answer the query, and its best passage.",
+  fields: (t) => ({
+    score: t.exposeFloat("score", { description: "0 to 1, comparable within one search." }),
+    rank: t.exposeInt("rank", { description: "1 for the best." }),
+    chunk: t.field({ type: ChunkRef, resolve: ({ chunk, document }) => ({ ...chunk, documentId: document.id }) }),
+    document: t.field({ type: DocumentRef, resolve: ({ document }) => document }),
+  }),
+});
+
+const SearchKnowledgePayload = builder
+  .objectRef<{ readonly hits: readonly Hit[] }>("SearchKnowledgePayload")
+  .implement({
+    fields: (t) => ({ hits: t.field({ type: [HitRef], resolve: ({ hits }) => hits }) }),
+  });
+
+const SearchKnowledgeInput = builder.inputType("SearchKnowledgeInput", {
+  fields: (t) => ({
+    query: t.string({ required: true, validate: { minLength: 1, maxLength: MAX_QUERY_LENGTH } }),
+    collectionIds: t.idList({
+      description: "All collections when left out.",
+      validate: { maxLength: MAX_COLLECTIONS, items: { maxLength: 64 } },
+    }),
+    topK: t.int({ defaultValue: 10, validate: { min: 1, max: MAX_TOP_K } }),
+  }),
+});
+
+builder.queryField("searchKnowledge", (t) =>
+  t.field({
+    type: SearchKnowledgePayload,
+    description: "The documents that answer a question best, by words and by meaning.",
+    authScopes: { permission: "knowledge:read" },
+    args: { input: t.arg({ type: SearchKnowledgeInput, required: true }) },
+    resolve: async (_root, { input }, context) => ({
+      hits: await searchKnowledge(callerOf(context), {
+        query: input.query,
+        collectionIds: input.collectionIds?.map((id) => decodeId("Collection", id)),
+        topK: input.topK ?? 10,
+      }),
+    }),
+  }),
+);

@@ -1,0 +1,30 @@
+import type { Caller } from "@sba/platform/caller";
+import { decodeCursor, streamEvents, type EventRecord } from "@sba/platform/events";
+import { workflowRunFailed, workflowRunFinished, workflowRunStream } from "../events.ts";
+import { getWorkflowRun } from "./workflow-run.ts";
+
+/** The events of a workflow run, replayed and live. */
+
+const LAST: readonly string[] = [workflowRunFinished.type, workflowRunFailed.type];
+
+export interface StreamWorkflowRunEventsInput {
+  readonly workflowRunId: string;
+  readonly after: string | null | undefined;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Every event after the cursor, then each as it is committed; ends with the workflow run's terminal event.
+ * @throws WORKFLOW_RUN_NOT_FOUND, CURSOR_INVALID
+ */
+export async function* streamWorkflowRunEvents(
+  caller: Caller,
+  { workflowRunId, after, signal }: StreamWorkflowRunEventsInput,
+): AsyncGenerator<EventRecord, void, undefined> {
+  const run = await getWorkflowRun(caller, workflowRunId);
+  const stream = workflowRunStream(run.id);
+  const position = decodeCursor(stream, after);
+  // A client that comes back with the cursor of the terminal event: nothing follows it.
+  if (run.endedAt !== null && position >= run.lastSeq) return;
+  yield* streamEvents(caller, stream, { after: position, signal, isLast: (event) => LAST.includes(event.type) });
+}

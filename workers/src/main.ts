@@ -1,0 +1,36 @@
+// First: what is traced must not be loaded before the tracing is.
+import "@sba/platform/telemetry";
+import { configureAgent } from "@sba/agent/index";
+import { configureKnowledge } from "@sba/knowledge/index";
+import { loadConfig } from "@sba/platform/config";
+import { startProcess } from "@sba/platform/lifecycle";
+import { openServices, type Services } from "@sba/platform/services";
+import { handlers } from "./handlers.ts";
+import { schedules, startSchedules } from "./schedules.ts";
+
+/** The worker process: does the jobs of every domain, and the recurring work. Any number of them may run. */
+
+let services: Services;
+
+await startProcess("worker", [
+  {
+    name: "services",
+    start: async () => {
+      services = await openServices({ name: "sba-worker", config: loadConfig() });
+      return () => services.close();
+    },
+  },
+  {
+    name: "domains",
+    start: async () => {
+      configureKnowledge(loadConfig());
+      await configureAgent(loadConfig());
+      return undefined;
+    },
+  },
+  {
+    name: "jobs",
+    start: () => services.queue.startWorkers(handlers, { concurrency: loadConfig().WORKER_CONCURRENCY }),
+  },
+  { name: "schedules", start: () => startSchedules(schedules) },
+]);
