@@ -48,18 +48,44 @@ function programOf([name, ...rest]: Gate["command"]): readonly [string, readonly
   return name === "npm" ? [name, rest] : [`${root}/node_modules/.bin/${name}`, rest];
 }
 
-/** Runs a gate with its output shown; true when it passed. */
-async function passes({ command }: Gate): Promise<boolean> {
+/** How many lines of a failed gate are said again at the end: what keeps only the end of a log still shows why. */
+const WHY_LINES = 16;
+/** What colours a terminal's text. */
+const COLOURS = /\u001b\[[\d;]*m/g;
+const SAYS_WHY = /^\s*(FAIL|×|ERROR|[A-Za-z]*Error:|Unhandled|error TS|✖|error )|\berror\b .*\S/;
+
+/** The lines of a failed gate's output that say why, or its last ones. */
+function whyOf(output: string): readonly string[] {
+  const lines = output.replaceAll(COLOURS, "").split("\n");
+  const saying = [...new Set(lines.filter((line) => SAYS_WHY.test(line) && !line.startsWith("{")))];
+  return saying.length > 0 ? saying.slice(0, WHY_LINES) : lines.filter((line) => line.trim() !== "").slice(-WHY_LINES);
+}
+
+/** Runs a gate with its output shown; undefined when it passed, else why it failed. */
+async function runGate({ command }: Gate): Promise<readonly string[] | undefined> {
   const [program, args] = programOf(command);
-  const child = spawn(program, args, { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  const output: Buffer[] = [];
+  for (const [from, to] of [
+    [child.stdout, process.stdout],
+    [child.stderr, process.stderr],
+  ] as const)
+    from.on("data", (chunk: Buffer) => {
+      output.push(chunk);
+      to.write(chunk);
+    });
   return new Promise((resolve) => {
     child.once("error", (error) => {
-      console.error(error.message);
-      resolve(false);
+      resolve([error.message]);
     });
-    child.once("exit", (code) => {
-      resolve(code === 0);
-    });
+    const end = (code: number | null): void => {
+      resolve(code === 0 ? undefined : whyOf(Buffer.concat(output).toString()));
+      child.stdout.destroy();
+      child.stderr.destroy();
+    };
+    child.once("close", end);
+    // Something that outlives the gate may hold its output open: what has been said by then is enough.
+    child.once("exit", (code) => setTimeout(end, 5_000, code).unref());
   });
 }
 
@@ -72,17 +98,18 @@ function selectGates(args: readonly string[]): readonly Gate[] {
   return args.includes("--tests") ? [TESTS, ...selected] : selected;
 }
 
-const results: { readonly name: string; readonly passed: boolean; readonly seconds: string }[] = [];
+const results: { readonly name: string; readonly seconds: string; readonly why: readonly string[] | undefined }[] = [];
 for (const gate of selectGates(process.argv.slice(2))) {
   console.log(`\n── ${gate.name}`);
   const startedAt = performance.now();
-  const passed = await passes(gate);
-  results.push({ name: gate.name, passed, seconds: ((performance.now() - startedAt) / 1000).toFixed(1) });
+  const why = await runGate(gate);
+  results.push({ name: gate.name, why, seconds: ((performance.now() - startedAt) / 1000).toFixed(1) });
 }
 
+for (const { name, why } of results) if (why !== undefined) console.log(`\n── why ${name} failed\n${why.join("\n")}`);
 console.log("");
-for (const { name, passed, seconds } of results)
-  console.log(`${passed ? "passed" : "FAILED"}  ${seconds.padStart(6)} s  ${name}`);
-const failed = results.filter(({ passed }) => !passed).length;
+for (const { name, why, seconds } of results)
+  console.log(`${why === undefined ? "passed" : "FAILED"}  ${seconds.padStart(6)} s  ${name}`);
+const failed = results.filter(({ why }) => why !== undefined).length;
 console.log(`${results.length - failed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
