@@ -1,7 +1,7 @@
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { afterEach, describe, expect, test } from "vitest";
-import { isUniqueViolation, json, systemTx, withTenant, type Tx } from "./db.ts";
+import { isUniqueViolation, json, systemTx, withTenant, withTenantOnce, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { newId } from "./ids.ts";
 
@@ -191,6 +191,49 @@ describe("a failed statement", () => {
     gate.resolve();
     expect(await late.promise).toMatchObject({ message: expect.stringContaining("after the end of its transaction") });
     expect((await database().owner.query("SELECT 1 FROM platform.stream WHERE id = $1", [id])).rowCount).toBe(0);
+  });
+});
+
+describe("the last statements of a transaction, sent together with its commit", () => {
+  test("are committed, and what follows the commit is done", async () => {
+    const caller = aCaller();
+    const seen: string[] = [];
+    const answer = await withTenant(caller, async (tx) => {
+      await insert(tx, `a-${caller.tenantId}`);
+      tx.afterCommit(() => seen.push("done"));
+      return tx.finish(() => Promise.all([insert(tx, `b-${caller.tenantId}`), ids(tx)]));
+    });
+    expect(answer[1]).toEqual([`a-${caller.tenantId}`, `b-${caller.tenantId}`]);
+    expect(await withTenantOnce(caller, ids)).toEqual(answer[1]);
+    expect(seen).toEqual(["done"]);
+  });
+
+  test("are rolled back with everything before when one of them fails, and its error is thrown", async () => {
+    const caller = aCaller();
+    const id = newId();
+    const writing = withTenant(caller, async (tx) => {
+      await insert(tx, newId());
+      return tx.finish(() => Promise.all([insert(tx, id), insert(tx, id), insert(tx, newId())]));
+    });
+    await expect(writing).rejects.toThrow(/duplicate key/);
+    expect(await withTenant(caller, ids)).toEqual([]);
+  });
+
+  test("are not committed when something fails before it reaches the server", async () => {
+    const caller = aCaller();
+    const error = platformErrors.INPUT_INVALID();
+    const fails = async (): Promise<void> => Promise.reject(error);
+    await expect(withTenantOnce(caller, (tx) => Promise.all([insert(tx, newId()), fails()]))).rejects.toBe(error);
+    expect(await withTenant(caller, ids)).toEqual([]);
+  });
+
+  test("refuse a statement that waited for an answer", async () => {
+    const caller = aCaller();
+    const chained = withTenantOnce(caller, async (tx) => {
+      await insert(tx, newId());
+      await insert(tx, newId());
+    });
+    await expect(chained).rejects.toThrow(/after the end of its transaction/);
   });
 });
 

@@ -23,6 +23,12 @@ export interface Tx {
    * fails fails the transaction.
    */
   sql<Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]): Promise<Row[]>;
+  /**
+   * Issues the transaction's last statements and sends the commit after them without waiting for their answers: one round trip
+   * for all. Nothing of `last` may wait for an answer before it issues a statement: what comes later is refused. Only who
+   * opened the transaction may say that it ends.
+   */
+  finish<T>(last: () => Promise<T>): Promise<T>;
   /** Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. */
   afterCommit(action: () => void): void;
 }
@@ -130,6 +136,14 @@ export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>):
 }
 
 /**
+ * Runs statements that do not wait for one another in one transaction and one round trip, as `withTenant`: reads, and writes
+ * that are known beforehand.
+ */
+export function withTenantOnce<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
+  return withTenant(scope, (tx) => tx.finish(() => work(tx)));
+}
+
+/**
  * Runs `work` in one transaction that sees the rows of every tenant. For the outbox relay, schedules and the
  * reconciler only; the reason is logged.
  */
@@ -149,15 +163,15 @@ async function transact<T>(
   });
   const transaction = openTransaction(client, tenantId);
   let broken: Error | undefined;
-  let result: T;
+  let worked: PromiseSettledResult<T>;
   try {
+    let begun: PromiseSettledResult<unknown>;
     // Both are waited for, whichever fails: a connection goes back to the pool when nobody can issue a statement on it.
-    const [begun, worked] = await Promise.allSettled([client.query(begin), work(transaction.tx)]);
-    transaction.end();
+    [begun, worked] = await Promise.allSettled([client.query(begin), work(transaction.tx)]);
+    const committing = transaction.end();
     if (begun.status === "rejected") throw begun.reason;
-    if (worked.status === "rejected") throw worked.reason;
-    await commit(client);
-    result = worked.value;
+    if (worked.status === "rejected" && !committing) throw worked.reason;
+    await (committing ?? commit(client));
   } catch (error) {
     broken = await client.query("ROLLBACK").then(
       () => undefined,
@@ -168,7 +182,8 @@ async function transact<T>(
     client.release(broken);
   }
   transaction.runCommitted();
-  return result;
+  if (worked.status === "rejected") throw worked.reason;
+  return worked.value;
 }
 
 /** The transaction failed before; why is in another statement's answer. */
@@ -191,8 +206,8 @@ async function commit(client: pg.PoolClient): Promise<void> {
 
 interface Transaction {
   readonly tx: Tx;
-  /** Refuses what comes later: the connection is then another transaction's, of another tenant. */
-  end(): void;
+  /** Refuses what comes later: the connection is then another transaction's, of another tenant. Returns the commit if it was sent. */
+  end(): Promise<void> | undefined;
   /** The first failure of a statement, when `error` only says that there was one; else `error`. */
   causeOf(error: unknown): Promise<unknown>;
   runCommitted(): void;
@@ -202,6 +217,7 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
   const committed: (() => void)[] = [];
   let failure: unknown;
   let ended = false;
+  let committing: Promise<void> | undefined;
   const tx: Tx = {
     tenantId,
     sql: <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
@@ -212,12 +228,26 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
       });
       return answer;
     },
+    finish: async (last) => {
+      const answers = last();
+      let refused = false;
+      answers.catch(() => {
+        refused = true;
+      });
+      // What fails before it reaches the server must not be committed without: by now it has said so.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      ended = true;
+      if (!refused) committing = commit(client);
+      committing?.catch(() => undefined); // heard by transact
+      return answers;
+    },
     afterCommit: (action) => committed.push(action),
   };
   return {
     tx,
     end: () => {
       ended = true;
+      return committing;
     },
     causeOf: async (error) => {
       if (!isConsequence(error)) return error;
