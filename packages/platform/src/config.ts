@@ -83,6 +83,12 @@ const environmentSchema = z.object({
   OPENAI_BASE_URL: httpUrl.default("https://api.openai.com/v1"),
   OPENAI_MODEL: z.string().min(1).default("gpt-4.1-mini"),
   OPENAI_EMBEDDING_MODEL: optionalText,
+  /** What an unlisted model takes in at once, in tokens; the table of window.ts when absent. */
+  OPENAI_WINDOW_TOKENS: wholeNumber(1_000, 10_000_000).optional(),
+  /** How long a model is waited for: until its first token, between two, and for a whole turn. */
+  MODEL_FIRST_TOKEN_TIMEOUT_MS: wholeNumber(100, 3_600_000).default(120_000),
+  MODEL_TOKEN_TIMEOUT_MS: wholeNumber(100, 3_600_000).default(30_000),
+  MODEL_TURN_TIMEOUT_MS: wholeNumber(100, 3_600_000).default(600_000),
   BLOB_S3_BUCKET: optionalText,
   BLOB_S3_ENDPOINT: httpUrl.optional(),
   BLOB_S3_REGION: z.string().min(1).default("us-east-1"),

@@ -1,7 +1,8 @@
+import { loadConfig } from "@sba/platform/config";
 import { afterEach, describe, expect, it } from "vitest";
-import { getModel, resolveModelName, useModels } from "./index.ts";
+import { getModel, isModelServed, resolveModelName, useModels } from "./index.ts";
 
-const none = { OPENAI_API_KEY: undefined, OPENAI_BASE_URL: "https://api.openai.com/v1", OPENAI_MODEL: "gpt-4.1-mini" };
+const none = loadConfig({});
 
 describe("the registry of models", () => {
   afterEach(() => {
@@ -12,6 +13,7 @@ describe("the registry of models", () => {
     expect(resolveModelName("default")).toBe("local");
     expect(getModel("local").name).toBe("local");
     expect(() => getModel("gpt-4.1-mini")).toThrow(expect.objectContaining({ code: "AGENT_MODEL_UNKNOWN" }) as Error);
+    expect(["default", "local", "gpt-4.1-mini"].filter(isModelServed)).toEqual(["default", "local"]);
   });
 
   it("serves every other name through the configured endpoint, the built-in model still by itself", () => {
@@ -20,5 +22,6 @@ describe("the registry of models", () => {
     expect(resolveModelName("local")).toBe("local");
     expect(getModel("local").name).toBe("local");
     expect(getModel("llama-4").name).toBe("openai-compatible");
+    expect(isModelServed("llama-4")).toBe(true);
   });
 });

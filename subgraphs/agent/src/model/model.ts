@@ -28,6 +28,8 @@ export interface ModelRequest {
   readonly tools: readonly ModelTool[];
   /** Text and tool calls together. */
   readonly maxOutputTokens: number;
+  /** Absent for a turn of the conversation. A summary is for the platform: nobody can be asked meanwhile. */
+  readonly purpose?: "summary";
 }
 
 export interface ModelUsage {
@@ -59,7 +61,12 @@ export interface ModelProvider {
   serves(model: string): boolean;
   /**
    * One turn: text and tool calls as they come, then exactly one `finish`. Failures are thrown as AGENT_MODEL_..., an
-   * aborted signal as OPERATION_CANCELLED; what streamed before is void then.
+   * aborted signal as OPERATION_CANCELLED; what streamed before is void then. `onBilled` hears what a turn that failed was
+   * billed for all the same, when the provider said so.
    */
-  streamTurn(request: ModelRequest, signal: AbortSignal): AsyncIterable<ModelEvent>;
+  streamTurn(
+    request: ModelRequest,
+    signal: AbortSignal,
+    onBilled?: (usage: ModelUsage) => void,
+  ): AsyncIterable<ModelEvent>;
 }

@@ -8,6 +8,7 @@ import {
   HITS,
   modelContract,
   openChunks,
+  PATIENT,
   SEARCH_TOOL,
   startScriptedServer,
   type Answer,
@@ -32,8 +33,7 @@ afterAll(async () => {
 
 const MODEL = "gpt-test";
 const SECRET = "sk-test-secret";
-const open = (silenceTimeoutMs = 10_000) =>
-  openAiCompatibleProvider({ apiKey: SECRET, baseUrl: server.url, silenceTimeoutMs });
+const open = () => openAiCompatibleProvider({ apiKey: SECRET, baseUrl: server.url, timeouts: PATIENT });
 const turn = (given: Parameters<typeof aRequest>[0] = {}) => collectTurn(open(), aRequest({ model: MODEL, ...given }));
 
 /** Does what a model would do in the contract's conversations. */
@@ -63,7 +63,10 @@ describe("the OpenAI-compatible provider", () => {
       stream_options: { include_usage: true },
       max_tokens: 77,
       messages: [{ role: "system", content: "Answer from the documents." }, { role: "user" }],
-      tools: [{ type: "function", function: { name: "knowledge__search", parameters: SEARCH_TOOL.paramsSchema } }],
+      tools: [
+        { type: "function", function: { name: "knowledge__search", parameters: SEARCH_TOOL.paramsSchema } },
+        { type: "function", function: { name: "ask_person" } },
+      ],
     });
   });
 
@@ -139,179 +142,55 @@ describe("the OpenAI-compatible provider", () => {
     expect(usage.inputTokens).toBeGreaterThan(20);
   });
 
-  it.each<[string, Answer, string, boolean]>([
-    [
-      "500",
-      (response) => {
-        response.writeHead(500, { "content-type": "application/json" }).end('{"error":{"message":"boom"}}');
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "502 with a page of HTML",
-      (response) => {
-        response.writeHead(502, { "content-type": "text/html" }).end("<html>Bad gateway</html>");
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "200 with a page of HTML",
-      (response) => {
-        response.writeHead(200, { "content-type": "text/html" }).end("<html>Sign in</html>");
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "401",
-      (response) => {
-        response.writeHead(401).end(`{"error":{"message":"bad key ${SECRET}"}}`);
-      },
-      "AGENT_MODEL_CREDENTIALS_REFUSED",
-      false,
-    ],
-    [
-      "400",
-      (response) => {
-        response.writeHead(400).end('{"error":{"message":"too long"}}');
-      },
-      "AGENT_MODEL_REQUEST_REFUSED",
-      false,
-    ],
-    [
-      "404",
-      (response) => {
-        response.writeHead(404).end("{}");
-      },
-      "AGENT_MODEL_REQUEST_REFUSED",
-      false,
-    ],
-    [
-      "a redirect",
-      (response) => {
-        response.writeHead(302, { location: "http://169.254.169.254/" }).end();
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "a connection that breaks before the answer",
-      (response) => {
-        response.destroy();
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "an empty answer",
-      (response) => {
-        response.writeHead(200, { "content-type": "text/event-stream" }).end();
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "chunks that are junk",
-      (response) => {
-        const chunks = openChunks(response);
-        chunks.text("Hello");
-        chunks.send("{not json");
-        chunks.end("stop");
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "chunks of another shape",
-      (response) => {
-        const chunks = openChunks(response);
-        chunks.send({ hello: "world" });
-        chunks.end("stop");
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "an error in the middle of the stream",
-      (response) => {
-        const chunks = openChunks(response);
-        chunks.text("Hello");
-        chunks.send({ error: { message: "overloaded", type: "server_error" } });
-        response.end();
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "a connection that breaks in the middle",
-      (response) => {
-        const chunks = openChunks(response);
-        chunks.text("Hello");
-        setImmediate(() => {
-          response.destroy();
-        });
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "a stream that ends without a finish",
-      (response) => {
-        const chunks = openChunks(response);
-        chunks.text("Hello");
-        response.end();
-      },
-      "AGENT_MODEL_UNAVAILABLE",
-      true,
-    ],
-    [
-      "a content filter",
-      (response) => {
-        const chunks = openChunks(response);
-        chunks.text("I ");
-        chunks.end("content_filter");
-      },
-      "AGENT_MODEL_REFUSED",
-      false,
-    ],
-  ])("reports %s as a typed error, without the provider's words", async (_what, answer, code, retryable) => {
-    server.answer = answer;
-    const thrown: unknown = await turn().catch((error: unknown) => error);
-    expect(thrown).toMatchObject({ name: "AppError", code, retryable });
-    expect((thrown as Error).message).not.toMatch(/boom|Bad gateway|sk-test|overloaded|too long/);
-    expect(server.received).toHaveLength(1);
-  });
-
-  it("passes on how long a provider asks to wait, up to a minute", async () => {
-    for (const [header, retryAfterMs] of [
-      ["3", 3_000],
-      ["86400", 60_000],
-      ["soon", 5_000],
-      [undefined, 5_000],
-    ] as const) {
+  describe("asks the person", () => {
+    const asks = (
+      fragments: readonly string[],
+      before: (chunks: ReturnType<typeof openChunks>) => void = () => undefined,
+    ) => {
       server.answer = (response) => {
-        response.writeHead(429, header === undefined ? {} : { "retry-after": header }).end("{}");
+        const chunks = openChunks(response);
+        before(chunks);
+        chunks.call(1, "call_q", "ask_person", fragments);
+        chunks.end("tool_calls", { prompt_tokens: 5, completion_tokens: 6 });
       };
-      await expect(turn()).rejects.toMatchObject({ code: "AGENT_MODEL_RATE_LIMITED", retryable: true, retryAfterMs });
-    }
-  });
+    };
 
-  it("gives up on a provider that falls silent, before the first piece or after it", async () => {
-    const silences: Answer[] = [
-      () => undefined,
-      (response) => {
-        openChunks(response).text("Hello");
-      },
-    ];
-    for (const answer of silences) {
-      server.answer = answer;
-      await expect(collectTurn(open(150), aRequest({ model: MODEL }))).rejects.toMatchObject({
-        code: "AGENT_MODEL_TIMED_OUT",
-        retryable: true,
+    it("by a function of its own, which ends the turn with the question as its text", async () => {
+      asks(['{"question":', '"Which year?"}']);
+      const { text, calls, finish } = await turn();
+      expect({ text, calls, reason: finish.reason }).toEqual({ text: "Which year?", calls: [], reason: "needs_input" });
+    });
+
+    it("after what it said before", async () => {
+      asks(['{"question":"Which year?"}'], (chunks) => {
+        chunks.text("I found two.");
       });
-    }
+      expect((await turn()).text).toBe("I found two.\n\nWhich year?");
+    });
+
+    it("not yet when it calls tools in the same turn: their results may be the answer", async () => {
+      asks(['{"question":"Which year?"}'], (chunks) => {
+        chunks.call(0, "call_a", "knowledge__search", ['{"query":"year"}']);
+      });
+      const { text, calls, finish } = await turn();
+      expect({ text, names: calls.map(({ name }) => name), reason: finish.reason }).toEqual({
+        text: "",
+        names: ["knowledge.search"],
+        reason: "tool_calls",
+      });
+    });
+
+    it("never without a question: such a call is handed on and refused as an unknown tool's", async () => {
+      asks(['{"question":" "}']);
+      const { calls, finish } = await turn();
+      expect(calls).toMatchObject([{ name: "ask_person" }]);
+      expect(finish.reason).toBe("tool_calls");
+    });
+
+    it("not in a summary, which nobody reads while it is made", async () => {
+      await turn({ purpose: "summary", tools: [] });
+      expect(server.received[0]!.body.tools ?? []).toEqual([]);
+    });
   });
 
   it("closes the connection when the turn is cancelled", async () => {

@@ -1,7 +1,9 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { APICallError, jsonSchema, streamText, tool, type ModelMessage as SdkMessage, type ToolSet } from "ai";
+import { z } from "zod";
 import { limitedFetch } from "@sba/platform/egress";
 import { AppError, platformErrors } from "@sba/platform/errors";
+import { openDeadline, type TurnDeadline, type TurnTimeouts } from "./deadline.ts";
 import { modelErrors } from "./errors.ts";
 import type {
   ModelEvent,
@@ -10,6 +12,7 @@ import type {
   ModelProvider,
   ModelRequest,
   ModelTool,
+  ModelToolCall,
   ModelUsage,
 } from "./model.ts";
 import { estimateUsage, toolCallText } from "./tokens.ts";
@@ -18,23 +21,17 @@ export interface OpenAiCompatibleOptions {
   readonly apiKey: string;
   /** Up to and including the version: `https://api.openai.com/v1`. */
   readonly baseUrl: string;
-  /** The longest silence that is waited for, before the first byte and between two: 60 s. */
-  readonly silenceTimeoutMs?: number;
+  readonly timeouts: TurnTimeouts;
 }
 
-const SILENCE_TIMEOUT_MS = 60_000;
-const TURN_TIMEOUT_MS = 600_000;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** Any endpoint that speaks OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat), through the `ai` SDK. */
-export function openAiCompatibleProvider({
-  apiKey,
-  baseUrl,
-  silenceTimeoutMs = SILENCE_TIMEOUT_MS,
-}: OpenAiCompatibleOptions): ModelProvider {
+export function openAiCompatibleProvider({ apiKey, baseUrl, timeouts }: OpenAiCompatibleOptions): ModelProvider {
+  // The clocks of a turn are our own: they count tokens, and the door's only bytes.
   const fetch = limitedFetch({
-    timeoutMs: TURN_TIMEOUT_MS,
-    idleTimeoutMs: silenceTimeoutMs,
+    timeoutMs: timeouts.turnMs,
+    idleTimeoutMs: timeouts.turnMs,
     maxBytes: MAX_ANSWER_BYTES,
   });
   const sdk = createOpenAICompatible({
@@ -47,71 +44,157 @@ export function openAiCompatibleProvider({
   return {
     name: "openai-compatible",
     serves: () => true,
-    streamTurn: (request, signal) => streamTurn(sdk, request, signal),
+    streamTurn: (request, signal, onBilled) => streamTurn({ sdk, timeouts, request, signal, onBilled }),
   };
 }
 
 type Sdk = ReturnType<typeof createOpenAICompatible>;
 
-async function* streamTurn(
-  sdk: Sdk,
-  request: ModelRequest,
-  signal: AbortSignal,
-): AsyncGenerator<ModelEvent, void, undefined> {
-  const names = new Map(request.tools.map(({ name }) => [wireName(name), name]));
-  let received = "";
+interface Turn {
+  readonly sdk: Sdk;
+  readonly timeouts: TurnTimeouts;
+  readonly request: ModelRequest;
+  readonly signal: AbortSignal;
+  readonly onBilled: ((usage: ModelUsage) => void) | undefined;
+}
+
+async function* streamTurn(turn: Turn): AsyncGenerator<ModelEvent, void, undefined> {
+  const deadline = openDeadline(turn.timeouts, turn.signal);
+  const heard: Heard = { received: "", hasText: false, calls: 0 };
   try {
-    for await (const part of openStream(sdk, request, signal)) {
-      switch (part.type) {
-        case "text-delta":
-          received += part.text;
-          yield { type: "text", text: part.text };
-          break;
-        case "tool-call": {
-          const call = {
-            id: part.toolCallId,
-            name: names.get(part.toolName) ?? part.toolName,
-            params: part.input as unknown,
-          };
-          received += toolCallText(call);
-          yield { type: "toolCall", ...call };
-          break;
-        }
-        case "finish":
-          yield {
-            type: "finish",
-            reason: finishReason(part.finishReason),
-            usage: usageOf(request, received, part.totalUsage),
-          };
-          break;
-        case "abort":
-          throw platformErrors.OPERATION_CANCELLED();
-        case "error":
-          throw part.error;
-        default: // Reasoning, sources, files and the SDK's own bookkeeping: no part of a turn here.
-      }
-    }
+    yield* readTurn(turn, deadline, heard);
   } catch (thrown) {
-    throw toModelError(thrown, signal);
+    if (heard.usage) turn.onBilled?.(heard.usage);
+    throw toModelError(thrown, turn.signal, deadline);
+  } finally {
+    deadline.close();
   }
 }
 
+/** What came so far. */
+interface Heard {
+  /** Text and tool calls, for providers that report no usage. */
+  received: string;
+  hasText: boolean;
+  calls: number;
+  /** What the model wants to ask the person. */
+  question?: string;
+  /** As the provider last reported it; usually once, at the end. */
+  usage?: ModelUsage | undefined;
+}
+
+/** Signs of a model at work; the rest of a stream is bookkeeping. */
+const SIGNS: ReadonlySet<string> = new Set([
+  "text-delta",
+  "reasoning-delta",
+  "tool-input-start",
+  "tool-input-delta",
+  "tool-call",
+]);
+
+async function* readTurn(
+  { sdk, request }: Turn,
+  deadline: TurnDeadline,
+  heard: Heard,
+): AsyncGenerator<ModelEvent, void, undefined> {
+  const names = new Map(request.tools.map(({ name }) => [wireName(name), name]));
+  for await (const part of openStream(sdk, request, deadline.signal)) {
+    if (SIGNS.has(part.type)) deadline.alive();
+    switch (part.type) {
+      case "text-delta":
+        heard.received += part.text;
+        heard.hasText = true;
+        yield { type: "text", text: part.text };
+        break;
+      case "tool-call": {
+        const name = names.get(part.toolName) ?? part.toolName;
+        yield* hearCall({ id: part.toolCallId, name, params: part.input as unknown }, heard);
+        break;
+      }
+      case "raw":
+        heard.usage = reportedUsage(part.rawValue) ?? heard.usage;
+        break;
+      case "finish":
+        yield* endTurn(request, heard, finishReason(part.finishReason));
+        break;
+      case "abort":
+        throw platformErrors.OPERATION_CANCELLED();
+      case "error":
+        throw part.error;
+      default: // Sources, files and the SDK's own bookkeeping: no part of a turn here.
+    }
+  }
+}
+
+/** A call for a tool is handed on; a question to the person is kept until it is known whether it is all that the model wants. */
+function* hearCall(call: ModelToolCall, heard: Heard): Generator<ModelEvent, void, undefined> {
+  heard.received += toolCallText(call);
+  const question = call.name === ASK_PERSON ? askPersonParams.safeParse(call.params).data?.question : undefined;
+  if (question !== undefined) {
+    heard.question = question;
+    return;
+  }
+  heard.calls += 1;
+  yield { type: "toolCall", ...call };
+}
+
+/** Beside calls a question waits: their results may answer it, and the model can ask again. */
+function* endTurn(
+  request: ModelRequest,
+  { question, calls, hasText, received, usage = estimateTurn(request, received) }: Heard,
+  reason: ModelFinishReason,
+): Generator<ModelEvent, void, undefined> {
+  const isAsking = question !== undefined && calls === 0;
+  if (isAsking) yield { type: "text", text: hasText ? `\n\n${question}` : question };
+  yield { type: "finish", reason: isAsking ? "needs_input" : reason, usage };
+}
+
+/** The function by which a model ends its turn with a question. No tool has this name: theirs begin with a domain. */
+const ASK_PERSON = "ask_person";
+
+const askPersonParams = z.object({
+  question: z.string().trim().min(1).describe("What to ask, in full, as the person will read it."),
+});
+
+const askPersonTool = toSdkTool({
+  description:
+    "Ends your turn and asks the person you work for. Only for what you cannot go on without and can find out in no other way.",
+  paramsSchema: z.toJSONSchema(askPersonParams),
+});
+
+// https://platform.openai.com/docs/api-reference/chat-streaming: in the last chunk; some servers send it with each.
+const usageChunk = z.object({
+  usage: z.object({ prompt_tokens: z.int().min(0), completion_tokens: z.int().min(0) }),
+});
+
+function reportedUsage(chunk: unknown): ModelUsage | undefined {
+  if (typeof chunk !== "object" || chunk === null || !("usage" in chunk) || chunk.usage === null) return undefined;
+  const usage = usageChunk.safeParse(chunk).data?.usage;
+  return usage && { inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens, isEstimated: false };
+}
+
+function estimateTurn({ instructions, messages, tools }: ModelRequest, received: string): ModelUsage {
+  return estimateUsage(JSON.stringify({ instructions, messages, tools }), received);
+}
+
 function openStream(sdk: Sdk, request: ModelRequest, signal: AbortSignal) {
+  const tools: ToolSet = Object.fromEntries(request.tools.map((each) => [wireName(each.name), toSdkTool(each)]));
   return streamText({
     model: sdk.chatModel(request.model),
     instructions: request.instructions,
     messages: toSdkMessages(request.messages),
-    tools: Object.fromEntries(request.tools.map((each) => [wireName(each.name), toSdkTool(each)])),
+    tools: request.purpose === "summary" ? tools : { ...tools, [ASK_PERSON]: askPersonTool },
     maxOutputTokens: request.maxOutputTokens,
     abortSignal: signal,
-    // The loop decides what is tried again: a repeat in here would stream text twice.
+    // What is tried again is decided where it is known what readers have seen: a repeat in here would stream text twice.
     maxRetries: 0,
+    include: { rawChunks: true },
     // By default the SDK prints errors; they arrive in the stream as well.
     onError: () => undefined,
   }).fullStream;
 }
 
-function toSdkTool({ description, paramsSchema }: ModelTool): ToolSet[string] {
+function toSdkTool({ description, paramsSchema }: Omit<ModelTool, "name">): ToolSet[string] {
   return tool({ description, inputSchema: jsonSchema<unknown>(paramsSchema) });
 }
 
@@ -180,22 +263,11 @@ function finishReason(reason: string): ModelFinishReason {
   }
 }
 
-function usageOf(
-  request: ModelRequest,
-  received: string,
-  {
-    inputTokens,
-    outputTokens,
-  }: { readonly inputTokens: number | undefined; readonly outputTokens: number | undefined },
-): ModelUsage {
-  if (inputTokens !== undefined && outputTokens !== undefined) return { inputTokens, outputTokens, isEstimated: false };
-  const { instructions, messages, tools } = request;
-  return estimateUsage(JSON.stringify({ instructions, messages, tools }), received);
-}
-
 /** What went wrong, in our terms. The provider's own words stay in `cause`: they may quote the prompt or the key. */
-function toModelError(thrown: unknown, signal: AbortSignal): AppError {
+function toModelError(thrown: unknown, signal: AbortSignal, deadline: TurnDeadline): AppError {
   if (signal.aborted) return platformErrors.OPERATION_CANCELLED({ cause: thrown });
+  const expired = deadline.expired();
+  if (expired) return expired;
   const ours = findAppError(thrown);
   if (ours?.code.startsWith("AGENT_MODEL_")) return ours;
   if (ours?.code === platformErrors.EGRESS_TIMED_OUT().code)
@@ -227,9 +299,9 @@ function ofStatus(cause: APICallError, status: number): AppError {
 const DEFAULT_RETRY_AFTER_MS = 5_000;
 const MAX_RETRY_AFTER_MS = 60_000;
 
-/** Retry-After in seconds (RFC 9110 section 10.2.3; the date form is rare among these providers and means the default). */
+/** Retry-After, in seconds or as a date (RFC 9110 section 10.2.3). */
 function retryAfter(header: string | undefined): number {
-  const seconds = Number(header);
-  if (header === undefined || !Number.isFinite(seconds) || seconds < 0) return DEFAULT_RETRY_AFTER_MS;
-  return Math.min(seconds * 1_000, MAX_RETRY_AFTER_MS);
+  const seconds = header === undefined ? Number.NaN : Number(header);
+  const waitMs = Number.isNaN(seconds) ? Date.parse(header ?? "") - Date.now() : seconds * 1_000;
+  return Number.isNaN(waitMs) || waitMs < 0 ? DEFAULT_RETRY_AFTER_MS : Math.min(waitMs, MAX_RETRY_AFTER_MS);
 }

@@ -23,6 +23,9 @@ export function aRequest(given: Partial<ModelRequest> = {}): ModelRequest {
   };
 }
 
+/** For turns that no clock is to end. */
+export const PATIENT = { firstTokenMs: 60_000, betweenTokensMs: 60_000, turnMs: 60_000 };
+
 export interface CollectedTurn {
   readonly pieces: readonly string[];
   readonly text: string;
@@ -200,19 +203,24 @@ export function openChunks(response: ServerResponse) {
   const send = (data: unknown): void => {
     response.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`);
   };
-  const chunk = (delta: object, finishReason: string | null = null): void => {
+  const chunk = (delta: object, finishReason: string | null = null, more: object = {}): void => {
     send({
       id: "cmpl-1",
       object: "chat.completion.chunk",
       created: 1,
       model: "gpt-test",
       choices: [{ index: 0, delta, finish_reason: finishReason }],
+      ...more,
     });
   };
   return {
     send,
-    text: (text: string) => {
-      chunk({ role: "assistant", content: text });
+    delta: (delta: object) => {
+      chunk(delta);
+    },
+    /** `more` is what some servers send with every chunk, as `usage`. */
+    text: (text: string, more: object = {}) => {
+      chunk({ role: "assistant", content: text }, null, more);
     },
     /** The call as a provider sends it: the name first, its arguments in fragments. */
     call: (index: number, id: string, name: string, fragments: readonly string[]) => {
