@@ -1,8 +1,7 @@
 import type { JobHandler } from "@sba/platform/jobs";
-import { handlers as agent } from "./agent.ts";
 import { handlers as knowledge } from "./knowledge.ts";
 import { reactions, reactionsHandler } from "./reactions.ts";
 import { handlers as workflow } from "./workflow.ts";
 
 /** Every job that workers do. */
-export const handlers: readonly JobHandler[] = [...knowledge, ...agent, ...workflow, reactionsHandler(reactions)];
+export const handlers: readonly JobHandler[] = [...knowledge, ...workflow, reactionsHandler(reactions)];

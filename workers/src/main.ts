@@ -1,6 +1,6 @@
 // First: what is traced must not be loaded before the tracing is.
 import "@sba/platform/telemetry";
-import { configureAgent } from "@sba/agent/index";
+import { configureAgent, startDispatcher } from "@sba/agent/index";
 import { configureKnowledge } from "@sba/knowledge/index";
 import { loadConfig } from "@sba/platform/config";
 import { startProcess } from "@sba/platform/lifecycle";
@@ -29,8 +29,17 @@ await startProcess("worker", [
     },
   },
   {
-    name: "jobs",
-    start: () => services.queue.startWorkers(handlers, { concurrency: loadConfig().WORKER_CONCURRENCY }),
+    name: "runs and jobs",
+    start: async () => {
+      const { WORKER_CONCURRENCY: concurrency } = loadConfig();
+      const drains = await Promise.all([
+        startDispatcher({ capacity: concurrency }),
+        services.queue.startWorkers(handlers, { concurrency }),
+      ]);
+      return async () => {
+        await Promise.all(drains.map((drain) => drain()));
+      };
+    },
   },
   { name: "schedules", start: () => startSchedules(schedules) },
 ]);

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { reconcileRuns } from "@sba/agent/index";
 import { resumeIngestions } from "@sba/knowledge/index";
 import { forgetOldKeys } from "@sba/platform/idempotency";
 import { logger } from "@sba/platform/log";
@@ -11,7 +10,6 @@ import { reconcileWorkflowRuns } from "@sba/workflow/index";
  * when several processes do it at once (rows taken with SKIP LOCKED, deletions).
  */
 export const schedules: readonly Schedule[] = [
-  { name: "agent.reconcileRuns", everyMs: 2_000, run: reconcileRuns },
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 30_000, run: resumeIngestions },
   { name: "platform.forgetOldKeys", everyMs: 3_600_000, run: forgetOldKeys },

@@ -25,8 +25,8 @@ export interface Tx {
   sql<Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]): Promise<Row[]>;
   /**
    * Issues the transaction's last statements and sends the commit after them without waiting for their answers: one round trip
-   * for all. Nothing of `last` may wait for an answer before it issues a statement: what comes later is refused. Only who
-   * opened the transaction may say that it ends.
+   * for all. `last` issues every statement before it waits for anything: what comes later is refused. Only who opened the
+   * transaction may say that it ends.
    */
   finish<T>(last: () => Promise<T>): Promise<T>;
   /** Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. */
@@ -230,13 +230,13 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
     },
     finish: async (last) => {
       const answers = last();
+      ended = true;
       let refused = false;
       answers.catch(() => {
         refused = true;
       });
       // What fails before it reaches the server must not be committed without: by now it has said so.
       await new Promise<void>((resolve) => setImmediate(resolve));
-      ended = true;
       if (!refused) committing = commit(client);
       committing?.catch(() => undefined); // heard by transact
       return answers;
@@ -326,6 +326,14 @@ export function json(value: unknown): string {
 /** True for the violation of the named unique constraint or index. */
 export function isUniqueViolation(error: unknown, constraint: string): boolean {
   return error instanceof pg.DatabaseError && error.code === "23505" && error.constraint === constraint;
+}
+
+// What platform.require raises (the platform's migration).
+const REQUIREMENT_FAILED = "SB001";
+
+/** True when `platform.require(..., otherwise)` refused the transaction. */
+export function isRequirementFailure(error: unknown, otherwise: string): boolean {
+  return error instanceof pg.DatabaseError && error.code === REQUIREMENT_FAILED && error.message === otherwise;
 }
 
 // Class 08 connection exception, 57P0x shutdown, 53300 too many connections: https://www.postgresql.org/docs/18/errcodes-appendix.html

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Caller, TenantScope } from "./caller.ts";
-import { json, withTenant, type Tx } from "./db.ts";
+import { json, withTenantOnce, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { defineJob, enqueue } from "./jobs.ts";
 import { pubsub } from "./pubsub.ts";
@@ -32,6 +32,18 @@ export const eventAnnounced = defineJob(
 export interface NewEvent<Payload = unknown> {
   readonly event: EventType<string, Payload>;
   readonly payload: Payload;
+  /** True when no higher domain waits for this one: it is not announced. */
+  readonly quiet?: boolean;
+}
+
+/** The event, announced to no reaction: nobody waits for it. */
+export function quietly(event: NewEvent): NewEvent {
+  return { ...event, quiet: true };
+}
+
+/** Whether appending the event also asks for a job. */
+export function isAnnounced({ event, quiet }: NewEvent): boolean {
+  return event.announced === true && quiet !== true;
 }
 
 export interface EventRecord<Payload = unknown> {
@@ -84,9 +96,9 @@ export async function appendEvents(
     events.map((event) => ({ stream, event })),
   );
   const seq = end!.lastSeq;
-  for (const [index, { event }] of events.entries()) {
-    if (!event.announced) continue;
-    await enqueue(tx, caller, eventAnnounced, { stream, seq: seq - events.length + index + 1, type: event.type });
+  for (const [index, event] of events.entries()) {
+    if (!isAnnounced(event)) continue;
+    await enqueue(tx, caller, eventAnnounced, { stream, seq: seq - events.length + index + 1, type: event.event.type });
   }
   return seq;
 }
@@ -105,7 +117,11 @@ export async function appendToStreams(
   scope: TenantScope,
   entries: readonly StreamEvent[],
 ): Promise<{ readonly id: string; readonly lastSeq: number }[]> {
-  const ends = await tx.sql<{ id: string; lastSeq: number }>`
+  const streams = new Set(entries.map(({ stream }) => stream));
+  tx.afterCommit(() => {
+    for (const stream of streams) announceStream(stream);
+  });
+  return tx.sql<{ id: string; lastSeq: number }>`
     WITH new AS (
       SELECT * FROM unnest(${entries.map(({ stream }) => stream)}::text[],
                            ${entries.map(({ event }) => event.event.type)}::text[],
@@ -125,10 +141,14 @@ export async function appendToStreams(
       FROM new JOIN position ON position.id = new.stream
     )
     SELECT id, last_seq FROM position`;
-  tx.afterCommit(() => {
-    for (const { id } of ends) announceStream(id);
-  });
-  return ends;
+}
+
+/**
+ * Locks streams until the transaction ends, in the order of their names: what a later statement of it reads is then as new as
+ * whatever was appended to them. Needs no answer.
+ */
+export function lockStreams(tx: Tx, streams: readonly string[]): void {
+  void tx.sql`SELECT 1 FROM platform.stream WHERE id = ANY(${[...streams]}::text[]) ORDER BY id FOR UPDATE`;
 }
 
 /** Says that a stream has news. Called after the commit by whoever appended to it. */
@@ -154,7 +174,7 @@ export interface ReadOptions {
 
 /** Reads a page of one stream, in order. */
 export async function readEvents(scope: TenantScope, stream: string, options: ReadOptions): Promise<EventRecord[]> {
-  return withTenant(
+  return withTenantOnce(
     scope,
     (tx) => tx.sql<EventRecord>`
     SELECT stream, seq, tenant_id, type, version, payload, at, trace_id FROM platform.event

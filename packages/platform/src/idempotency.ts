@@ -25,23 +25,34 @@ interface StoredKey {
 export async function once(
   tx: Tx,
   caller: Caller,
-  { operation, key, input }: IdempotentOperation,
+  operation: IdempotentOperation,
   newId: string,
   create: (id: string) => Promise<void>,
 ): Promise<string> {
-  if (key === undefined || key === null) {
-    await create(newId);
-    return newId;
-  }
+  const earlier = await claimKey(tx, caller, operation, newId);
+  if (earlier !== undefined) return earlier;
+  await create(newId);
+  return newId;
+}
+
+/**
+ * Claims the key for `newId`, which the caller then makes in the same transaction; or returns the UUID that the same request
+ * made before. Its statement is issued at once.
+ * @throws IDEMPOTENCY_KEY_REUSED when the key was used with another input.
+ */
+export async function claimKey(
+  tx: Tx,
+  caller: Caller,
+  { operation, key, input }: IdempotentOperation,
+  newId: string,
+): Promise<string | undefined> {
+  if (key === undefined || key === null) return undefined;
   const inputHash = hashInput(input);
   const [claimed] = await tx.sql<StoredKey>`
     INSERT INTO platform.idempotency_key (tenant_id, principal_id, operation, key, input_hash, result_id)
     VALUES (${caller.tenantId}, ${caller.principalId}, ${operation}, ${key}, ${inputHash}, ${newId})
     ON CONFLICT DO NOTHING RETURNING input_hash, result_id`;
-  if (claimed) {
-    await create(newId);
-    return newId;
-  }
+  if (claimed) return undefined;
   const [stored] = await tx.sql<StoredKey>`
     SELECT input_hash, result_id FROM platform.idempotency_key
     WHERE tenant_id = ${caller.tenantId} AND principal_id = ${caller.principalId} AND operation = ${operation} AND key = ${key}`;

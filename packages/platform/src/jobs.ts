@@ -94,7 +94,7 @@ export function onOutboxCommitted(listener: OutboxListener | undefined): void {
   onCommitted = listener ?? (() => undefined);
 }
 
-/** Asks for a job in the caller's transaction: it will run if and only if the transaction commits. */
+/** Asks for a job in the caller's transaction: it will run if and only if the transaction commits. Needs no answer. */
 export async function enqueue<Payload>(
   tx: Tx,
   caller: Caller,
@@ -103,12 +103,12 @@ export async function enqueue<Payload>(
   options: EnqueueOptions = {},
 ): Promise<void> {
   const row = makeRow(caller, job, payload, options);
-  await tx.sql`
-    INSERT INTO platform.outbox (id, tenant_id, queue, name, envelope, attempts, backoff_ms, run_at)
-    VALUES (${row.id}, ${caller.tenantId}, ${row.queue}, ${row.name}, ${json(row.envelope)}::jsonb, ${row.attempts}, ${row.backoffMs}, ${row.runAt})`;
   tx.afterCommit(() => {
     onCommitted(row);
   });
+  await tx.sql`
+    INSERT INTO platform.outbox (id, tenant_id, queue, name, envelope, attempts, backoff_ms, run_at)
+    VALUES (${row.id}, ${caller.tenantId}, ${row.queue}, ${row.name}, ${json(row.envelope)}::jsonb, ${row.attempts}, ${row.backoffMs}, ${row.runAt})`;
 }
 
 function makeRow<Payload>(

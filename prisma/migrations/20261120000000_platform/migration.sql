@@ -26,6 +26,13 @@ BEGIN
   EXECUTE format('GRANT %s ON %s TO sba_app, sba_system', privileges, target);
 END $$;
 
+-- SELECT platform.require(<condition>, 'AGENT_RUN_CHANGED'): fails the transaction unless the condition holds, so that statements that
+-- were sent together are all refused when one of them found something else than was expected.
+CREATE FUNCTION platform.require(holds boolean, otherwise text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF holds IS NOT TRUE THEN RAISE EXCEPTION USING MESSAGE = otherwise, ERRCODE = 'SB001'; END IF;
+END $$;
+
 REVOKE ALL ON PROCEDURE platform.protect_schema(text) FROM PUBLIC;
 REVOKE ALL ON PROCEDURE platform.protect_table(regclass, text) FROM PUBLIC;
 CALL platform.protect_schema('platform');

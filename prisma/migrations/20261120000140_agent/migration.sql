@@ -59,8 +59,12 @@ CREATE TABLE "agent"."run" (
     "spent_micros" BIGINT NOT NULL DEFAULT 0,
     "due_at" TIMESTAMPTZ(6),
     "lease_expires_at" TIMESTAMPTZ(6),
-    "woken_at" TIMESTAMPTZ(6),
     "fence" INTEGER NOT NULL DEFAULT 0,
+    "revision" INTEGER NOT NULL DEFAULT 0,
+    "takeovers" INTEGER NOT NULL DEFAULT 0,
+    "text_pieces" INTEGER NOT NULL DEFAULT 0,
+    "announces_end" BOOLEAN NOT NULL DEFAULT false,
+    "traceparent" TEXT,
     CONSTRAINT "run_pkey" PRIMARY KEY ("tenant_id","id")
 );
 
@@ -135,7 +139,7 @@ CREATE TABLE "agent"."approval_decision" (
 CREATE UNIQUE INDEX "agent_tenant_id_key_key" ON "agent"."agent"("tenant_id", "key");
 CREATE UNIQUE INDEX "agent_version_tenant_id_agent_id_number_key" ON "agent"."agent_version"("tenant_id", "agent_id", "number");
 CREATE INDEX "run_tenant_id_thread_id_idx" ON "agent"."run"("tenant_id", "thread_id");
-CREATE INDEX "run_due_at_idx" ON "agent"."run"("due_at");
+CREATE INDEX "run_due_idx" ON "agent"."run"("tenant_id", "due_at") WHERE "due_at" IS NOT NULL;
 CREATE INDEX "approval_tenant_id_run_id_idx" ON "agent"."approval"("tenant_id", "run_id");
 CREATE INDEX "approval_tenant_id_status_id_idx" ON "agent"."approval"("tenant_id", "status", "id");
 CREATE INDEX "approval_decision_tenant_id_approval_id_idx" ON "agent"."approval_decision"("tenant_id", "approval_id");

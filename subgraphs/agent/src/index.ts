@@ -14,7 +14,7 @@ export { usePublicUrl } from "./artifact/download.ts";
 export { configureAgent } from "./configure.ts";
 export { findArtifacts } from "./artifact/artifact.ts";
 export { advanceRun } from "./run/advance.ts";
-export { reconcileRuns } from "./run/reconcile.ts";
+export { startDispatcher } from "./run/dispatch.ts";
 export {
   cancelRun,
   continueRun,

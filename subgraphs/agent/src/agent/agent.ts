@@ -70,8 +70,10 @@ export async function createAgent(tx: Tx, caller: Caller, input: CreateAgentInpu
   await recordAudit(tx, caller, { action: "agent.agent.created", target: input.key, details: { tools: input.tools } });
 }
 
+export type AgentForRun = Agent & { readonly version: AgentVersion };
+
 /** An agent and the version that a new run of it is pinned to. @throws AGENT_AGENT_NOT_FOUND */
-export async function getAgentForRun(tx: Tx, key: string): Promise<Agent & { version: AgentVersion }> {
+export async function getAgentForRun(tx: Tx, key: string): Promise<AgentForRun> {
   // Sent together: one round trip.
   const [[agent], [version]] = await Promise.all([
     tx.sql<Agent>`SELECT * FROM agent.agent WHERE key = ${key}`,

@@ -164,8 +164,7 @@ async function decide(tx: Tx, caller: Caller, approval: Approval, input: DecideA
   });
   await announce(tx, caller, decided!, "DECIDED", input.reason);
   if (approval.runId !== null) {
-    await tx.sql`UPDATE agent.run SET due_at = clock_timestamp() WHERE id = ${approval.runId} AND status = 'AWAITING_APPROVAL'`;
-    await wakeRun(tx, caller, approval.runId);
+    wakeRun(tx, approval.runId);
   }
 }
 

@@ -1,7 +1,7 @@
 import { billingErrors, estimateCost, type MeteredLine, type UsageLine } from "@sba/billing/index";
-import type { Tx } from "@sba/platform/db";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import type { RunOptions } from "./run.ts";
+import type { Draft } from "./session.ts";
 
 /**
  * What one run may cost, hard: before a step its worst case must fit what is left. A run has one writer at a time (the
@@ -62,8 +62,12 @@ function exhausted({ options, spentMicros }: RunRow) {
   return billingErrors.BILLING_BUDGET_EXHAUSTED({ details: { budgetMicros, spentMicros: String(spentMicros) } });
 }
 
-/** Counts recorded usage against the run's budget. */
-export async function spend(tx: Tx, runId: string, usage: readonly UsageLine[]): Promise<void> {
-  const spentMicros = usage.reduce((sum, line) => sum + line.cost.amountMicros, 0n);
-  await tx.sql`UPDATE agent.run SET spent_micros = spent_micros + ${spentMicros} WHERE id = ${runId}`;
+/** Counts usage against the run's budget. */
+export function spend(draft: Draft, usage: readonly UsageLine[]): void {
+  draft.run = { ...draft.run, spentMicros: draft.run.spentMicros + costOf(usage) };
+}
+
+/** Micros. */
+export function costOf(usage: readonly UsageLine[]): bigint {
+  return usage.reduce((sum, line) => sum + line.cost.amountMicros, 0n);
 }

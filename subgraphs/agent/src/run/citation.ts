@@ -1,11 +1,11 @@
 import type { Caller } from "@sba/platform/caller";
-import type { Tx } from "@sba/platform/db";
-import type { Citation, Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
+import type { Citation } from "@sba/platform/generated/prisma/client";
 import { decodeId } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
 import type { ToolCall } from "@sba/integrations/index";
 import { citationsOf } from "../model/citations.ts";
 import { z } from "zod";
+import type { Draft } from "./session.ts";
 
 /** What an answer rests on: the passages whose numbers it names. */
 
@@ -26,33 +26,32 @@ function hitsOf(texts: readonly string[]): Hit[] {
   });
 }
 
+/** What the run's tools have answered so far. */
+function answersIn({ history, run }: Draft): string[] {
+  return history.filter(({ runId, role }) => runId === run.id && role === "tool").map(({ text }) => text);
+}
+
 /** A look-up's result with its hits numbered on from the run's earlier look-ups: a number means one passage in one run. */
-export async function numberHits(tx: Tx, run: RunRow, { result }: ToolCall): Promise<unknown> {
+export function numberHits(draft: Draft, { result }: ToolCall): unknown {
   const parsed = lookUp.safeParse(result);
   if (!parsed.success) return result;
-  const earlier = await tx.sql<{
-    text: string;
-  }>`SELECT text FROM agent.message WHERE run_id = ${run.id} AND role = 'tool'`;
-  const offset = hitsOf(earlier.map(({ text }) => text)).length;
+  const offset = hitsOf(answersIn(draft)).length;
   return { ...parsed.data, hits: parsed.data.hits.map((hit, index) => ({ ...hit, number: offset + index + 1 })) };
 }
 
 /** Records the passages that the output names, each once, in the order of their first mention. */
-export async function recordCitations(
-  tx: Tx,
-  caller: Caller,
-  run: RunRow,
-  { output, history }: { readonly output: string; readonly history: readonly Message[] },
-): Promise<void> {
-  const shown = history
-    .filter((message) => message.runId === run.id && message.role === "tool")
-    .map(({ text }) => text);
-  const cited = citationsOf(output, hitsOf(shown));
-  for (const [index, { hit, quote }] of cited.entries()) {
-    await tx.sql`
+export function citePassages(draft: Draft, output: string): void {
+  const { id: runId, tenantId } = draft.run;
+  const cited = citationsOf(output, hitsOf(answersIn(draft)));
+  if (cited.length === 0) return;
+  draft.writes.push((tx) => {
+    void tx.sql`
       INSERT INTO agent.citation (tenant_id, run_id, ordinal, document_id, chunk_id, quote)
-      VALUES (${caller.tenantId}, ${run.id}, ${index + 1}, ${decodeId("Document", hit.documentId)}, ${decodeId("Chunk", hit.chunkId)}, ${quote})`;
-  }
+      SELECT ${tenantId}, ${runId}, cited.ordinal, cited.document_id, cited.chunk_id, cited.quote
+      FROM unnest(${cited.map(({ hit }) => decodeId("Document", hit.documentId))}::uuid[],
+                  ${cited.map(({ hit }) => decodeId("Chunk", hit.chunkId))}::uuid[], ${cited.map(({ quote }) => quote)}::text[])
+           WITH ORDINALITY AS cited (document_id, chunk_id, quote, ordinal)`;
+  });
 }
 
 /** The citations of these runs, in order. */

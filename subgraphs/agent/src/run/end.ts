@@ -1,75 +1,65 @@
-import type { Caller } from "@sba/platform/caller";
-import type { Tx } from "@sba/platform/db";
 import type { AppError } from "@sba/platform/errors";
-import { appendEvents, type NewEvent } from "@sba/platform/events";
-import type { Message, Run as RunRow, Step } from "@sba/platform/generated/prisma/client";
+import { quietly } from "@sba/platform/events";
+import type { Message } from "@sba/platform/generated/prisma/client";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
-import { runFailed, runFinished, runStatusChanged, runStream } from "../events.ts";
-import { findUnfinishedStep, finishStep } from "../step/step.ts";
-import { readHistory } from "../thread/message.ts";
-import { recordCitations } from "./citation.ts";
+import { runFailed, runFinished, runStatusChanged } from "../events.ts";
+import { finishStep } from "../step/step.ts";
+import { citePassages } from "./citation.ts";
 import { assertMove, type RunStatus } from "./run.state.ts";
+import type { Draft } from "./session.ts";
 
 /** How a run ends: once, with one terminal event that is its last, keeping what it has done. */
 
-export interface EndRunInput {
-  readonly status: "COMPLETED" | "CANCELLED";
-  readonly history: readonly Message[];
-}
-
 /** Ends a run that did what it was asked, or was asked to stop. */
-export async function endRun(
-  tx: Tx,
-  caller: Caller,
-  run: RunRow,
-  { status, history }: EndRunInput,
-): Promise<undefined> {
-  const step = await findUnfinishedStep(tx, run);
-  const output = (await partialText(tx, step)) ?? lastText(history, run.id);
-  const closing = await closeStep(tx, step);
-  if (status === "COMPLETED" && output !== null) await recordCitations(tx, caller, run, { output, history });
-  const endedAt = await markEnded(tx, run, { status, output });
-  await appendEvents(tx, caller, runStream(run.id), [
-    ...closing,
-    runStatusChanged({ from: run.status, to: status }),
-    runFinished({ runId: run.id, status, output, endedAt }),
-  ]);
+export function endRun(draft: Draft, status: "COMPLETED" | "CANCELLED"): undefined {
+  const output = closeOutput(draft);
+  if (status === "COMPLETED" && output !== null) citePassages(draft, output);
+  const from = draft.run.status;
+  const endedAt = markEnded(draft, { status, output, errorCode: null, errorMessage: null });
+  announceEnd(draft, from, runFinished({ runId: draft.run.id, status, output, endedAt }));
   return undefined;
 }
 
 /** Ends a run that cannot go on, with the reason, and with what it had written so far. */
-export async function failRun(tx: Tx, caller: Caller, run: RunRow, { code, message }: AppError): Promise<undefined> {
-  const step = await findUnfinishedStep(tx, run);
-  const output = (await partialText(tx, step)) ?? lastText(await readHistory(tx, run), run.id);
-  await cancelApprovalsOfRun(tx, caller, run.id);
-  const closing = await closeStep(tx, step);
-  const endedAt = await markEnded(tx, run, { status: "FAILED", output, code, message });
-  await appendEvents(tx, caller, runStream(run.id), [
-    ...closing,
-    runStatusChanged({ from: run.status, to: "FAILED" }),
-    runFailed({ runId: run.id, status: "FAILED", output, endedAt, error: { code, message } }),
-  ]);
+export function failRun(draft: Draft, { code, message }: Pick<AppError, "code" | "message">): undefined {
+  const { caller } = draft;
+  const runId = draft.run.id;
+  if ([...draft.approvals.values()].some(({ status }) => status === "PENDING"))
+    draft.journal.push((tx) => cancelApprovalsOfRun(tx, caller, runId));
+  const output = closeOutput(draft);
+  const from = draft.run.status;
+  const endedAt = markEnded(draft, { status: "FAILED", output, errorCode: code, errorMessage: message });
+  announceEnd(draft, from, runFailed({ runId, status: "FAILED", output, endedAt, error: { code, message } }));
   return undefined;
 }
 
 interface Ending {
   readonly status: RunStatus;
   readonly output: string | null;
-  readonly code?: string;
-  readonly message?: string;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
 }
 
-async function markEnded(tx: Tx, run: RunRow, { status, output, code, message }: Ending): Promise<string> {
-  assertMove(run.status, status);
-  const [ended] = await tx.sql<{ endedAt: Date }>`
-    UPDATE agent.run SET status = ${status}, output = ${output}, error_code = ${code ?? null}, error_message = ${message ?? null},
-           ended_at = clock_timestamp(), due_at = NULL, lease_expires_at = NULL, fence = fence + 1
-    WHERE id = ${run.id} RETURNING ended_at`;
-  return ended!.endedAt.toISOString();
+function markEnded(draft: Draft, ending: Ending): string {
+  assertMove(draft.run.status, ending.status);
+  const endedAt = new Date();
+  draft.run = { ...draft.run, ...ending, endedAt };
+  draft.release = { dueInMs: null };
+  return endedAt.toISOString();
 }
 
-async function closeStep(tx: Tx, step: Step | undefined): Promise<NewEvent[]> {
-  return step ? [await finishStep(tx, step)] : [];
+/** The terminal event, the last of the stream; reactions hear of it only when a higher domain waits for it. */
+function announceEnd(draft: Draft, from: string, end: ReturnType<typeof runFinished | typeof runFailed>): void {
+  draft.journal.push(runStatusChanged({ from, to: draft.run.status }));
+  draft.journal.push(draft.run.announcesEnd ? end : quietly(end));
+}
+
+/** What the run leaves as its answer; a step that is still open is ended with what readers were shown of it. */
+function closeOutput(draft: Draft): string | null {
+  const { unfinished, history, run } = draft;
+  if (!unfinished) return lastText(history, run.id);
+  finishStep(draft, unfinished.step);
+  return unfinished.text ?? lastText(history, run.id);
 }
 
 /** The answer: what the model said last in this run. */
@@ -78,15 +68,4 @@ function lastText(history: readonly Message[], runId: string): string | null {
     history.findLast((message) => message.runId === runId && message.role === "assistant" && message.text !== "")
       ?.text ?? null
   );
-}
-
-/** What readers were shown of the step that was not finished, its void attempts left out. */
-async function partialText(tx: Tx, step: Step | undefined): Promise<string | null> {
-  if (!step) return null;
-  const stream = runStream(step.runId);
-  const [partial] = await tx.sql<{ text: string | null }>`
-    SELECT string_agg(payload->>'text', '' ORDER BY seq) AS text FROM platform.event
-    WHERE stream = ${stream} AND type = 'agent.run.tokenDelta' AND (payload->>'stepNumber')::int = ${step.number}
-      AND seq > (SELECT coalesce(max(seq), 0) FROM platform.event WHERE stream = ${stream} AND type = 'agent.run.stepRestarted')`;
-  return partial?.text ?? null;
 }

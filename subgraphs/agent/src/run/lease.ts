@@ -2,7 +2,6 @@ import type { Caller } from "@sba/platform/caller";
 import { withTenant, type Tx } from "@sba/platform/db";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { keepLease, LEASE_MS, type LeaseKeeper } from "@sba/platform/lease";
-import { errors } from "../errors.ts";
 import { abortOnCancel } from "./cancel-signal.ts";
 
 /**
@@ -14,26 +13,11 @@ import { abortOnCancel } from "./cancel-signal.ts";
 /** Takes the lease of a run that is due and that nobody holds; undefined when there is nothing to do. */
 export async function takeLease(tx: Tx, runId: string): Promise<RunRow | undefined> {
   const [run] = await tx.sql<RunRow>`
-    UPDATE agent.run SET fence = fence + 1, lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}),
+    UPDATE agent.run SET fence = fence + 1, takeovers = takeovers + 1, lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}),
            started_at = coalesce(started_at, clock_timestamp())
     WHERE id = ${runId} AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
     RETURNING *`;
   return run;
-}
-
-/** The run, locked, if the lease is still ours. @throws AGENT_RUN_LEASE_LOST */
-export async function lockLeased(tx: Tx, { id, fence }: Pick<RunRow, "id" | "fence">): Promise<RunRow> {
-  const [run] = await tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${id} AND fence = ${fence} FOR UPDATE`;
-  if (!run) throw errors.AGENT_RUN_LEASE_LOST();
-  return run;
-}
-
-/** Gives the lease back, and with it the right to append; the run is due again after `delayMs`, or waits for a person when undefined. */
-export async function endLease(tx: Tx, run: Pick<RunRow, "id">, delayMs: number | undefined): Promise<void> {
-  const seconds = delayMs === undefined ? null : delayMs / 1000;
-  await tx.sql`
-    UPDATE agent.run SET lease_expires_at = NULL, fence = fence + 1, due_at = clock_timestamp() + make_interval(secs => ${seconds}::float8)
-    WHERE id = ${run.id}`;
 }
 
 /** Keeps the lease until stopped; the step under way is aborted when it may no longer go on. */

@@ -1,147 +1,111 @@
-import type { Caller } from "@sba/platform/caller";
-import type { Tx } from "@sba/platform/db";
 import { ensureAppError } from "@sba/platform/errors";
-import { appendEvents, type NewEvent } from "@sba/platform/events";
-import type { Message, Run as RunRow, Step } from "@sba/platform/generated/prisma/client";
-import { getToolCall, recordToolOutcome, refuseCall, type ToolCall } from "@sba/integrations/index";
-import { approvalsOfCalls } from "../approval/approval.ts";
+import type { Step } from "@sba/platform/generated/prisma/client";
+import { recordSettledCall, refuseCall, settleToolCall, type ToolCall } from "@sba/integrations/index";
+import { refusalOf } from "../approval/of-run.ts";
 import { errors } from "../errors.ts";
-import { runStatusChanged, runStream, stepRestarted } from "../events.ts";
+import { runStatusChanged, stepRestarted } from "../events.ts";
 import { toolEvents } from "../step/tool-turn.ts";
-import { beginStep, findUnfinishedStep, finishStep, stepSnapshot } from "../step/step.ts";
-import { appendMessage, readHistory, type MessageToolCall } from "../thread/message.ts";
+import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
+import { openCallIds } from "../thread/message.ts";
 import { requireToolBudget } from "./budget.ts";
 import { endRun, failRun } from "./end.ts";
-import { endLease } from "./lease.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
-import { assertMove, nextAction, type PendingCall, type RunStatus } from "./run.state.ts";
+import { assertMove, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
+import { addMessage, type Draft } from "./session.ts";
 
-/** How often a step is tried before its run fails. */
+/** How often a step is begun, over all workers that die or fail at it, before the run is given up. */
 export const MAX_ATTEMPTS = 5;
 
 /** A step that was begun and is to be done, outside any transaction. */
 export type Work =
-  /** `run` as it was when the step was begun: what it has spent by then is what its budget is held against. */
-  | { readonly kind: "model"; readonly run: RunRow; readonly step: Step; readonly history: readonly Message[] }
+  | { readonly kind: "model"; readonly step: Step }
   | { readonly kind: "tool"; readonly step: Step; readonly call: ToolCall; readonly attempt: number };
 
-/** What a finished assistant message asks for and has no answer yet. */
-function openCalls(history: readonly Message[], runId: string): MessageToolCall[] {
-  const own = history.filter((message) => message.runId === runId);
-  const answered = new Set(own.map((message) => message.toolCallId));
-  return own
-    .flatMap((message) => (message.toolCalls ?? []) as unknown as MessageToolCall[])
-    .filter((call) => !answered.has(call.id));
+/**
+ * Decides what the run does next and begins it, in the commit that made it due: a step to do (returned), a wait, or the
+ * end (undefined).
+ */
+export function planNext(draft: Draft): Work | undefined {
+  const action = nextAction(situationOf(draft));
+  switch (action.kind) {
+    case "model":
+      return beginModel(draft);
+    case "tool":
+      return beginTool(draft, action.callId);
+    case "refuse":
+      return refuse(draft, action);
+    case "awaitApproval":
+      return suspend(draft, "AWAITING_APPROVAL");
+    case "awaitInput":
+      return suspend(draft, "AWAITING_INPUT");
+    case "cancel":
+      return endRun(draft, "CANCELLED");
+    case "complete":
+      return endRun(draft, "COMPLETED");
+    case "stepsExhausted":
+      return failRun(draft, errors.AGENT_RUN_STEPS_EXHAUSTED());
+  }
 }
 
-/**
- * Decides what the run, with this history, does next and begins it, in the transaction that made it due: a step to do
- * (returned), a wait, or the end (undefined).
- */
-export async function planNext(
-  tx: Tx,
-  caller: Caller,
-  run: RunRow,
-  history: readonly Message[],
-): Promise<Work | undefined> {
-  const calls = openCalls(history, run.id);
-  const approvals = new Map(
-    (
-      await approvalsOfCalls(
-        tx,
-        calls.map(({ id }) => id),
-      )
-    ).map((approval) => [approval.toolCallId, approval]),
-  );
+function situationOf({ run, history, approvals }: Draft): Parameters<typeof nextAction>[0] {
   const last = history.at(-1);
-  const action = nextAction({
+  return {
     status: run.status as RunStatus,
     nextStepNumber: run.stepNumber + 1,
     maxSteps: (run.options as RunOptions).maxSteps ?? DEFAULT_MAX_STEPS,
-    pendingCalls: calls.map(({ id }) => ({ id, approval: approvals.get(id)?.status as PendingCall["approval"] })),
+    pendingCalls: openCallIds(history, run.id).map((id) => ({
+      id,
+      approval: approvals.get(id)?.status as PendingCall["approval"],
+    })),
     lastSpeaker: (last?.role ?? "user") as "user" | "assistant" | "tool",
     asksPerson: last?.asksPerson ?? false,
-  });
-  switch (action.kind) {
-    case "model":
-      return beginModel(tx, caller, run, history);
-    case "tool":
-      return beginTool(tx, caller, run, action.callId);
-    case "refuse":
-      return refuse(tx, caller, run, action.callId);
-    case "awaitApproval":
-      return suspend(tx, caller, run, "AWAITING_APPROVAL");
-    case "awaitInput":
-      return suspend(tx, caller, run, "AWAITING_INPUT");
-    case "cancel":
-      return endRun(tx, caller, run, { status: "CANCELLED", history });
-    case "complete":
-      return endRun(tx, caller, run, { status: "COMPLETED", history });
-    case "stepsExhausted":
-      return failRun(tx, caller, run, errors.AGENT_RUN_STEPS_EXHAUSTED());
-  }
+  };
 }
 
-/** Moves the run to a status and returns the event, or none when it is there already. */
-async function moveTo(tx: Tx, run: RunRow, to: RunStatus): Promise<NewEvent[]> {
-  if (run.status === to) return [];
-  assertMove(run.status, to);
-  await tx.sql`UPDATE agent.run SET status = ${to} WHERE id = ${run.id}`;
-  return [runStatusChanged({ from: run.status, to })];
+/** Moves the run to a status, unless it is there already. */
+function moveTo(draft: Draft, to: RunStatus): void {
+  const from = draft.run.status;
+  if (from === to) return;
+  assertMove(from, to);
+  draft.run = { ...draft.run, status: to };
+  draft.journal.push(runStatusChanged({ from, to }));
 }
 
-async function beginModel(tx: Tx, caller: Caller, run: RunRow, history: readonly Message[]): Promise<Work> {
-  const [moved, { step, event }] = await Promise.all([
-    moveTo(tx, run, "EXECUTING"),
-    beginStep(tx, caller, run, { type: "MODEL" }),
-  ]);
-  await appendEvents(tx, caller, runStream(run.id), [...moved, event]);
-  return { kind: "model", run, step, history };
+function beginModel(draft: Draft): Work {
+  moveTo(draft, "EXECUTING");
+  return { kind: "model", step: beginStep(draft, "MODEL") };
 }
 
-async function beginTool(tx: Tx, caller: Caller, run: RunRow, callId: string): Promise<Work | undefined> {
+function beginTool(draft: Draft, callId: string): Work | undefined {
   try {
-    requireToolBudget(run);
+    requireToolBudget(draft.run);
   } catch (error) {
-    return failRun(tx, caller, run, ensureAppError(error));
+    return failRun(draft, ensureAppError(error));
   }
-  const [call, moved, { step, event }] = await Promise.all([
-    getToolCall(tx, caller, callId),
-    moveTo(tx, run, "WAITING_TOOL"),
-    beginStep(tx, caller, run, { type: "TOOL", toolCallId: callId }),
-  ]);
-  await appendEvents(tx, caller, runStream(run.id), [...moved, event]);
-  return { kind: "tool", step, call, attempt: 1 };
+  moveTo(draft, "WAITING_TOOL");
+  return { kind: "tool", step: beginStep(draft, "TOOL", callId), call: draft.calls.get(callId)!, attempt: 1 };
 }
 
 /** A call that a person denied: a step of its own with an outcome that the model sees, without the tool being called. */
-async function refuse(tx: Tx, caller: Caller, run: RunRow, callId: string): Promise<Work | undefined> {
-  const { step, event } = await beginStep(tx, caller, run, { type: "TOOL", toolCallId: callId });
-  const [decision] = await tx.sql<{ reason: string | null }>`
-    SELECT d.reason FROM agent.approval_decision d JOIN agent.approval a ON a.id = d.approval_id WHERE a.tool_call_id = ${callId}`;
-  const reason = decision?.reason;
-  const denied = errors.AGENT_APPROVAL_DENIED(reason ? { message: `A person denied this call: ${reason}` } : {});
-  const recorded = await recordToolOutcome(tx, caller, callId, refuseCall(denied));
-  await appendMessage(tx, caller, {
-    runId: run.id,
-    role: "tool",
-    text: JSON.stringify({ error: recorded.error }),
-    toolCallId: callId,
+function refuse(draft: Draft, { callId }: Extract<NextAction, { kind: "refuse" }>): Work | undefined {
+  const call = draft.calls.get(callId)!;
+  const step = beginStep(draft, "TOOL", callId);
+  const outcome = refuseCall(refusalOf(draft.approvals.get(callId)!));
+  const settled = settleToolCall(call, outcome);
+  draft.writes.push((tx) => {
+    recordSettledCall(tx, draft.caller, call, outcome);
   });
-  await appendEvents(tx, caller, runStream(run.id), [event, ...toolEvents(recorded), await finishStep(tx, step)]);
-  return planNext(tx, caller, { ...run, stepNumber: step.number }, await readHistory(tx, run));
+  draft.calls.delete(callId);
+  addMessage(draft, { role: "tool", text: JSON.stringify({ error: settled.error }), toolCallId: callId });
+  draft.journal.push(...toolEvents(settled));
+  finishStep(draft, step);
+  return planNext(draft);
 }
 
 /** Waits for a person: nothing is held, no job exists, and the decision wakes the run. */
-async function suspend(
-  tx: Tx,
-  caller: Caller,
-  run: RunRow,
-  status: "AWAITING_APPROVAL" | "AWAITING_INPUT",
-): Promise<undefined> {
-  const moved = await moveTo(tx, run, status);
-  await endLease(tx, run, undefined);
-  if (moved.length > 0) await appendEvents(tx, caller, runStream(run.id), moved);
+function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT"): undefined {
+  moveTo(draft, status);
+  draft.release = { dueInMs: null };
   return undefined;
 }
 
@@ -149,25 +113,18 @@ async function suspend(
  * Begins what a run that was just leased has to do: the step that an earlier attempt left unfinished (readers are told to
  * drop its text), else what is next.
  */
-export async function takeUp(tx: Tx, caller: Caller, run: RunRow): Promise<Work | undefined> {
-  const [step, history] = await Promise.all([
-    run.status === "CANCELLING" ? undefined : findUnfinishedStep(tx, run),
-    readHistory(tx, run),
-  ]);
-  return step ? restartStep(tx, caller, run, { step, history }) : planNext(tx, caller, run, history);
+export function takeUp(draft: Draft): Work | undefined {
+  const { unfinished, run } = draft;
+  return unfinished && run.status !== "CANCELLING" ? restartStep(draft, unfinished) : planNext(draft);
 }
 
-async function restartStep(
-  tx: Tx,
-  caller: Caller,
-  run: RunRow,
-  { step, history }: { readonly step: Step; readonly history: readonly Message[] },
-): Promise<Work | undefined> {
-  const attempt = run.stepAttempt + 1;
-  if (attempt > MAX_ATTEMPTS) return failRun(tx, caller, run, errors.AGENT_RUN_ATTEMPTS_EXHAUSTED());
-  await tx.sql`UPDATE agent.run SET step_attempt = ${attempt}, error_code = NULL WHERE id = ${run.id}`;
-  const cause = run.errorCode ?? "WORKER_LOST";
-  await appendEvents(tx, caller, runStream(run.id), [stepRestarted({ step: stepSnapshot(step), attempt, cause })]);
-  if (step.toolCallId === null) return { kind: "model", run, step, history };
-  return { kind: "tool", step, call: await getToolCall(tx, caller, step.toolCallId), attempt };
+function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinished"]>): Work | undefined {
+  const attempt = draft.run.stepAttempt + 1;
+  if (attempt > MAX_ATTEMPTS) return failRun(draft, errors.AGENT_RUN_ATTEMPTS_EXHAUSTED());
+  const cause = draft.run.errorCode ?? "WORKER_LOST";
+  draft.run = { ...draft.run, stepAttempt: attempt, errorCode: null, textPieces: pieces };
+  draft.unfinished = undefined;
+  draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));
+  if (step.toolCallId === null) return { kind: "model", step };
+  return { kind: "tool", step, call: draft.calls.get(step.toolCallId)!, attempt };
 }

@@ -4,12 +4,13 @@ import { newId } from "@sba/platform/ids";
 import { logger } from "@sba/platform/log";
 import { givenCollection } from "@sba/knowledge/testing";
 import { aCaller } from "@sba/testkit/fixtures";
+import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
 import { createBuiltInAgents } from "../agent/agent.ts";
 import { driveRun, journalOf, useBlobs } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
-import { reconcileRuns } from "./reconcile.ts";
+import { leaseDueRuns, startDispatcher } from "./dispatch.ts";
 import { streamRunEvents } from "./run-events.ts";
 import { cancelRun, continueRun, getRun, listRuns, startRun } from "./run.ts";
 
@@ -230,20 +231,6 @@ describe("the lease of a run", () => {
     expect(rows).toEqual([{ lines: turns.length }]);
   });
 
-  it("is found by the reconciler when every wake-up was lost, once for a while", async () => {
-    const caller = await aTenant();
-    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
-    await database().owner.query("DELETE FROM platform.outbox");
-    await database().owner.query("UPDATE agent.run SET due_at = now() - interval '1 minute' WHERE id = $1", [runId]);
-    await reconcileRuns();
-    await reconcileRuns();
-    const { rows } = await database().owner.query(
-      "SELECT envelope->'payload'->>'runId' AS run FROM platform.outbox WHERE tenant_id = $1",
-      [caller.tenantId],
-    );
-    expect(rows).toEqual([{ run: runId }]);
-  });
-
   it("fails the run when a step was begun too often", async () => {
     const caller = await aTenant();
     const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
@@ -251,6 +238,89 @@ describe("the lease of a run", () => {
     draining.abort();
     for (let i = 0; i < 6; i++) await advanceRun(caller, { runId }, { ...context, signal: draining.signal });
     expect(await getRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED" });
+  });
+});
+
+describe("the dispatcher", () => {
+  const idle = { free: 8, most: 6, held: [] };
+
+  async function dueRuns(count: number) {
+    const caller = await aTenant();
+    const prompts = Array.from({ length: count }, (_, index) => `What about leave ${index}?`);
+    const ids: string[] = [];
+    for (const prompt of prompts) ids.push(await startRun(caller, { agentKey: "handbook", prompt }));
+    return { caller, ids };
+  }
+  const endAll = () => database().owner.query("UPDATE agent.run SET due_at = NULL");
+
+  it("works on a run that nobody was told of, and on one whose worker died", async () => {
+    const { caller, ids } = await dueRuns(2);
+    await database().owner.query(
+      "UPDATE agent.run SET lease_expires_at = now() - interval '1 second', fence = 7 WHERE id = $1",
+      [ids[0]],
+    );
+    const drain = await startDispatcher({ capacity: 4 });
+    await eventually(
+      async () => (await Promise.all(ids.map((id) => getRun(caller, id)))).every(({ endedAt }) => endedAt !== null),
+      { timeoutMs: 20_000 },
+    );
+    await drain();
+  });
+
+  it("gives the first run of every tenant its turn before the second of any", async () => {
+    await endAll();
+    const whale = await dueRuns(12);
+    const minnow = await dueRuns(1);
+    const leased = await leaseDueRuns({ ...idle, free: 2 });
+    expect(leased.map(({ tenantId }) => tenantId).toSorted()).toEqual(
+      [whale.caller.tenantId, minnow.caller.tenantId].toSorted(),
+    );
+    expect(await leaseDueRuns({ free: 8, most: 3, held: [[whale.caller.tenantId, 1]] })).toHaveLength(2);
+  });
+
+  it("leases a run once, whoever looks at the same moment", async () => {
+    await endAll();
+    const { ids } = await dueRuns(6);
+    const looks = await Promise.all(Array.from({ length: 5 }, () => leaseDueRuns(idle)));
+    const leased = looks.flat().map(({ id }) => id);
+    expect(new Set(leased).size).toBe(leased.length);
+    expect(ids).toEqual(expect.arrayContaining(leased));
+    expect(await leaseDueRuns(idle)).toHaveLength(ids.length - leased.length);
+  });
+
+  it("ends a run at which every worker fails before a step, and keeps the others going", async () => {
+    await endAll();
+    const { caller, ids } = await dueRuns(2);
+    const [poisoned = "", sound = ""] = ids;
+    // Nothing of its history can be read.
+    await database().owner.query("UPDATE agent.message SET tool_calls = '7' WHERE run_id = $1", [poisoned]);
+    const drain = await startDispatcher({ capacity: 4 });
+    await eventually(
+      async () => {
+        await database().owner.query("UPDATE agent.run SET due_at = now() WHERE id = $1 AND due_at > now()", [
+          poisoned,
+        ]);
+        return (await getRun(caller, poisoned)).endedAt !== null && (await getRun(caller, sound)).endedAt !== null;
+      },
+      { timeoutMs: 25_000 },
+    );
+    await drain();
+    expect(await getRun(caller, poisoned)).toMatchObject({
+      status: "FAILED",
+      errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED",
+    });
+    expect(await getRun(caller, sound)).toMatchObject({ status: "COMPLETED" });
+    expect((await journalOf(caller, poisoned)).at(-1)).toMatchObject({ type: "agent.run.failed" });
+  });
+
+  it("leaves a step in hand to the next worker when it has to stop", async () => {
+    await endAll();
+    const { caller, ids } = await dueRuns(1);
+    const drain = await startDispatcher({ capacity: 1 });
+    await drain({ graceMs: 0 });
+    const { dueAt, endedAt, leaseExpiresAt } = await getRun(caller, ids[0] ?? "");
+    expect(leaseExpiresAt).toBeNull();
+    expect(endedAt !== null || dueAt !== null).toBe(true);
   });
 });
 

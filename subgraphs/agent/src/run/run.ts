@@ -1,23 +1,24 @@
 import type { Caller } from "@sba/platform/caller";
-import { json, withTenant, type Tx } from "@sba/platform/db";
+import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
-import { once } from "@sba/platform/idempotency";
+import { claimKey, once } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
-import { recordUsage } from "@sba/billing/index";
-import { getAgentForRun } from "../agent/agent.ts";
+import { currentTraceparent } from "@sba/platform/telemetry";
+import { priceUsage, recordNewUsage } from "@sba/billing/index";
+import { getAgentForRun, type AgentForRun } from "../agent/agent.ts";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
 import { resolveModelName } from "../model/index.ts";
-import { appendMessage } from "../thread/message.ts";
-import { openThread } from "../thread/thread.ts";
-import { requireStartBudget, spend, START_USAGE } from "./budget.ts";
+import { appendInput } from "../thread/message.ts";
+import { insertThread, lockIdleThread } from "../thread/thread.ts";
+import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
 import { announceCancel } from "./cancel-signal.ts";
 import { assertMove, isEnded, type RunStatus } from "./run.state.ts";
 import { usageSnapshot } from "./usage.ts";
-import { wakeRun } from "./wake.ts";
+import { nudge, wakeRun } from "./wake.ts";
 
 /** A run, and the seq of the last event that was committed when it was read: what follows is in the stream after it. */
 export type Run = RunRow & { readonly lastSeq: number };
@@ -50,40 +51,65 @@ export interface StartRunInput {
  * BILLING_BUDGET_EXHAUSTED
  */
 export function startRun(caller: Caller, input: StartRunInput): Promise<string> {
-  return withTenant(caller, (tx) => startRunIn(tx, caller, input));
+  return withTenant(caller, async (tx) => {
+    const start = await prepareStart(tx, caller, input);
+    if (start.repeats) return start.id;
+    await tx.finish(() => insertRun(tx, caller, start, false));
+    return start.id;
+  });
 }
 
-/** As `startRun`, in the caller's transaction. */
-export function startRunIn(tx: Tx, caller: Caller, input: StartRunInput): Promise<string> {
+/** As `startRun`, in the transaction of a higher domain, which hears of the run's end. */
+export async function startRunIn(tx: Tx, caller: Caller, input: StartRunInput): Promise<string> {
+  const start = await prepareStart(tx, caller, input);
+  if (!start.repeats) await insertRun(tx, caller, start, true);
+  return start.id;
+}
+
+interface RunStart {
+  readonly id: string;
+  /** The same request made this run before. */
+  readonly repeats: boolean;
+  readonly input: StartRunInput;
+  readonly agent: AgentForRun;
+  /** Undefined for a new thread. */
+  readonly threadId: string | undefined;
+}
+
+async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promise<RunStart> {
   const { idempotencyKey, ...request } = input;
-  return once(tx, caller, { operation: "startRun", key: idempotencyKey, input: request }, newId(), (id) =>
-    insertRun(tx, caller, id, request),
-  );
+  requireStartBudget(input.options);
+  const id = newId();
+  // What does not wait for another's answer is sent together, in order: one round trip.
+  const [earlier, agent] = await Promise.all([
+    claimKey(tx, caller, { operation: "startRun", key: idempotencyKey, input: request }, id),
+    getAgentForRun(tx, input.agentKey),
+  ]);
+  const { threadId } = input;
+  if (threadId !== undefined && earlier === undefined) await lockIdleThread(tx, { threadId, agentId: agent.id });
+  return { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId };
 }
 
-async function insertRun(tx: Tx, caller: Caller, id: string, input: StartRunInput): Promise<void> {
-  requireStartBudget(input.options);
-  const agent = await getAgentForRun(tx, input.agentKey);
-  const threadId = await openThread(tx, caller, { threadId: input.threadId, agentId: agent.id });
-  const inserted = tx.sql`
+/** Every statement is issued at once. */
+async function insertRun(tx: Tx, caller: Caller, start: RunStart, announcesEnd: boolean): Promise<void> {
+  const { id, input, agent } = start;
+  const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
+  const usage = priceUsage(START_USAGE);
+  void tx.sql`
     INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, status, prompt, options,
-                           started_by, started_by_kind, permissions, request_id, due_at)
+                           started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, due_at)
     VALUES (${caller.tenantId}, ${id}, ${threadId}, ${agent.id}, ${agent.version.id}, ${agent.key},
             ${resolveModelName(agent.version.model)}, 'CREATED', ${input.prompt}, ${json(input.options ?? {})}::jsonb,
-            ${caller.principalId}, ${caller.principalKind}, ${[...caller.permissions]}::text[], ${caller.requestId}, clock_timestamp())`;
-  // What does not wait for another's answer is sent together, in order: one round trip.
-  const [usage] = await Promise.all([
-    recordUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key }),
-    inserted,
-    appendMessage(tx, caller, { runId: id, role: "user", text: input.prompt }),
-  ]);
+            ${caller.principalId}, ${caller.principalKind}, ${[...caller.permissions]}::text[], ${caller.requestId},
+            ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, clock_timestamp())`;
+  recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
+  nudge(tx);
   await Promise.all([
-    spend(tx, id, usage),
+    appendInput(tx, caller, id, input.prompt),
     appendEvents(tx, caller, runStream(id), [
       runStatusChanged({ from: null, to: "CREATED" }),
       usageRecorded({ usage: usage.map(usageSnapshot) }),
     ]),
-    wakeRun(tx, caller, id),
   ]);
 }
 
@@ -112,10 +138,10 @@ export async function continueRun(caller: Caller, { runId, input, idempotencyKey
       if (run.status !== "AWAITING_INPUT") {
         throw errors.AGENT_RUN_NOT_AWAITING_INPUT({ details: { status: run.status } });
       }
-      await appendMessage(tx, caller, { runId, role: "user", text: input });
-      await tx.sql`UPDATE agent.run SET status = 'EXECUTING', due_at = clock_timestamp() WHERE id = ${runId}`;
+      await appendInput(tx, caller, runId, input);
+      await tx.sql`UPDATE agent.run SET status = 'EXECUTING' WHERE id = ${runId}`;
       await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "EXECUTING" })]);
-      await wakeRun(tx, caller, runId);
+      wakeRun(tx, runId);
     });
   });
 }
@@ -136,10 +162,10 @@ export async function cancelRun(caller: Caller, { runId, reason }: CancelRunInpu
     if (isEnded(run.status)) throw errors.AGENT_RUN_ENDED({ details: { status: run.status } });
     assertMove(run.status, "CANCELLING");
     await tx.sql`
-      UPDATE agent.run SET status = 'CANCELLING', cancel_reason = ${reason ?? null}, due_at = clock_timestamp() WHERE id = ${runId}`;
+      UPDATE agent.run SET status = 'CANCELLING', cancel_reason = ${reason ?? null} WHERE id = ${runId}`;
     await cancelApprovalsOfRun(tx, caller, runId);
     await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "CANCELLING" })]);
-    await wakeRun(tx, caller, runId);
+    wakeRun(tx, runId);
     tx.afterCommit(() => {
       announceCancel(runId);
     });
@@ -155,7 +181,7 @@ export async function getRun(caller: Caller, runId: string): Promise<Run> {
 
 /** The runs with these UUIDs that the tenant has, each with its last seq, of one snapshot. */
 export function findRuns(caller: Caller, ids: readonly string[]): Promise<Run[]> {
-  return withTenant(
+  return withTenantOnce(
     caller,
     (tx) => tx.sql<Run>`
     SELECT r.*, s.last_seq FROM agent.run r JOIN platform.stream s ON s.id = 'run:' || r.id
@@ -175,7 +201,7 @@ export interface RunFilter {
 export async function listRuns(caller: Caller, page: PageRequest, filter: RunFilter = {}): Promise<Page<Run>> {
   const before = decodeIdCursor(page.after) ?? null;
   const status = filter.status ? [...filter.status] : null;
-  const rows = await withTenant(
+  const rows = await withTenantOnce(
     caller,
     (tx) => tx.sql<Run>`
     SELECT r.*, s.last_seq FROM agent.run r JOIN platform.stream s ON s.id = 'run:' || r.id

@@ -1,9 +1,27 @@
-import type { Caller } from "@sba/platform/caller";
 import type { Tx } from "@sba/platform/db";
-import { enqueue } from "@sba/platform/jobs";
-import { advanceRunJob } from "../jobs.ts";
+import { pubsub } from "@sba/platform/pubsub";
 
-/** Asks a worker to look at the run once the transaction is committed. */
-export function wakeRun(tx: Tx, caller: Caller, runId: string, delayMs = 0): Promise<void> {
-  return enqueue(tx, caller, advanceRunJob, { runId }, { delayMs });
+/** The topic on which workers hear that a run may be due. */
+export const RUNS_DUE = "agent.run.due";
+
+/**
+ * Says, in the transaction of whoever changed a run other than the worker that holds its lease, that there is something
+ * new: the run is due, and a worker that is at it looks again before it commits anything. Every such change ends with this.
+ * Needs no answer.
+ */
+export function wakeRun(tx: Tx, runId: string): void {
+  void tx.sql`UPDATE agent.run SET due_at = clock_timestamp(), revision = revision + 1 WHERE id = ${runId}`;
+  nudge(tx);
+}
+
+/** Makes workers look for due runs once the transaction is committed, or so much later. */
+export function nudge(tx: Tx, delayMs = 0): void {
+  tx.afterCommit(() => {
+    if (delayMs === 0) announceDue();
+    else setTimeout(announceDue, delayMs).unref();
+  });
+}
+
+function announceDue(): void {
+  pubsub().publish(RUNS_DUE);
 }

@@ -1,49 +1,63 @@
 import type { Caller } from "@sba/platform/caller";
 import type { Tx } from "@sba/platform/db";
-import type { NewEvent } from "@sba/platform/events";
 import type { Run as RunRow, Step } from "@sba/platform/generated/prisma/client";
 import { reader } from "@sba/platform/reader";
-import { stepFinished, stepStarted, type StepSnapshot } from "../events.ts";
+import { runStream, stepFinished, stepStarted, type StepSnapshot } from "../events.ts";
+import type { Draft } from "../run/session.ts";
 
 /** A step: one model turn or one tool call, committed once. `(run, number)` is its identity through every attempt. */
 
 export const STEP_TYPES = ["USER", "MODEL", "TOOL", "SYSTEM"] as const;
 export type StepType = (typeof STEP_TYPES)[number];
 
-export interface BeginStepInput {
-  readonly type: StepType;
-  readonly toolCallId?: string;
-}
-
 /** Begins the run's next step: its row and StepStarted. */
-export async function beginStep(
-  tx: Tx,
-  caller: Caller,
-  run: RunRow,
-  { type, toolCallId }: BeginStepInput,
-): Promise<{ step: Step; event: NewEvent }> {
-  const number = run.stepNumber + 1;
-  const [[step]] = await Promise.all([
-    tx.sql<Step>`
+export function beginStep(draft: Draft, type: StepType, toolCallId: string | null = null): Step {
+  const { id: runId, tenantId } = draft.run;
+  const number = draft.run.stepNumber + 1;
+  const step: Step = { tenantId, runId, number, type, toolCallId, startedAt: new Date(), endedAt: null };
+  draft.run = { ...draft.run, stepNumber: number, stepAttempt: 1 };
+  draft.writes.push((tx) => {
+    void tx.sql`
       INSERT INTO agent.step (tenant_id, run_id, number, type, tool_call_id, started_at)
-      VALUES (${caller.tenantId}, ${run.id}, ${number}, ${type}, ${toolCallId ?? null}, clock_timestamp()) RETURNING *`,
-    tx.sql`UPDATE agent.run SET step_number = ${number}, step_attempt = 1 WHERE id = ${run.id}`,
-  ]);
-  return { step: step!, event: stepStarted({ step: stepSnapshot(step!) }) };
+      VALUES (${tenantId}, ${runId}, ${number}, ${type}, ${toolCallId}, ${step.startedAt})`;
+  });
+  draft.journal.push(stepStarted({ step: stepSnapshot(step) }));
+  return step;
 }
 
 /** Ends a step: StepFinished. */
-export async function finishStep(tx: Tx, step: Pick<Step, "runId" | "number">): Promise<NewEvent> {
-  const [ended] = await tx.sql<Step>`
-    UPDATE agent.step SET ended_at = clock_timestamp() WHERE run_id = ${step.runId} AND number = ${step.number} RETURNING *`;
-  return stepFinished({ step: stepSnapshot(ended!) });
+export function finishStep(draft: Draft, step: Step): void {
+  const endedAt = new Date();
+  draft.unfinished = undefined;
+  draft.writes.push((tx) => {
+    void tx.sql`UPDATE agent.step SET ended_at = ${endedAt} WHERE run_id = ${step.runId} AND number = ${step.number}`;
+  });
+  draft.journal.push(stepFinished({ step: stepSnapshot({ ...step, endedAt }) }));
 }
 
-/** The step that was begun and not committed, if there is one. */
-export async function findUnfinishedStep(tx: Tx, run: Pick<RunRow, "id" | "stepNumber">): Promise<Step | undefined> {
-  const [step] = await tx.sql<Step>`
-    SELECT * FROM agent.step WHERE run_id = ${run.id} AND number = ${run.stepNumber} AND ended_at IS NULL`;
-  return step;
+/** A step that was begun and not committed. */
+export interface Unfinished {
+  readonly step: Step;
+  /** What readers were shown of it, its void attempts left out. */
+  readonly text: string | null;
+  /** How many pieces of text the run has shown so far. */
+  readonly pieces: number;
+}
+
+/** The step that an attempt left open, if there is one. */
+export async function readUnfinished(tx: Tx, run: Pick<RunRow, "id" | "stepNumber">): Promise<Unfinished | undefined> {
+  const stream = runStream(run.id);
+  const [found] = await tx.sql<Step & { text: string | null; pieces: number }>`
+    SELECT step.*, shown.* FROM agent.step CROSS JOIN LATERAL (
+      SELECT string_agg(payload->>'text', '' ORDER BY seq) FILTER (
+               WHERE (payload->>'stepNumber')::int = step.number AND seq > (
+                 SELECT coalesce(max(seq), 0) FROM platform.event WHERE stream = ${stream} AND type = 'agent.run.stepRestarted')) AS text,
+             count(*)::int AS pieces
+      FROM platform.event WHERE stream = ${stream} AND type = 'agent.run.tokenDelta') AS shown
+    WHERE run_id = ${run.id} AND number = ${run.stepNumber} AND ended_at IS NULL`;
+  if (!found) return undefined;
+  const { text, pieces, ...step } = found;
+  return { step, text, pieces };
 }
 
 /** A step as events carry it. */

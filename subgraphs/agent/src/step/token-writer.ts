@@ -1,5 +1,5 @@
-import { withTenant } from "@sba/platform/db";
-import { appendToStreams } from "@sba/platform/events";
+import { isRequirementFailure, withTenantOnce } from "@sba/platform/db";
+import { appendToStreams, lockStreams } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { errors } from "../errors.ts";
 import { runStream, tokenDelta } from "../events.ts";
@@ -27,8 +27,17 @@ export interface TokenWriter {
   write(text: string): void;
   /** Resolves when every piece written so far is committed. @throws AGENT_RUN_LEASE_LOST */
   drain(): Promise<void>;
+  /** Waits for what is on its way and gives back what is not: it goes with the step's own commit. @throws AGENT_RUN_LEASE_LOST */
+  close(): Promise<LastPiece>;
   /** Drops what is not on its way yet and waits for what is: nothing is appended after it resolves. */
   discard(): Promise<void>;
+}
+
+export interface LastPiece {
+  /** Of this piece; one more is the index of what comes after it. */
+  readonly index: number;
+  /** Empty when everything was on its way. */
+  readonly text: string;
 }
 
 /** Opens the text of one attempt of a step; `firstIndex` goes on from the run's earlier pieces. */
@@ -62,6 +71,13 @@ export function openTokenWriter(run: Delta["run"], stepNumber: number, firstInde
       send();
       await Promise.all(sent);
     },
+    close: async () => {
+      clearTimeout(timer);
+      const last = { index, text: joined };
+      joined = "";
+      await Promise.all(sent);
+      return last;
+    },
     discard: async () => {
       clearTimeout(timer);
       joined = "";
@@ -90,31 +106,42 @@ async function flushTenant(tenantId: string): Promise<void> {
 
 async function commit(tenantId: string, batch: readonly Delta[]): Promise<void> {
   try {
-    const held = await withTenant({ tenantId }, async (tx) => {
-      const runs = await tx.sql<{ id: string }>`
-        SELECT r.id FROM agent.run r
-        JOIN (SELECT DISTINCT id, fence FROM unnest(${batch.map(({ run }) => run.id)}::uuid[], ${batch.map(({ run }) => run.fence)}::int[]) AS d (id, fence)) d
-          ON d.id = r.id AND d.fence = r.fence
-        ORDER BY r.id FOR SHARE OF r`;
-      const ids = new Set(runs.map(({ id }) => id));
-      const kept = batch.filter(({ run }) => ids.has(run.id));
-      if (kept.length > 0) {
-        await appendToStreams(
-          tx,
-          { tenantId },
-          kept.map(({ run, stepNumber, index, text }) => ({
-            stream: runStream(run.id),
-            event: tokenDelta({ stepNumber, index, text }),
-          })),
-        );
-      }
-      return ids;
-    });
-    for (const { run, settle } of batch) {
-      if (held.has(run.id)) settle.resolve();
-      else settle.reject(errors.AGENT_RUN_LEASE_LOST());
-    }
+    await append(tenantId, batch);
+    for (const { settle } of batch) settle.resolve();
   } catch (error) {
-    for (const { settle } of batch) settle.reject(error);
+    if (isRequirementFailure(error, LOST)) await commitHeld(tenantId, batch);
+    else for (const { settle } of batch) settle.reject(error);
   }
+}
+
+/** Somebody's lease was lost: the others' text must not be lost with it. */
+async function commitHeld(tenantId: string, batch: readonly Delta[]): Promise<void> {
+  const byRun = [...Map.groupBy(batch, ({ run }) => `${run.id} ${run.fence}`).values()];
+  if (byRun.length > 1) await Promise.all(byRun.map((deltas) => commit(tenantId, deltas)));
+  else for (const { settle } of batch) settle.reject(errors.AGENT_RUN_LEASE_LOST());
+}
+
+const LOST = "AGENT_RUN_LEASE_LOST";
+
+/**
+ * Appends the pieces if every run's lease is still the one they were written under. The streams are locked first: whoever
+ * ended a lease before then is seen, whoever ends it later appends behind these pieces.
+ */
+function append(tenantId: string, batch: readonly Delta[]): Promise<unknown> {
+  const runs = [...new Map(batch.map(({ run }) => [`${run.id} ${run.fence}`, run])).values()];
+  const entries = batch.map(({ run, stepNumber, index, text }) => ({
+    stream: runStream(run.id),
+    event: tokenDelta({ stepNumber, index, text }),
+  }));
+  return withTenantOnce({ tenantId }, (tx) => {
+    lockStreams(
+      tx,
+      entries.map(({ stream }) => stream),
+    );
+    void tx.sql`
+      SELECT platform.require(count(*) = ${runs.length}, ${LOST})
+      FROM unnest(${runs.map(({ id }) => id)}::uuid[], ${runs.map(({ fence }) => fence)}::int[]) AS held (id, fence)
+      JOIN agent.run USING (id, fence)`;
+    return appendToStreams(tx, { tenantId }, entries);
+  });
 }

@@ -1,13 +1,13 @@
 import type { Caller } from "@sba/platform/caller";
 import { platformErrors } from "@sba/platform/errors";
-import { withTenant, type Tx } from "@sba/platform/db";
-import { appendEvents, type NewEvent } from "@sba/platform/events";
-import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { withTenant } from "@sba/platform/db";
+import type { NewEvent } from "@sba/platform/events";
 import {
   executeTool,
   isRepeatable,
-  recordToolOutcome,
+  recordSettledCall,
   refuseCall,
+  settleToolCall,
   unknownOutcome,
   type RecordedToolCall,
   type Tool,
@@ -17,12 +17,12 @@ import {
 import { parseId } from "@sba/platform/ids";
 import { approvalsOfCalls, isAsApproved } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
-import { artifactCreated, runStream, toolResulted, usageRecorded, type ToolCallSnapshot } from "../events.ts";
+import { artifactCreated, toolResulted, usageRecorded, type ToolCallSnapshot } from "../events.ts";
 import { spend } from "../run/budget.ts";
 import { numberHits } from "../run/citation.ts";
 import type { Work } from "../run/plan-next.ts";
 import { usageSnapshot } from "../run/usage.ts";
-import { appendMessage } from "../thread/message.ts";
+import { addMessage, type Draft } from "../run/session.ts";
 import { findTool } from "../tool/index.ts";
 import { finishStep } from "./step.ts";
 
@@ -53,24 +53,17 @@ async function isApproved(caller: Caller, tool: Tool, call: ToolCall): Promise<b
 }
 
 /** Commits the outcome of a tool call: its row, meter, message to the model and events. */
-export async function commitToolTurn(
-  tx: Tx,
-  caller: Caller,
-  run: RunRow,
-  { step, call }: ToolWork,
-  outcome: ToolOutcome,
-): Promise<void> {
-  const recorded = await recordToolOutcome(tx, caller, call.id, outcome);
-  // What does not wait for another's answer is sent together: one round trip.
-  const [finished, shown] = await Promise.all([
-    finishStep(tx, step),
-    recorded.status === "SUCCEEDED" ? numberHits(tx, run, recorded) : { error: recorded.error },
-    spend(tx, run.id, recorded.usage),
-  ]);
-  await Promise.all([
-    appendMessage(tx, caller, { runId: run.id, role: "tool", text: JSON.stringify(shown), toolCallId: call.id }),
-    appendEvents(tx, caller, runStream(run.id), [...toolEvents(recorded), finished]),
-  ]);
+export function commitToolTurn(draft: Draft, { step, call }: ToolWork, outcome: ToolOutcome): void {
+  const settled = settleToolCall(call, outcome);
+  draft.writes.push((tx) => {
+    recordSettledCall(tx, draft.caller, call, outcome);
+  });
+  draft.calls.delete(call.id);
+  spend(draft, settled.usage);
+  const shown = settled.status === "SUCCEEDED" ? numberHits(draft, settled) : { error: settled.error };
+  addMessage(draft, { role: "tool", text: JSON.stringify(shown), toolCallId: call.id });
+  draft.journal.push(...toolEvents(settled));
+  finishStep(draft, step);
 }
 
 /** What readers are told of an outcome. */

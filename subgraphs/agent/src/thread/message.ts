@@ -13,7 +13,6 @@ export interface MessageToolCall {
 export type MessageRole = "user" | "assistant" | "tool";
 
 export interface NewMessage {
-  readonly runId: string;
   readonly role: MessageRole;
   readonly text: string;
   readonly toolCalls?: readonly MessageToolCall[];
@@ -22,13 +21,32 @@ export interface NewMessage {
   readonly asksPerson?: boolean;
 }
 
-/** Adds a message at the end of a run's part of the thread. The run's row is locked by whoever calls. */
-export async function appendMessage(tx: Tx, caller: Caller, message: NewMessage): Promise<void> {
+/** Adds what a person said at the end of a run's part of the thread. The run's row is locked by whoever calls. */
+export async function appendInput(tx: Tx, caller: Caller, runId: string, text: string): Promise<void> {
   await tx.sql`
+    INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text)
+    SELECT ${caller.tenantId}, ${runId}, coalesce(max(ordinal), 0) + 1, 'user', ${text} FROM agent.message WHERE run_id = ${runId}`;
+}
+
+/** Adds messages at their places. Nothing of it needs an answer. */
+export function appendMessages(tx: Tx, messages: readonly Message[]): void {
+  if (messages.length === 0) return;
+  void tx.sql`
     INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person)
-    SELECT ${caller.tenantId}, ${message.runId}, coalesce(max(ordinal), 0) + 1, ${message.role}, ${message.text},
-           ${message.toolCalls ? json(message.toolCalls) : null}::jsonb, ${message.toolCallId ?? null}::uuid, ${message.asksPerson ?? false}
-    FROM agent.message WHERE run_id = ${message.runId}`;
+    SELECT * FROM unnest(${messages.map(({ tenantId }) => tenantId)}::uuid[], ${messages.map(({ runId }) => runId)}::uuid[],
+      ${messages.map(({ ordinal }) => ordinal)}::int[], ${messages.map(({ role }) => role)}::text[], ${messages.map(({ text }) => text)}::text[],
+      ${messages.map(({ toolCalls }) => (toolCalls === null ? null : json(toolCalls)))}::jsonb[],
+      ${messages.map(({ toolCallId }) => toolCallId)}::uuid[], ${messages.map(({ asksPerson }) => asksPerson)}::boolean[])`;
+}
+
+/** The calls that a run's model asked for and that have no outcome yet, in the model's order. */
+export function openCallIds(history: readonly Message[], runId: string): string[] {
+  const own = history.filter((message) => message.runId === runId);
+  const answered = new Set(own.map(({ toolCallId }) => toolCallId));
+  return own
+    .flatMap(({ toolCalls }) => (toolCalls ?? []) as unknown as MessageToolCall[])
+    .map(({ id }) => id)
+    .filter((id) => !answered.has(id));
 }
 
 const HISTORY_MESSAGES = 200;

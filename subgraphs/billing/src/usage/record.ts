@@ -49,9 +49,7 @@ type StoredLine = Pick<UsageRecord, "meter" | "quantity" | "amountMicros">;
  * @throws BILLING_USAGE_LINES_INVALID for an unknown or repeated meter, or a quantity outside 0 to 10^15.
  */
 export async function recordUsage(tx: Tx, caller: Caller, input: UsageInput): Promise<UsageLine[]> {
-  const parsed = inputSchema.safeParse(input);
-  if (!parsed.success)
-    throw errors.BILLING_USAGE_LINES_INVALID({ details: { issues: parsed.error.issues.map(describeIssue) } });
+  checkInput(input);
   const meters = input.lines.map(({ meter }) => meter);
   // Not awaited one by one: both travel in one round trip.
   const [, stored] = await Promise.all([
@@ -62,6 +60,27 @@ export async function recordUsage(tx: Tx, caller: Caller, input: UsageInput): Pr
       ORDER BY array_position(${meters}::text[], meter)`,
   ]);
   return stored.map(toUsageLine);
+}
+
+/**
+ * As `recordUsage`, for who alone uses the key, in the same transaction as what it is about: the lines are known without an
+ * answer, so that their statement travels with others.
+ */
+export function recordNewUsage(tx: Tx, caller: Caller, input: UsageInput): UsageLine[] {
+  checkInput(input);
+  void insertLines(tx, caller, input);
+  return priceUsage(input.lines);
+}
+
+/** What these lines cost at today's prices. */
+export function priceUsage(lines: readonly MeteredLine[]): UsageLine[] {
+  return lines.map((line) => toUsageLine({ ...line, amountMicros: priceLine(line).amountMicros }));
+}
+
+function checkInput(input: UsageInput): void {
+  const parsed = inputSchema.safeParse(input);
+  if (!parsed.success)
+    throw errors.BILLING_USAGE_LINES_INVALID({ details: { issues: parsed.error.issues.map(describeIssue) } });
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string {

@@ -1,4 +1,4 @@
-import { recordUsage } from "@sba/billing/index";
+import { priceUsage, recordNewUsage, recordUsage, type UsageInput } from "@sba/billing/index";
 import { requirePermission, type Caller } from "@sba/platform/caller";
 import { json, withTenant, type Tx } from "@sba/platform/db";
 import { canonicalJson } from "@sba/platform/idempotency";
@@ -84,6 +84,48 @@ async function insertToolCall(
   return { call, isNew: false };
 }
 
+/**
+ * A new call as it is to be stored by `recordNewToolCalls`.
+ * @throws PERMISSION_MISSING, INTEGRATIONS_TOOL_PARAMS_INVALID as `requestToolCall`
+ */
+export function makeToolCall(
+  caller: Caller,
+  { id, tool, params, runId, stepNumber, agentKey }: ToolCallRequest,
+): ToolCall {
+  for (const permission of tool.requires) requirePermission(caller, permission);
+  return {
+    tenantId: caller.tenantId,
+    id,
+    name: tool.name,
+    version: tool.version,
+    definitionHash: tool.definitionHash,
+    params: JSON.parse(parseParams(tool, params)) as unknown,
+    status: "REQUESTED",
+    success: null,
+    result: null,
+    error: null,
+    durationMs: null,
+    runId: runId ?? null,
+    stepNumber: stepNumber ?? null,
+    agentKey: agentKey ?? null,
+    requestedAt: new Date(),
+    finishedAt: null,
+  };
+}
+
+/** Records that tools are about to be called, in the caller's transaction; their ids are new. Nothing of it needs an answer. */
+export function recordNewToolCalls(tx: Tx, caller: Caller, calls: readonly ToolCall[]): void {
+  if (calls.length === 0) return;
+  void tx.sql`
+    INSERT INTO integrations.tool_call (tenant_id, id, name, version, definition_hash, params, status, run_id, step_number, agent_key, requested_at)
+    SELECT ${caller.tenantId}, c.id, c.name, c.version, c.definition_hash, c.params::jsonb, 'REQUESTED', c.run_id, c.step_number, c.agent_key, clock_timestamp()
+    FROM unnest(${calls.map(({ id }) => id)}::uuid[], ${calls.map(({ name }) => name)}::text[],
+                ${calls.map(({ version }) => version)}::int[], ${calls.map(({ definitionHash }) => definitionHash)}::text[],
+                ${calls.map(({ params }) => json(params))}::text[], ${calls.map(({ runId }) => runId)}::uuid[],
+                ${calls.map(({ stepNumber }) => stepNumber)}::int[], ${calls.map(({ agentKey }) => agentKey)}::text[])
+         AS c (id, name, version, definition_hash, params, run_id, step_number, agent_key)`;
+}
+
 /** The parsed parameters as JSON. @throws INTEGRATIONS_TOOL_PARAMS_INVALID */
 function parseParams(tool: Tool, params: unknown): string {
   const parsed = tool.params.safeParse(params);
@@ -127,26 +169,60 @@ export async function recordToolOutcome(
   callId: string,
   outcome: ToolOutcome,
 ): Promise<RecordedToolCall> {
-  const result = outcome.ok ? json(outcome.result) : null;
-  const error = outcome.ok ? null : json(outcome.error);
   const wasRun = outcome.ok || outcome.notRun !== true;
-  const [recorded] = await tx.sql<ToolCallRow>`
-    UPDATE integrations.tool_call
-    SET status = ${statusOf(outcome)}, result = ${result}::jsonb, error = ${error}::jsonb, duration_ms = ${wasRun ? outcome.durationMs : null},
-        finished_at = clock_timestamp()
-    WHERE tenant_id = ${caller.tenantId} AND id = ${callId} AND status = 'REQUESTED' RETURNING *`;
+  const [recorded] = await writeOutcome(tx, caller, callId, outcome);
   if (!recorded) return { ...(await getToolCall(tx, caller, callId)), usage: [] };
-  const usage = wasRun ? await meterCall(tx, caller, recorded) : [];
+  const usage = wasRun ? await recordUsage(tx, caller, usageOf(recorded)) : [];
   return { ...toToolCall(recorded), usage };
 }
 
-function meterCall(tx: Tx, caller: Caller, call: ToolCallRow): Promise<UsageLines> {
-  return recordUsage(tx, caller, {
+function writeOutcome(tx: Tx, caller: Caller, callId: string, outcome: ToolOutcome): Promise<ToolCallRow[]> {
+  const result = outcome.ok ? json(outcome.result) : null;
+  const error = outcome.ok ? null : json(outcome.error);
+  return tx.sql<ToolCallRow>`
+    UPDATE integrations.tool_call
+    SET status = ${statusOf(outcome)}, result = ${result}::jsonb, error = ${error}::jsonb, duration_ms = ${durationOf(outcome)},
+        finished_at = clock_timestamp()
+    WHERE tenant_id = ${caller.tenantId} AND id = ${callId} AND status = 'REQUESTED' RETURNING *`;
+}
+
+/** Null for a call that never ran. */
+function durationOf(outcome: ToolOutcome): number | null {
+  return outcome.ok || outcome.notRun !== true ? outcome.durationMs : null;
+}
+
+/** The call with its outcome and what that costs, as `recordSettledCall` stores it. */
+export function settleToolCall(call: ToolCall, outcome: ToolOutcome): RecordedToolCall {
+  const status = statusOf(outcome);
+  const durationMs = durationOf(outcome);
+  return {
+    ...call,
+    status,
+    success: SUCCESS[status],
+    result: outcome.ok ? outcome.result : null,
+    error: outcome.ok ? null : outcome.error,
+    durationMs,
+    finishedAt: new Date(),
+    usage: durationMs === null ? [] : priceUsage(usageOf(call).lines),
+  };
+}
+
+/**
+ * As `recordToolOutcome`, for who alone moves the call: nothing of it needs an answer, so that its statements travel with
+ * others.
+ */
+export function recordSettledCall(tx: Tx, caller: Caller, call: ToolCall, outcome: ToolOutcome): void {
+  void writeOutcome(tx, caller, call.id, outcome);
+  if (durationOf(outcome) !== null) recordNewUsage(tx, caller, usageOf(call));
+}
+
+function usageOf(call: Pick<ToolCallRow, "id" | "runId" | "agentKey">): UsageInput {
+  return {
     key: call.id,
     lines: [{ meter: "tool.called", quantity: 1n }],
     ...(call.runId === null ? {} : { runId: call.runId }),
     ...(call.agentKey === null ? {} : { agentKey: call.agentKey }),
-  });
+  };
 }
 
 function statusOf(outcome: ToolOutcome): ToolCallStatus {
@@ -191,6 +267,13 @@ function lostOutcome(tool: Tool, call: ToolCall): ToolOutcome {
 /** The calls with these UUIDs that exist, in no order. */
 export async function listToolCalls(caller: Caller, ids: readonly string[]): Promise<ToolCall[]> {
   const rows = await reader(caller).toolCall.findMany({ where: { tenantId: caller.tenantId, id: { in: [...ids] } } });
+  return rows.map(toToolCall);
+}
+
+/** The calls with these UUIDs that exist, in the caller's transaction, in no order. */
+export async function readToolCalls(tx: Tx, caller: Caller, ids: readonly string[]): Promise<ToolCall[]> {
+  const rows = await tx.sql<ToolCallRow>`
+    SELECT * FROM integrations.tool_call WHERE tenant_id = ${caller.tenantId} AND id = ANY(${[...ids]}::uuid[])`;
   return rows.map(toToolCall);
 }
 

@@ -137,6 +137,7 @@ function transactionOf(database: PGlite | undefined): Tx {
   return {
     tenantId: null,
     afterCommit: () => undefined,
+    finish: (last) => last(),
     sql: async <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
       const text = strings.reduce((joined, piece, index) => `${joined}$${index}${piece}`);
       const { rows } = (await database?.query<Record<string, unknown>>(text, [...values], {

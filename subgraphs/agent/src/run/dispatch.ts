@@ -1,0 +1,196 @@
+import { systemTx } from "@sba/platform/db";
+import { ensureAppError } from "@sba/platform/errors";
+import { logger } from "@sba/platform/log";
+import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { LEASE_MS } from "@sba/platform/lease";
+import { pubsub } from "@sba/platform/pubsub";
+import { callerOfStarter } from "@sba/platform/caller";
+import { callerAttributes, runInSpan } from "@sba/platform/telemetry";
+import { advanceLeased } from "./advance.ts";
+import { giveUpPoison, putBack } from "./poison.ts";
+import { RUNS_DUE } from "./wake.ts";
+
+/**
+ * Which runs this process works on. The run's row says when it is due: that is committed with whatever made it due and cannot be
+ * lost. A message only makes the look earlier (docs/adr/0006): without any, a run waits for the next look by the clock.
+ *
+ * Turns are fair between tenants: each look takes the first due runs of every tenant before the second of any, and one tenant
+ * holds at most three quarters of a process, so that somebody else's first step never waits for a slow model of theirs.
+ */
+export interface DispatchOptions {
+  /** Runs in hand at once, 1 or more. */
+  readonly capacity: number;
+}
+
+export interface DrainOptions {
+  /** Steps in hand may go on so long; then their signals are aborted. */
+  readonly graceMs?: number;
+  /** After so long what still runs is left to whoever finds its lease ended. */
+  readonly deadlineMs?: number;
+}
+
+const LOOK_EVERY_MS = 1_000;
+const SHARE_OF_ONE_TENANT = 0.75;
+
+/** Starts to work on due runs. Returns how to take no more and wait for those in hand. @throws what pub/sub throws when it cannot listen */
+export async function startDispatcher({
+  capacity,
+}: DispatchOptions): Promise<(options?: DrainOptions) => Promise<void>> {
+  const drain = new AbortController();
+  const hand = openHand(capacity, drain.signal);
+  const eye = openEye(hand.fill);
+  hand.onFree(eye.look);
+  const leave = await pubsub().subscribe(RUNS_DUE, eye.look);
+  const clock = setInterval(eye.look, LOOK_EVERY_MS);
+  eye.look();
+  return async ({ graceMs = 4_000, deadlineMs = 7_000 } = {}) => {
+    clearInterval(clock);
+    await Promise.all([leave(), eye.close()]);
+    const interrupt = setTimeout(() => {
+      drain.abort();
+    }, graceMs);
+    const left = await hand.empty(deadlineMs);
+    clearTimeout(interrupt);
+    if (left > 0) logger.warn({ runs: left }, "runs in hand did not end in time and are left to other workers");
+  };
+}
+
+/** Looks when it is told to, one look at a time; being told during a look makes it look once more. */
+function openEye(lookOnce: () => Promise<void>) {
+  let looking: Promise<void> | undefined;
+  let again = false;
+  let closed = false;
+
+  async function lookUntilQuiet(): Promise<void> {
+    for (again = true; again && !closed;) {
+      again = false;
+      await lookOnce().catch((error: unknown) => {
+        logger.warn({ err: error }, "due runs cannot be looked for; tried again");
+      });
+    }
+    looking = undefined;
+  }
+
+  return {
+    look: (): void => {
+      again = true;
+      if (!closed) looking ??= lookUntilQuiet();
+    },
+    close: async (): Promise<void> => {
+      closed = true;
+      await looking;
+    },
+  };
+}
+
+/** The runs that this process works on. */
+function openHand(capacity: number, drain: AbortSignal) {
+  const most = Math.max(1, Math.floor(capacity * SHARE_OF_ONE_TENANT));
+  const runs = new Map<string, { readonly tenantId: string; readonly done: Promise<void> }>();
+  // More are due than there was room for.
+  let crowded = false;
+  let onFree = (): void => undefined;
+
+  const take = (run: RunRow): void => {
+    const done = workOn(run, { signal: drain, isCrowded: () => crowded }).finally(() => {
+      runs.delete(run.id);
+      if (crowded) onFree();
+    });
+    runs.set(run.id, { tenantId: run.tenantId, done });
+  };
+
+  return {
+    fill: async (): Promise<void> => {
+      const free = capacity - runs.size;
+      crowded = true;
+      if (free <= 0) return;
+      const byTenant = Map.groupBy(runs.values(), ({ tenantId }) => tenantId);
+      const held = [...byTenant].map(([id, inHand]) => [id, inHand.length] as const);
+      const leased = await leaseDueRuns({ free, most, held });
+      crowded = leased.length === free;
+      for (const run of leased) take(run);
+    },
+    onFree: (listener: () => void): void => {
+      onFree = listener;
+    },
+    /** Waits for the runs in hand, so long at most; returns how many are left. */
+    empty: async (deadlineMs: number): Promise<number> => {
+      const late = Promise.withResolvers<void>();
+      const timer = setTimeout(late.resolve, deadlineMs);
+      await Promise.race([Promise.all([...runs.values()].map(({ done }) => done)), late.promise]);
+      clearTimeout(timer);
+      return runs.size;
+    },
+  };
+}
+
+interface WorkOptions {
+  readonly signal: AbortSignal;
+  readonly isCrowded: () => boolean;
+}
+
+/** Works on a leased run. Never throws: a run that cannot be worked on is put back, and given up after a while. */
+async function workOn(run: RunRow, { signal, isCrowded }: WorkOptions): Promise<void> {
+  const caller = callerOfStarter(run);
+  const log = logger.child({ "run.id": run.id, "tenant.id": run.tenantId, "request.id": run.requestId });
+  const attributes = { ...callerAttributes(caller, run.id), "run.takeovers": run.takeovers };
+  try {
+    await runInSpan(
+      "agent.run.advance",
+      { ...(run.traceparent === null ? {} : { traceparent: run.traceparent }), kind: "consumer", attributes },
+      () => advanceLeased(run, { signal, log, isCrowded }),
+    );
+  } catch (error) {
+    log.error({ err: error }, "a run could not be worked on");
+    await putBack(run, ensureAppError(error)).catch((again: unknown) => {
+      log.warn({ err: again }, "the run is found when its lease ends");
+    });
+  }
+}
+
+interface Turn {
+  /** Runs to lease at most. */
+  readonly free: number;
+  /** Runs of one tenant at most, those in hand included. */
+  readonly most: number;
+  /** Tenants and how many of their runs are in hand here. */
+  readonly held: readonly (readonly [tenantId: string, runs: number])[];
+}
+
+/**
+ * Leases the runs whose turn it is. Tenants with a due run are found by jumping through the index from one to the next, so that ten
+ * thousand waiting runs of one cost the others nothing.
+ */
+export async function leaseDueRuns({ free, most, held }: Turn): Promise<RunRow[]> {
+  const runs = await systemTx("dispatch runs", (tx) =>
+    tx.finish(
+      () => tx.sql<RunRow>`
+      WITH RECURSIVE tenant (id) AS (
+        (SELECT tenant_id FROM agent.run WHERE due_at <= clock_timestamp() ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.tenant_id FROM agent.run r WHERE r.due_at <= clock_timestamp() AND r.tenant_id > tenant.id ORDER BY r.tenant_id LIMIT 1)
+        FROM tenant WHERE tenant.id IS NOT NULL
+      ), due AS (
+        SELECT first.*, row_number() OVER (PARTITION BY first.tenant_id ORDER BY first.due_at) + coalesce(held.runs, 0) AS place
+        FROM tenant
+        LEFT JOIN unnest(${held.map(([id]) => id)}::uuid[], ${held.map(([, runs]) => runs)}::int[]) AS held (tenant_id, runs)
+          ON held.tenant_id = tenant.id
+        CROSS JOIN LATERAL (
+          SELECT r.tenant_id, r.id, r.due_at FROM agent.run r
+          WHERE r.tenant_id = tenant.id AND r.due_at <= clock_timestamp()
+            AND (r.lease_expires_at IS NULL OR r.lease_expires_at <= clock_timestamp())
+          ORDER BY r.due_at LIMIT greatest(0, least(${free}, ${most} - coalesce(held.runs, 0))) FOR UPDATE SKIP LOCKED) AS first
+      )
+      UPDATE agent.run SET fence = fence + 1, takeovers = takeovers + 1, started_at = coalesce(started_at, clock_timestamp()),
+             lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
+      WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM due ORDER BY place, due_at LIMIT ${free})
+      RETURNING *`,
+    ),
+  );
+  const poisoned = runs.filter((run) => run.takeovers > MAX_TAKEOVERS);
+  await Promise.all(poisoned.map(giveUpPoison));
+  return runs.filter((run) => run.takeovers <= MAX_TAKEOVERS);
+}
+
+/** How often a run is leased without a step of it being committed. Attempts of a step end before (MAX_ATTEMPTS); this is for what cannot even be begun. */
+const MAX_TAKEOVERS = 10;

@@ -1,0 +1,180 @@
+import { callerOfStarter, type Caller } from "@sba/platform/caller";
+import { isRequirementFailure, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
+import { appendEvents, isAnnounced, type NewEvent } from "@sba/platform/events";
+import type { AgentVersion, Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { LEASE_MS } from "@sba/platform/lease";
+import { readToolCalls, type ToolCall } from "@sba/integrations/index";
+import { approvalsOfRun, type CallApproval } from "../approval/of-run.ts";
+import { errors } from "../errors.ts";
+import { runStream } from "../events.ts";
+import { readUnfinished, type Unfinished } from "../step/step.ts";
+import { appendMessages, openCallIds, readHistory, type NewMessage } from "../thread/message.ts";
+
+/**
+ * What the worker that leases a run knows of it, and how it writes. The lease makes it the only writer, so it decides from
+ * memory what comes next and sends a step's end with the next one's beginning in one round trip. Whoever else changes the
+ * run (a person who cancels, answers or decides) raises its revision: the write is then refused, and decided again from
+ * what is committed.
+ */
+export interface Session {
+  readonly caller: Caller;
+  readonly run: RunRow;
+  readonly version: AgentVersion;
+  /** What a model turn is shown. */
+  readonly history: readonly Message[];
+  /** The calls that have no outcome yet, by id. */
+  readonly calls: ReadonlyMap<string, ToolCall>;
+  /** What was decided about calls, by call. */
+  readonly approvals: ReadonlyMap<string, CallApproval>;
+  /** The step that an earlier attempt began, and what readers were shown of it. */
+  readonly unfinished: Unfinished | undefined;
+}
+
+/** What one commit will write and what the session is after it; made by functions that decide, sent by `commit`. */
+export interface Draft {
+  readonly caller: Caller;
+  run: RunRow;
+  readonly version: AgentVersion;
+  readonly history: Message[];
+  readonly calls: Map<string, ToolCall>;
+  readonly approvals: Map<string, CallApproval>;
+  unfinished: Unfinished | undefined;
+  /** Set when the lease ends with this commit: the run is due again after so many ms, or waits for somebody (null). */
+  release: { readonly dueInMs: number | null } | undefined;
+  readonly messages: Message[];
+  /** Statements that wait for no answer. */
+  readonly writes: ((tx: Tx) => void)[];
+  /** The run's events, in order, and between them what has to wait for answers, at the cost of its own round trips. */
+  readonly journal: (NewEvent | Dialogue)[];
+}
+
+export type Dialogue = (tx: Tx) => Promise<unknown>;
+
+function openDraft({ caller, run, version, history, calls, approvals, unfinished }: Session): Draft {
+  return {
+    ...{ caller, version, unfinished },
+    run: { ...run },
+    history: [...history],
+    calls: new Map(calls),
+    approvals: new Map(approvals),
+    release: undefined,
+    ...{ messages: [], writes: [], journal: [] },
+  };
+}
+
+/** Adds a message at the end of the run's part of the thread. */
+export function addMessage(draft: Draft, message: NewMessage): void {
+  const { id: runId, tenantId } = draft.run;
+  const last = draft.history.findLast((earlier) => earlier.runId === runId)?.ordinal ?? 0;
+  const added: Message = {
+    ...{ tenantId, runId, ordinal: last + 1, role: message.role, text: message.text },
+    toolCalls: (message.toolCalls ?? null) as Message["toolCalls"],
+    toolCallId: message.toolCallId ?? null,
+    asksPerson: message.asksPerson ?? false,
+    createdAt: new Date(),
+  };
+  draft.history.push(added);
+  draft.messages.push(added);
+}
+
+/** What a worker finds when it has leased a run: everything that it decides from. */
+export async function openSession(run: RunRow): Promise<Session> {
+  const caller = callerOfStarter(run);
+  return withTenant(caller, async (tx) => readSession(tx, caller, run));
+}
+
+/** The same, after somebody else changed the run. @throws AGENT_RUN_LEASE_LOST */
+export async function reopenSession({ caller, run: { id, fence } }: Session): Promise<Session> {
+  return withTenant(caller, async (tx) => {
+    const [run] = await tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${id} AND fence = ${fence}`;
+    if (!run) throw errors.AGENT_RUN_LEASE_LOST();
+    return readSession(tx, caller, run);
+  });
+}
+
+async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
+  const isNew = run.stepNumber === 0;
+  const [[version], history, approvals, unfinished] = await Promise.all([
+    tx.sql<AgentVersion>`SELECT * FROM agent.agent_version WHERE id = ${run.agentVersionId}`,
+    readHistory(tx, run),
+    isNew ? [] : approvalsOfRun(tx, run.id),
+    isNew ? undefined : readUnfinished(tx, run),
+  ]);
+  const open = openCallIds(history, run.id);
+  const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
+  return {
+    ...{ caller, run, history, unfinished },
+    version: version!,
+    calls: new Map(calls.map((call) => [call.id, call])),
+    approvals: new Map(approvals.map((approval) => [approval.toolCallId, approval])),
+  };
+}
+
+/**
+ * Lets `compose` decide what to write, and writes it; when somebody changed the run meanwhile, lets it decide again from
+ * what is committed then.
+ * @throws AGENT_RUN_LEASE_LOST
+ */
+export async function commit<T>(
+  session: Session,
+  compose: (draft: Draft) => T,
+): Promise<{ readonly session: Session; readonly result: T }> {
+  for (let current = session; ; current = await reopenSession(current)) {
+    const draft = openDraft(current);
+    const result = compose(draft);
+    try {
+      await write(current, draft);
+      return { session: draft, result };
+    } catch (error) {
+      if (!isRequirementFailure(error, CHANGED)) throw error;
+    }
+  }
+}
+
+const CHANGED = "AGENT_RUN_CHANGED";
+
+function write({ caller, run }: Session, draft: Draft): Promise<unknown> {
+  const start = (tx: Tx): void => {
+    updateRun(tx, run, draft);
+    appendMessages(tx, draft.messages);
+    for (const send of draft.writes) send(tx);
+  };
+  const append = (tx: Tx, events: readonly NewEvent[]): Promise<unknown> =>
+    events.length === 0 ? Promise.resolve() : appendEvents(tx, caller, runStream(run.id), events);
+  const waitsForNothing = draft.journal.every((entry) => typeof entry !== "function" && !isAnnounced(entry));
+  if (waitsForNothing) {
+    return withTenantOnce(caller, (tx) => {
+      start(tx);
+      return append(tx, draft.journal as NewEvent[]);
+    });
+  }
+  return withTenant(caller, async (tx) => {
+    start(tx);
+    let events: NewEvent[] = [];
+    for (const entry of draft.journal) {
+      if (typeof entry !== "function") {
+        events.push(entry);
+        continue;
+      }
+      await append(tx, events);
+      events = [];
+      await entry(tx);
+    }
+    await append(tx, events);
+  });
+}
+
+/** Writes the run as the draft has it, if it still is as the session knows it; otherwise fails the transaction. */
+function updateRun(tx: Tx, before: RunRow, { run, release }: Draft): void {
+  const dueIn = release?.dueInMs;
+  void tx.sql`
+    WITH written AS (
+      UPDATE agent.run SET status = ${run.status}, output = ${run.output}, error_code = ${run.errorCode}, error_message = ${run.errorMessage},
+             ended_at = ${run.endedAt}, step_number = ${run.stepNumber}, step_attempt = ${run.stepAttempt},
+             spent_micros = ${run.spentMicros}, text_pieces = ${run.textPieces}, takeovers = 0,
+             due_at = CASE WHEN ${release !== undefined} THEN clock_timestamp() + make_interval(secs => ${typeof dueIn === "number" ? dueIn / 1000 : null}::float8) ELSE due_at END,
+             lease_expires_at = CASE WHEN ${release !== undefined} THEN NULL ELSE clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}) END,
+             fence = fence + ${release === undefined ? 0 : 1}
+      WHERE id = ${before.id} AND fence = ${before.fence} AND revision = ${before.revision} RETURNING id)
+    SELECT platform.require((SELECT count(*) FROM written) = 1, ${CHANGED})`;
+}
