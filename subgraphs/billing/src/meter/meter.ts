@@ -3,6 +3,7 @@ export const METERS = [
   "run.started",
   "model.inputTokens",
   "model.outputTokens",
+  "model.cachedAnswers",
   "tool.called",
   "knowledge.chunksIndexed",
 ] as const;

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { METERS } from "./meter.ts";
-import { addUpMoney, estimateCost, priceLine } from "./price-list.ts";
+import { addUpMoney, estimateCost, PRICE_LIST_VERSION, priceLine } from "./price-list.ts";
 
 describe("the price list", () => {
-  it("gives every meter a price, and the local model a small one that is not zero", () => {
-    for (const meter of METERS)
+  it("gives every meter a price but that of cached answers, and the local model a small one that is not zero", () => {
+    for (const meter of METERS.filter((each) => each !== "model.cachedAnswers"))
       expect(priceLine({ meter, quantity: 1_000_000n, model: "local" }).amountMicros).toBeGreaterThan(0n);
     expect(priceLine({ meter: "model.inputTokens", quantity: 1_000_000n, model: "local" })).toEqual({
       amountMicros: 20_000n,
@@ -32,6 +32,14 @@ describe("the price list", () => {
   it("keeps quantities exact where floating point would not", () => {
     const quantity = 9_007_199_254_740_993n;
     expect(priceLine({ meter: "run.started", quantity }).amountMicros).toBe(quantity * 1000n);
+  });
+
+  it("prices by the list that is asked for, and by none that does not exist", () => {
+    const line = { meter: "run.started", quantity: 3n } as const;
+    expect(priceLine(line, 1)).toEqual(estimateCost([line], 1));
+    expect(priceLine(line, PRICE_LIST_VERSION)).toEqual(priceLine(line));
+    expect(() => priceLine(line, 99)).toThrow("there is no price list 99");
+    expect(() => estimateCost([line], 99)).toThrow("there is no price list 99");
   });
 
   it("estimates the sum of the lines", () => {

@@ -33,6 +33,7 @@ const PRICE_LISTS: readonly [PriceList, ...PriceList[]] = [
       "run.started": 1_000_000_000n, // 0.001 USD a run
       "tool.called": 500_000_000n, // 0.0005 USD a call
       "knowledge.chunksIndexed": 20_000_000n, // 0.00002 USD a chunk
+      "model.cachedAnswers": 0n, // counted, so that a turn without tokens can be told from one that is missing
     },
     models: {
       local: { inputTokens: 20_000n, outputTokens: 80_000n },
@@ -60,21 +61,28 @@ export interface MeteredLine {
 
 const MILLION = 1_000_000n;
 
-/** What one line costs: rounded up to a whole micro-dollar, once, here. */
-export function priceLine(line: MeteredLine): Money {
-  const micros = line.quantity * microsPerMillion(line);
+/** What one line costs by a price list: rounded up to a whole micro-dollar, once, here. */
+export function priceLine(line: MeteredLine, version: number = PRICE_LIST_VERSION): Money {
+  const micros = line.quantity * microsPerMillion(priceList(version), line);
   return { amountMicros: (micros + MILLION - 1n) / MILLION, currency: CURRENCY };
 }
 
-function microsPerMillion({ meter, model }: MeteredLine): bigint {
-  if (meter === "model.inputTokens") return tokenPrice(model).inputTokens;
-  if (meter === "model.outputTokens") return tokenPrice(model).outputTokens;
-  return CURRENT.microsPerMillion[meter];
+/** The list of that version; lists are never taken away, so an unknown one is a mistake of ours. */
+function priceList(version: number): PriceList {
+  const list = PRICE_LISTS.find((each) => each.version === version);
+  if (!list) throw new Error(`there is no price list ${version}`);
+  return list;
 }
 
-function tokenPrice(model: string | undefined): TokenPrice {
-  if (model === undefined || !Object.hasOwn(CURRENT.models, model)) return CURRENT.otherModels;
-  return CURRENT.models[model] ?? CURRENT.otherModels;
+function microsPerMillion(list: PriceList, { meter, model }: MeteredLine): bigint {
+  if (meter === "model.inputTokens") return tokenPrice(list, model).inputTokens;
+  if (meter === "model.outputTokens") return tokenPrice(list, model).outputTokens;
+  return list.microsPerMillion[meter];
+}
+
+function tokenPrice({ models, otherModels }: PriceList, model: string | undefined): TokenPrice {
+  if (model === undefined || !Object.hasOwn(models, model)) return otherModels;
+  return models[model] ?? otherModels;
 }
 
 /** The sum of amounts, zero for none. */
@@ -82,7 +90,7 @@ export function addUpMoney(amounts: readonly Money[]): Money {
   return { amountMicros: amounts.reduce((sum, { amountMicros }) => sum + amountMicros, 0n), currency: CURRENCY };
 }
 
-/** What these lines would cost by the price list in force; recording them now costs exactly this. */
-export function estimateCost(lines: readonly MeteredLine[]): Money {
-  return addUpMoney(lines.map(priceLine));
+/** What these lines would cost by a price list, the one in force by default; recording them by it costs exactly this. */
+export function estimateCost(lines: readonly MeteredLine[], version?: number): Money {
+  return addUpMoney(lines.map((line) => priceLine(line, version)));
 }

@@ -22,6 +22,8 @@ export interface UsageInput {
   readonly agentKey?: string;
   /** When it was used; now by default. */
   readonly at?: Date;
+  /** By which it is priced; the list in force by default. */
+  readonly priceListVersion?: number;
 }
 
 const MAX_QUANTITY = 10n ** 15n;
@@ -69,12 +71,12 @@ export async function recordUsage(tx: Tx, caller: Caller, input: UsageInput): Pr
 export function recordNewUsage(tx: Tx, caller: Caller, input: UsageInput): UsageLine[] {
   checkInput(input);
   void insertLines(tx, caller, input);
-  return priceUsage(input.lines);
+  return priceUsage(input.lines, input.priceListVersion);
 }
 
-/** What these lines cost at today's prices. */
-export function priceUsage(lines: readonly MeteredLine[]): UsageLine[] {
-  return lines.map((line) => toUsageLine({ ...line, amountMicros: priceLine(line).amountMicros }));
+/** What these lines cost by a price list, the one in force by default. */
+export function priceUsage(lines: readonly MeteredLine[], priceListVersion?: number): UsageLine[] {
+  return lines.map((line) => toUsageLine({ ...line, amountMicros: priceLine(line, priceListVersion).amountMicros }));
 }
 
 function checkInput(input: UsageInput): void {
@@ -87,15 +89,16 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   return `${issue.path.join(".")}: ${issue.message}`;
 }
 
-function insertLines(tx: Tx, caller: Caller, { key, lines, runId, agentKey, at }: UsageInput): Promise<object[]> {
+function insertLines(tx: Tx, caller: Caller, input: UsageInput): Promise<object[]> {
+  const { key, lines, runId, agentKey, at, priceListVersion = PRICE_LIST_VERSION } = input;
   return tx.sql`
     INSERT INTO billing.usage_record (tenant_id, key, meter, model, quantity, amount_micros, price_list_version,
                                       run_id, agent_key, principal_id, recorded_at)
-    SELECT ${caller.tenantId}, ${key}, line.meter, line.model, line.quantity, line.amount_micros, ${PRICE_LIST_VERSION},
+    SELECT ${caller.tenantId}, ${key}, line.meter, line.model, line.quantity, line.amount_micros, ${priceListVersion},
            ${runId ?? null}, ${agentKey ?? null}, ${caller.principalId}, coalesce(${at ?? null}, clock_timestamp())
     FROM unnest(${lines.map(({ meter }) => meter)}::text[], ${lines.map(({ model }) => model ?? null)}::text[],
                 ${lines.map(({ quantity }) => quantity)}::bigint[],
-                ${lines.map((line) => priceLine(line).amountMicros)}::bigint[]) AS line (meter, model, quantity, amount_micros)
+                ${lines.map((line) => priceLine(line, priceListVersion).amountMicros)}::bigint[]) AS line (meter, model, quantity, amount_micros)
     ON CONFLICT (tenant_id, key, meter) DO NOTHING`;
 }
 
