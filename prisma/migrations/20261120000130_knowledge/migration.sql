@@ -109,7 +109,8 @@ CREATE TABLE "knowledge"."posting" (
     "frequency" SMALLINT NOT NULL,
     "chunk_term_count" INTEGER NOT NULL,
 
-    CONSTRAINT "posting_pkey" PRIMARY KEY ("tenant_id","collection_id","term","chunk_id")
+    -- A search reads the index alone.
+    CONSTRAINT "posting_pkey" PRIMARY KEY ("tenant_id","collection_id","term","chunk_id") INCLUDE ("frequency","chunk_term_count")
 );
 
 CREATE TABLE "knowledge"."embedding" (
@@ -120,9 +121,10 @@ CREATE TABLE "knowledge"."embedding" (
     "bits" VARBIT NOT NULL,
     "vector" REAL[],
 
-    CONSTRAINT "embedding_pkey" PRIMARY KEY ("tenant_id","collection_id","model","chunk_id")
+    -- The scan over the bits reads the index alone.
+    CONSTRAINT "embedding_pkey" PRIMARY KEY ("tenant_id","collection_id","model","chunk_id") INCLUDE ("bits")
 );
--- A long vector moves out of the row uncompressed (floats do not compress): the scan over the bits reads only them.
+-- Floats do not compress.
 ALTER TABLE "knowledge"."embedding" ALTER COLUMN "vector" SET STORAGE EXTERNAL;
 
 CALL platform.protect_table('knowledge.collection');
@@ -133,9 +135,11 @@ CALL platform.protect_table('knowledge.chunk');
 CALL platform.protect_table('knowledge.posting');
 CALL platform.protect_table('knowledge.embedding');
 
--- The two questions of vector search: `distance` orders every chunk (smaller is nearer), `similarity` is the exact cosine
--- of two vectors of length 1, for the nearest only. Both are inlined into the search. With pgvector both are exact;
--- without it the distance is that of the signs, one population count a chunk.
+-- The questions of vector search: `distance` orders every chunk (smaller is nearer), `likeness` is the similarity that a
+-- distance suggests, and `similarity` the exact cosine of two vectors of length 1, for the best only. All are inlined into the
+-- search, `similarity` because it gives a set: a scalar function with a subquery is not. With pgvector all are exact;
+-- without it the distance is that of the signs, one population count a chunk, and its likeness Goemans and Williamson's
+-- (1995): two vectors' signs differ as often as their angle is of a half turn.
 -- CALL knowledge.use_best_vectors() again after installing pgvector: no row changes, and no code.
 CREATE PROCEDURE knowledge.use_best_vectors() LANGUAGE plpgsql AS $procedure$
 DECLARE
@@ -152,16 +156,21 @@ BEGIN
   IF home IS NULL THEN
     CREATE OR REPLACE FUNCTION knowledge.distance(bits varbit, vector real[], query_bits varbit, query_vector real[])
       RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT bit_count(bits # query_bits)::float8';
+    CREATE OR REPLACE FUNCTION knowledge.likeness(distance float8, dimensions int)
+      RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT cos(pi() * distance / dimensions)';
+    -- Both unnested in the select list: as a function in FROM they would be stored first, which takes twice as long.
     CREATE OR REPLACE FUNCTION knowledge.similarity(vector real[], query_vector real[])
-      RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-      'SELECT (SELECT sum(pair.a * pair.b)::float8 FROM unnest(vector, query_vector) AS pair (a, b))';
+      RETURNS SETOF float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 AS
+      'SELECT sum(a * b)::float8 FROM (SELECT unnest(vector) AS a, unnest(query_vector) AS b) AS pair';
   ELSE
     -- <#> is the negative inner product: https://github.com/pgvector/pgvector#vector-operators
     EXECUTE format($sql$CREATE OR REPLACE FUNCTION knowledge.distance(bits varbit, vector real[], query_bits varbit, query_vector real[])
       RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
       'SELECT vector::%1$s.vector OPERATOR(%1$s.<#>) query_vector::%1$s.vector'$sql$, home);
+    CREATE OR REPLACE FUNCTION knowledge.likeness(distance float8, dimensions int)
+      RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT -distance';
     EXECUTE format($sql$CREATE OR REPLACE FUNCTION knowledge.similarity(vector real[], query_vector real[])
-      RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+      RETURNS SETOF float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1 AS
       'SELECT -(vector::%1$s.vector OPERATOR(%1$s.<#>) query_vector::%1$s.vector)'$sql$, home);
   END IF;
 END $procedure$;

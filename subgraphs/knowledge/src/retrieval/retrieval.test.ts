@@ -87,6 +87,15 @@ test("shows a long document once", async () => {
   expect(hits.map(({ document }) => document.title).toSorted()).toEqual(["Long", "Other"]);
 });
 
+test("finds every document that is wanted, however many passages of another are better", async () => {
+  const caller = aCaller();
+  const long = ["One", "Two"].map((title) => ({ title, text: "The zephyr blows. A zephyr again. ".repeat(800) }));
+  const short = ["Three", "Four", "Five"].map((title) => ({ title, text: `In ${title} it was mentioned: a zephyr.` }));
+  await givenCollection(caller, [...long, ...short]);
+  const hits = await searchKnowledge(caller, { query: "zephyr", topK: 5 });
+  expect(hits.map(({ document }) => document.title).toSorted()).toEqual(["Five", "Four", "One", "Three", "Two"]);
+});
+
 test("searches the collections that are named, or all of them", async () => {
   const caller = aCaller();
   const one = await givenCollection(caller, [{ title: "One", text: "A zephyr." }]);

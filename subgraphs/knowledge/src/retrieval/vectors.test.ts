@@ -75,6 +75,19 @@ describe.each(kinds)("%s", (_name, query, isExact) => {
     }
   });
 
+  test("a distance suggests the similarity: exactly with pgvector, else as well as signs can", async () => {
+    const question = vectorOf(77, 256);
+    for (const noise of [0, 0.5, 1, 2, 8]) {
+      const stored = normalise(vectorOf(500, 256).map((value, index) => noise * value + (question[index] ?? 0)));
+      const { rows } = await query(
+        "SELECT knowledge.likeness(knowledge.distance($1::text::varbit, $2::real[], $3::text::varbit, $4::real[]), 256) AS likeness",
+        [toBits(stored), toArrayLiteral(stored), toBits(question), toArrayLiteral(question)],
+      );
+      const error = Math.abs(Number(rows[0]?.["likeness"]) - dot(stored, question));
+      expect(error).toBeLessThan(isExact ? 0.000_1 : 0.15);
+    }
+  });
+
   test("the nearest of many are among the first by distance", async () => {
     const stored = Array.from({ length: 200 }, (_, index) => vectorOf(index));
     const question = normalise(vectorOf(77).map((value, index) => value + 0.3 * (vectorOf(500)[index] ?? 0)));
