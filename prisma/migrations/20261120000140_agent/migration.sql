@@ -7,6 +7,7 @@ CREATE TABLE "agent"."agent" (
     "key" TEXT NOT NULL,
     "name" TEXT NOT NULL,
     "version_number" INTEGER NOT NULL,
+    "on_busy_thread" TEXT NOT NULL,
     "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     CONSTRAINT "agent_pkey" PRIMARY KEY ("tenant_id","id")
 );
@@ -19,6 +20,9 @@ CREATE TABLE "agent"."agent_version" (
     "instructions" TEXT NOT NULL,
     "model" TEXT NOT NULL,
     "tools" TEXT[],
+    "tool_hashes" JSONB NOT NULL,
+    "fallback_models" TEXT[],
+    "answer_cache_seconds" INTEGER,
     "published_by" UUID NOT NULL,
     "published_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     CONSTRAINT "agent_version_pkey" PRIMARY KEY ("tenant_id","id")
@@ -40,6 +44,8 @@ CREATE TABLE "agent"."run" (
     "agent_version_id" UUID NOT NULL,
     "agent_key" TEXT NOT NULL,
     "model" TEXT NOT NULL,
+    "tool_hashes" JSONB NOT NULL,
+    "price_list_version" INTEGER NOT NULL,
     "status" TEXT NOT NULL,
     "prompt" TEXT NOT NULL,
     "output" TEXT,

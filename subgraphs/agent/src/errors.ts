@@ -2,6 +2,13 @@ import { defineErrors } from "@sba/platform/errors";
 
 export const errors = defineErrors("agent", {
   AGENT_AGENT_NOT_FOUND: { kind: "not_found", message: "There is no such agent." },
+  AGENT_AGENT_VERSION_NOT_FOUND: { kind: "not_found", message: "The agent has no such version." },
+  AGENT_AGENT_KEY_TAKEN: { kind: "conflict", message: "The tenant has an agent of this key." },
+  AGENT_AGENT_BUILT_IN: {
+    kind: "permission_denied",
+    message: "This agent is the platform's: make one under a key of your own.",
+  },
+  AGENT_AGENT_MODEL_UNKNOWN: { kind: "invalid_input", message: "The agent names a model that is not served here." },
   AGENT_AGENT_TOOL_UNKNOWN: { kind: "invalid_input", message: "The agent names a tool that does not exist." },
   AGENT_THREAD_NOT_FOUND: { kind: "not_found", message: "There is no such thread." },
   AGENT_THREAD_BUSY: { kind: "conflict", message: "A run of this thread has not ended yet." },

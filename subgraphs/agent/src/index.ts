@@ -1,5 +1,6 @@
 /** The face of agent: runs and approvals, for workflow and the workers. */
-export { createBuiltInAgents, findAgents, findVersions } from "./agent/agent.ts";
+export { createBuiltInAgents, findAgents } from "./agent/agent.ts";
+export { findVersions } from "./agent/version.ts";
 export {
   cancelApprovalsOfSubject,
   decideApproval,

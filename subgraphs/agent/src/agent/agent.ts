@@ -1,24 +1,41 @@
+import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
-import { withTenant, type Tx } from "@sba/platform/db";
+import { json, withTenant, type Tx } from "@sba/platform/db";
 import type { Agent, AgentVersion } from "@sba/platform/generated/prisma/client";
+import { once } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
-import { recordAudit } from "@sba/platform/audit";
 import { reader } from "@sba/platform/reader";
 import { errors } from "../errors.ts";
+import { isModelServed } from "../model/index.ts";
 import { findTool } from "../tool/index.ts";
+import { getAgentVersion, toolHashesOf } from "./version.ts";
 
 /** An agent: a key that callers name, and immutable versions of what it does. New runs are pinned to the newest. */
 
-export interface CreateAgentInput {
-  /** Unique within the tenant: lower case letters, digits, hyphens. */
-  readonly key: string;
-  readonly name: string;
+/** What happens to new input for a thread while a run of it is under way. */
+export type BusyThreadPolicy = "REJECT" | "ENQUEUE" | "INTERRUPT" | "ROLLBACK";
+
+/** What one version of an agent does. */
+export interface VersionInput {
   readonly instructions: string;
   /** A model's name, or "default": the one that the platform is configured with when a run starts. */
   readonly model: string;
-  /** Names of registered tools. */
+  /** Names of registered tools, each once. */
   readonly tools: readonly string[];
+  /** Names of models that answer, in this order, when the agent's own does not. */
+  readonly fallbackModels?: readonly string[];
+  /** How long an answer may be given again to the same request; never when absent. */
+  readonly answerCacheSeconds?: number | undefined;
+}
+
+export interface CreateAgentInput extends VersionInput {
+  /** Unique within the tenant: lower case letters, digits, hyphens. */
+  readonly key: string;
+  readonly name: string;
+  /** ENQUEUE by default. */
+  readonly onBusyThread?: BusyThreadPolicy;
+  readonly idempotencyKey?: string | undefined;
 }
 
 const BUILT_IN_AGENTS: readonly CreateAgentInput[] = [
@@ -44,45 +61,124 @@ const BUILT_IN_AGENTS: readonly CreateAgentInput[] = [
   },
 ];
 
+/** They are the platform's: a tenant that wants another makes one under its own key. */
+const BUILT_IN_KEYS: ReadonlySet<string> = new Set(BUILT_IN_AGENTS.map(({ key }) => key));
+
 /** Gives a new tenant the built-in agents. Idempotent: an agent whose key exists is left as it is. */
 export async function createBuiltInAgents(caller: Caller): Promise<void> {
   await withTenant(caller, async (tx) => {
-    for (const agent of BUILT_IN_AGENTS) await createAgent(tx, caller, agent);
+    for (const agent of BUILT_IN_AGENTS) await insertAgent(tx, caller, newId(), agent);
   });
 }
 
 /**
- * Creates an agent with its first version, unless the tenant has one of that key.
- * @throws AGENT_AGENT_TOOL_UNKNOWN
+ * Creates an agent with its first version. Idempotent by key.
+ * @throws AGENT_AGENT_KEY_TAKEN, AGENT_AGENT_TOOL_UNKNOWN, AGENT_AGENT_MODEL_UNKNOWN, IDEMPOTENCY_KEY_REUSED
  */
-export async function createAgent(tx: Tx, caller: Caller, input: CreateAgentInput): Promise<void> {
-  const unknown = input.tools.filter((name) => !findTool(name));
-  if (unknown.length > 0) throw errors.AGENT_AGENT_TOOL_UNKNOWN({ details: { tools: unknown } });
-  const [created] = await tx.sql<Pick<Agent, "id">>`
-    INSERT INTO agent.agent (tenant_id, id, key, name, version_number)
-    VALUES (${caller.tenantId}, ${newId()}, ${input.key}, ${input.name}, 1)
-    ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id`;
-  if (!created) return;
-  await tx.sql`
-    INSERT INTO agent.agent_version (tenant_id, id, agent_id, number, instructions, model, tools, published_by)
-    VALUES (${caller.tenantId}, ${newId()}, ${created.id}, 1, ${input.instructions}, ${input.model},
-            ${[...input.tools]}::text[], ${caller.principalId})`;
-  await recordAudit(tx, caller, { action: "agent.agent.created", target: input.key, details: { tools: input.tools } });
+export async function createAgent(caller: Caller, { idempotencyKey, ...input }: CreateAgentInput): Promise<Agent> {
+  return withTenant(caller, async (tx) => {
+    const operation = { operation: "createAgent", key: idempotencyKey, input };
+    const id = await once(tx, caller, operation, newId(), async (agentId) => {
+      requireKnown(input);
+      const isFree = !BUILT_IN_KEYS.has(input.key) && (await insertAgent(tx, caller, agentId, input));
+      if (!isFree) throw errors.AGENT_AGENT_KEY_TAKEN({ details: { key: input.key } });
+    });
+    return (await tx.sql<Agent>`SELECT * FROM agent.agent WHERE id = ${id}`)[0]!;
+  });
 }
 
-export type AgentForRun = Agent & { readonly version: AgentVersion };
-
-/** An agent and the version that a new run of it is pinned to. @throws AGENT_AGENT_NOT_FOUND */
-export async function getAgentForRun(tx: Tx, key: string): Promise<AgentForRun> {
-  // Sent together: one round trip.
-  const [[agent], [version]] = await Promise.all([
-    tx.sql<Agent>`SELECT * FROM agent.agent WHERE key = ${key}`,
-    tx.sql<AgentVersion>`
-      SELECT v.* FROM agent.agent_version v JOIN agent.agent a ON a.id = v.agent_id AND a.version_number = v.number
-      WHERE a.key = ${key}`,
+/** Inserts the agent and its first version; false when its key is taken. */
+async function insertAgent(tx: Tx, caller: Caller, id: string, input: CreateAgentInput): Promise<boolean> {
+  const [created] = await tx.sql<Pick<Agent, "id">>`
+    INSERT INTO agent.agent (tenant_id, id, key, name, version_number, on_busy_thread)
+    VALUES (${caller.tenantId}, ${id}, ${input.key}, ${input.name}, 1, ${input.onBusyThread ?? "ENQUEUE"})
+    ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id`;
+  if (!created) return false;
+  await Promise.all([
+    insertVersion(tx, caller, { id: newId(), agentId: id, number: 1 }, input),
+    recordAudit(tx, caller, { action: "agent.agent.created", target: input.key, details: auditOf(input) }),
   ]);
-  if (!agent || !version) throw errors.AGENT_AGENT_NOT_FOUND({ details: { agentKey: key } });
-  return { ...agent, version };
+  return true;
+}
+
+async function insertVersion(
+  tx: Tx,
+  caller: Caller,
+  { id, agentId, number }: Pick<AgentVersion, "id" | "agentId" | "number">,
+  { instructions, model, tools, fallbackModels = [], answerCacheSeconds }: VersionInput,
+): Promise<void> {
+  await tx.sql`
+    INSERT INTO agent.agent_version (tenant_id, id, agent_id, number, instructions, model, tools, tool_hashes, fallback_models,
+                                     answer_cache_seconds, published_by)
+    VALUES (${caller.tenantId}, ${id}, ${agentId}, ${number}, ${instructions}, ${model}, ${[...tools]}::text[],
+            ${json(toolHashesOf(tools))}::jsonb, ${[...fallbackModels]}::text[], ${answerCacheSeconds ?? null}, ${caller.principalId})`;
+}
+
+/** What a reviewer needs of a version; its instructions are read there. */
+function auditOf({ model, tools, fallbackModels = [], answerCacheSeconds }: VersionInput) {
+  return { model, tools, fallbackModels, answerCacheSeconds: answerCacheSeconds ?? null };
+}
+
+/** @throws AGENT_AGENT_TOOL_UNKNOWN, AGENT_AGENT_MODEL_UNKNOWN naming them */
+function requireKnown({ model, tools, fallbackModels = [] }: VersionInput): void {
+  const unknown = tools.filter((name) => !findTool(name));
+  if (unknown.length > 0) {
+    const message = `There is no tool ${unknown.join(", ")}.`;
+    throw errors.AGENT_AGENT_TOOL_UNKNOWN({ message, details: { tools: unknown } });
+  }
+  const notServed = [model, ...fallbackModels].filter((name) => !isModelServed(name));
+  if (notServed.length > 0) {
+    const message = `No model ${notServed.join(", ")} is served here.`;
+    throw errors.AGENT_AGENT_MODEL_UNKNOWN({ message, details: { models: notServed } });
+  }
+}
+
+export interface PublishAgentVersionInput extends VersionInput {
+  /** UUID. */
+  readonly agentId: string;
+  readonly idempotencyKey?: string | undefined;
+}
+
+/**
+ * Publishes a version: runs that are accepted from now on are pinned to it, those that exist are not touched. Idempotent by
+ * key.
+ * @throws AGENT_AGENT_NOT_FOUND, AGENT_AGENT_BUILT_IN, AGENT_AGENT_TOOL_UNKNOWN, AGENT_AGENT_MODEL_UNKNOWN,
+ * IDEMPOTENCY_KEY_REUSED
+ */
+export async function publishAgentVersion(
+  caller: Caller,
+  { idempotencyKey, ...input }: PublishAgentVersionInput,
+): Promise<AgentVersion> {
+  return withTenant(caller, async (tx) => {
+    const operation = { operation: "publishAgentVersion", key: idempotencyKey, input };
+    const id = await once(tx, caller, operation, newId(), (versionId) =>
+      insertNextVersion(tx, caller, versionId, input),
+    );
+    return getAgentVersion(tx, id);
+  });
+}
+
+async function insertNextVersion(
+  tx: Tx,
+  caller: Caller,
+  id: string,
+  { agentId, ...input }: PublishAgentVersionInput,
+): Promise<void> {
+  requireKnown(input);
+  // The row stays locked until the commit: of two versions published at once each has its number.
+  const [agent] = await tx.sql<Agent>`
+    UPDATE agent.agent SET version_number = version_number + 1 WHERE id = ${agentId} RETURNING *`;
+  if (!agent) throw errors.AGENT_AGENT_NOT_FOUND();
+  if (BUILT_IN_KEYS.has(agent.key)) throw errors.AGENT_AGENT_BUILT_IN({ details: { key: agent.key } });
+  const number = agent.versionNumber;
+  await Promise.all([
+    insertVersion(tx, caller, { id, agentId, number }, input),
+    recordAudit(tx, caller, {
+      action: "agent.version.published",
+      target: agent.key,
+      details: { number, ...auditOf(input) },
+    }),
+  ]);
 }
 
 /** The agents of the tenant, newest first. */
@@ -99,19 +195,4 @@ export async function listAgents(caller: Caller, { first, after }: PageRequest):
 /** The agents with these UUIDs that the tenant has. */
 export function findAgents(caller: Caller, ids: readonly string[]): Promise<Agent[]> {
   return reader(caller).agent.findMany({ where: { id: { in: [...ids] } } });
-}
-
-/** The current version of each of these agents. */
-export async function findCurrentVersions(caller: Caller, agentIds: readonly string[]): Promise<AgentVersion[]> {
-  return withTenant(
-    caller,
-    (tx) => tx.sql<AgentVersion>`
-    SELECT v.* FROM agent.agent_version v JOIN agent.agent a ON a.id = v.agent_id AND a.version_number = v.number
-    WHERE a.id = ANY(${[...agentIds]}::uuid[])`,
-  );
-}
-
-/** The versions with these UUIDs that the tenant has. */
-export function findVersions(caller: Caller, ids: readonly string[]): Promise<AgentVersion[]> {
-  return reader(caller).agentVersion.findMany({ where: { id: { in: [...ids] } } });
 }

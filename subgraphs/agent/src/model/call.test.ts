@@ -4,6 +4,7 @@ import { setLogLevel } from "@sba/platform/log";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { cacheKeyOf } from "./cached-answer.ts";
 import { callModel, forgetExpiredAnswers, useModels, type ModelAnswer, type ModelCall } from "./index.ts";
 import type { GuardOptions } from "./guard.ts";
 import { aRequest, openChunks, startScriptedServer, type Answer, type ScriptedServer } from "./testing.ts";
@@ -298,6 +299,12 @@ describe("a cached answer", () => {
     await ask(cached, { scope });
     expect((await ask(cached, { scope: aColleagueOf(scope) })).answer).toMatchObject({ text: "Ours.", isCached: true });
     expect((await ask(cached, { scope: aCaller() })).answer).toMatchObject({ text: "Theirs.", isCached: false });
+  });
+
+  it("has another key for each tenant, whatever the database would keep apart", () => {
+    const [ours, theirs] = [aCaller(), aCaller()];
+    expect(cacheKeyOf(ours, aRequest())).toBe(cacheKeyOf(aColleagueOf(ours), aRequest()));
+    expect(cacheKeyOf(ours, aRequest())).not.toBe(cacheKeyOf(theirs, aRequest()));
   });
 
   it("is for one request: another model, instruction, message or tool is another", async () => {

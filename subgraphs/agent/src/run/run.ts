@@ -7,11 +7,10 @@ import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { currentTraceparent } from "@sba/platform/telemetry";
 import { priceUsage, recordNewUsage } from "@sba/billing/index";
-import { getAgentForRun, type AgentForRun } from "../agent/agent.ts";
+import { getAgentForRun, pinVersion, type AgentForRun } from "../agent/version.ts";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
-import { resolveModelName } from "../model/index.ts";
 import { appendInput } from "../thread/message.ts";
 import { insertThread, lockIdleThread } from "../thread/thread.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
@@ -95,11 +94,12 @@ async function insertRun(tx: Tx, caller: Caller, start: RunStart, announcesEnd: 
   const { id, input, agent } = start;
   const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
   const usage = priceUsage(START_USAGE);
+  const pin = pinVersion(agent.version);
   void tx.sql`
-    INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, status, prompt, options,
+    INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
                            started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, due_at)
-    VALUES (${caller.tenantId}, ${id}, ${threadId}, ${agent.id}, ${agent.version.id}, ${agent.key},
-            ${resolveModelName(agent.version.model)}, 'CREATED', ${input.prompt}, ${json(input.options ?? {})}::jsonb,
+    VALUES (${caller.tenantId}, ${id}, ${threadId}, ${agent.id}, ${pin.agentVersionId}, ${agent.key},
+            ${pin.model}, ${json(pin.toolHashes)}::jsonb, ${pin.priceListVersion}, 'CREATED', ${input.prompt}, ${json(input.options ?? {})}::jsonb,
             ${caller.principalId}, ${caller.principalKind}, ${[...caller.permissions]}::text[], ${caller.requestId},
             ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, clock_timestamp())`;
   recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });

@@ -4,6 +4,7 @@ import { appendEvents, isAnnounced, type NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { LEASE_MS } from "@sba/platform/lease";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
+import { getAgentVersion } from "../agent/version.ts";
 import { approvalsOfRun, type CallApproval } from "../approval/of-run.ts";
 import { errors } from "../errors.ts";
 import { runStream } from "../events.ts";
@@ -94,8 +95,8 @@ export async function reopenSession({ caller, run: { id, fence } }: Session): Pr
 
 async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
   const isNew = run.stepNumber === 0;
-  const [[version], history, approvals, unfinished] = await Promise.all([
-    tx.sql<AgentVersion>`SELECT * FROM agent.agent_version WHERE id = ${run.agentVersionId}`,
+  const [version, history, approvals, unfinished] = await Promise.all([
+    getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run),
     isNew ? [] : approvalsOfRun(tx, run.id),
     isNew ? undefined : readUnfinished(tx, run),
@@ -103,8 +104,7 @@ async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session
   const open = openCallIds(history, run.id);
   const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
   return {
-    ...{ caller, run, history, unfinished },
-    version: version!,
+    ...{ caller, run, version, history, unfinished },
     calls: new Map(calls.map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId, approval])),
   };
