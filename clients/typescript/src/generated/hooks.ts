@@ -1,6 +1,12 @@
 /* eslint-disable */
 import { useQuery, useMutation, useSubscription, type SkipToken } from "@apollo/client/react";
 import {
+  CreateAgentDocument,
+  type CreateAgentMutation,
+  type CreateAgentMutationVariables,
+  PublishAgentVersionDocument,
+  type PublishAgentVersionMutation,
+  type PublishAgentVersionMutationVariables,
   ApprovalsDocument,
   type ApprovalsQuery,
   type ApprovalsQueryVariables,
@@ -13,6 +19,12 @@ import {
   ToolsDocument,
   type ToolsQuery,
   type ToolsQueryVariables,
+  BudgetsDocument,
+  type BudgetsQuery,
+  type BudgetsQueryVariables,
+  SetBudgetDocument,
+  type SetBudgetMutation,
+  type SetBudgetMutationVariables,
   SignInDocument,
   type SignInMutation,
   type SignInMutationVariables,
@@ -60,6 +72,12 @@ import {
   type UsageQueryVariables,
 } from "./graphql.ts";
 
+export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
+  useMutation<CreateAgentMutation, CreateAgentMutationVariables>(CreateAgentDocument, options);
+
+export const usePublishAgentVersionMutation = (options?: useMutation.Options<PublishAgentVersionMutation, PublishAgentVersionMutationVariables>) =>
+  useMutation<PublishAgentVersionMutation, PublishAgentVersionMutationVariables>(PublishAgentVersionDocument, options);
+
 export const useApprovalsQuery = (options?: useQuery.Options<ApprovalsQuery, ApprovalsQueryVariables> | SkipToken) =>
   useQuery(ApprovalsDocument, options as useQuery.Options<ApprovalsQuery, ApprovalsQueryVariables>);
 
@@ -71,6 +89,12 @@ export const useApprovalEventsSubscription = (options?: Omit<useSubscription.Opt
 
 export const useToolsQuery = (options?: useQuery.Options<ToolsQuery, ToolsQueryVariables> | SkipToken) =>
   useQuery(ToolsDocument, options as useQuery.Options<ToolsQuery, ToolsQueryVariables>);
+
+export const useBudgetsQuery = (options?: useQuery.Options<BudgetsQuery, BudgetsQueryVariables> | SkipToken) =>
+  useQuery(BudgetsDocument, options as useQuery.Options<BudgetsQuery, BudgetsQueryVariables>);
+
+export const useSetBudgetMutation = (options?: useMutation.Options<SetBudgetMutation, SetBudgetMutationVariables>) =>
+  useMutation<SetBudgetMutation, SetBudgetMutationVariables>(SetBudgetDocument, options);
 
 export const useSignInMutation = (options?: useMutation.Options<SignInMutation, SignInMutationVariables>) =>
   useMutation<SignInMutation, SignInMutationVariables>(SignInDocument, options);
