@@ -1,3 +1,13 @@
+export { removeBudget, setBudget, type SetBudgetInput } from "./budget/budget.ts";
+export {
+  findSlice,
+  reserveSlice,
+  returnSlice,
+  settleSlice,
+  type SettleSliceInput,
+  type Slice,
+  type SliceInput,
+} from "./budget/slice.ts";
 export { errors as billingErrors } from "./errors.ts";
 export { METERS, type Meter } from "./meter/meter.ts";
 export { addUpMoney, estimateCost, PRICE_LIST_VERSION, type MeteredLine, type Money } from "./meter/price-list.ts";
