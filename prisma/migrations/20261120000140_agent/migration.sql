@@ -93,6 +93,7 @@ CREATE TABLE "agent"."step" (
     "number" INTEGER NOT NULL,
     "type" TEXT NOT NULL,
     "tool_call_id" UUID,
+    "model" TEXT,
     "started_at" TIMESTAMPTZ(6) NOT NULL,
     "ended_at" TIMESTAMPTZ(6),
     CONSTRAINT "step_pkey" PRIMARY KEY ("tenant_id","run_id","number")

@@ -5,7 +5,7 @@ import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cacheKeyOf } from "./cached-answer.ts";
-import { callModel, forgetExpiredAnswers, useModels, type ModelAnswer, type ModelCall } from "./index.ts";
+import { callModel, forgetExpiredAnswers, useModels, type ModelAnswer, type ModelRequest } from "./index.ts";
 import type { GuardOptions } from "./guard.ts";
 import { aRequest, openChunks, startScriptedServer, type Answer, type ScriptedServer } from "./testing.ts";
 
@@ -77,11 +77,16 @@ interface Outcome {
 
 const caller = aCaller();
 
-async function ask(
-  given: Partial<ModelCall> = {},
-  options: { scope?: typeof caller; signal?: AbortSignal } = {},
-): Promise<Outcome> {
-  const { model: _model, ...request } = aRequest();
+interface Given {
+  readonly request?: Partial<ModelRequest>;
+  readonly models?: readonly string[];
+  readonly answerCacheSeconds?: number;
+}
+
+async function ask(given: Given = {}, options: { scope?: typeof caller; signal?: AbortSignal } = {}): Promise<Outcome> {
+  const { model: _model, maxOutputTokens, ...request } = aRequest(given.request);
+  const [first = "gpt-a", ...others] = given.models ?? [];
+  const choice = (model: string) => ({ model, maxOutputTokens });
   const pieces: string[] = [];
   const billed: unknown[] = [];
   const hooks = {
@@ -91,7 +96,11 @@ async function ask(
   try {
     const answer = await callModel(
       options.scope ?? caller,
-      { request, models: ["gpt-a"], ...given },
+      {
+        request,
+        models: [choice(first), ...others.map(choice)],
+        ...(given.answerCacheSeconds === undefined ? {} : { answerCacheSeconds: given.answerCacheSeconds }),
+      },
       hooks,
       options.signal ?? new AbortController().signal,
     );
@@ -263,7 +272,7 @@ describe("a fallback model", () => {
 
 describe("a cached answer", () => {
   const cached = { answerCacheSeconds: 3_600 };
-  const conversation = (id: string): Partial<ModelCall> => ({
+  const conversation = (id: string): Given => ({
     ...cached,
     request: {
       ...aRequest(),
@@ -311,7 +320,7 @@ describe("a cached answer", () => {
     const scope = aCaller();
     server.answer = says("Fine.");
     const request = aRequest();
-    const others: Partial<ModelCall>[] = [
+    const others: Given[] = [
       { models: ["gpt-b"] },
       { request: { ...request, instructions: "Be brief." } },
       { request: { ...request, messages: [{ role: "user", text: "Why?" }] } },
@@ -333,9 +342,9 @@ describe("a cached answer", () => {
 
   it("is given only where it fits into the tokens, and kept only when it was whole", async () => {
     const scope = aCaller();
-    const limit = (maxOutputTokens: number): Partial<ModelCall> => ({
+    const limit = (maxOutputTokens: number): Given => ({
       ...cached,
-      request: aRequest({ maxOutputTokens }),
+      request: { maxOutputTokens },
     });
     server.answer = (response) => {
       const chunks = openChunks(response);

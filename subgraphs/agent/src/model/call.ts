@@ -15,11 +15,18 @@ import { getProvider } from "./registry.ts";
  */
 
 export interface ModelCall {
-  readonly request: Omit<ModelRequest, "model">;
-  /** As `resolveModelName` gives them: the run's own model, then those that answer when it cannot. */
-  readonly models: readonly [string, ...string[]];
+  readonly request: Omit<ModelRequest, "model" | "maxOutputTokens">;
+  /** The run's own model, then those that answer when it cannot. */
+  readonly models: readonly [ModelChoice, ...ModelChoice[]];
   /** How long an answer may be given again to the same request; absent, each is asked for. */
   readonly answerCacheSeconds?: number;
+}
+
+export interface ModelChoice {
+  /** As `resolveModelName` gives it. */
+  readonly model: string;
+  /** What an answer of this model may have at most; models have prices of their own. */
+  readonly maxOutputTokens: number;
 }
 
 export interface ModelCallHooks {
@@ -62,15 +69,14 @@ export async function callModel(
   hooks: ModelCallHooks,
   signal: AbortSignal,
 ): Promise<ModelAnswer> {
-  const [model] = call.models;
-  const request = { ...call.request, model };
+  const [choice] = call.models;
   if (call.answerCacheSeconds === undefined) return askInTurn(call, hooks, signal);
-  const key = cacheKeyOf(scope, request);
-  const cached = await findAnswer(scope, key, request.maxOutputTokens);
+  const key = cacheKeyOf(scope, { ...call.request, ...choice });
+  const cached = await findAnswer(scope, key, choice.maxOutputTokens);
   if (cached) return cached.replay(hooks.onText, signal);
   const answer = await askInTurn(call, hooks, signal);
   // A fallback's answer is for now: it would be given in the model's name when that one is back.
-  if (answer.model === model) await keepAnswer(scope, key, answer, call.answerCacheSeconds);
+  if (answer.model === choice.model) await keepAnswer(scope, key, answer, call.answerCacheSeconds);
   return answer;
 }
 
@@ -81,14 +87,14 @@ interface Shown {
 async function askInTurn(call: ModelCall, hooks: ModelCallHooks, signal: AbortSignal): Promise<ModelAnswer> {
   const shown: Shown = { text: false };
   let first: AppError | undefined;
-  for (const model of call.models) {
+  for (const choice of call.models) {
     try {
-      return await askModel({ ...call.request, model }, { hooks, shown, signal });
+      return await askModel({ ...call.request, ...choice }, { hooks, shown, signal });
     } catch (thrown) {
       const error = ensureAppError(thrown);
       if (shown.text || !IS_THE_MODELS.has(error.code)) throw error;
       first ??= error;
-      logger.warn({ "model.name": model, "error.code": error.code }, "model did not answer");
+      logger.warn({ "model.name": choice.model, "error.code": error.code }, "model did not answer");
     }
   }
   throw first!;

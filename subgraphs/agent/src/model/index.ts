@@ -1,4 +1,11 @@
-export { callModel, type BilledAttempt, type ModelAnswer, type ModelCall, type ModelCallHooks } from "./call.ts";
+export {
+  callModel,
+  type BilledAttempt,
+  type ModelAnswer,
+  type ModelCall,
+  type ModelCallHooks,
+  type ModelChoice,
+} from "./call.ts";
 export { forgetExpiredAnswers } from "./cached-answer.ts";
 export { getModel, isModelServed, resolveModelName, useModels, type ModelConfig } from "./registry.ts";
 export type {

@@ -4,7 +4,7 @@ import { AppError, ensureAppError } from "@sba/platform/errors";
 import type { Logger } from "@sba/platform/log";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { errors } from "../errors.ts";
-import { commitModelTurn, takeModelTurn } from "../step/model-turn.ts";
+import { commitModelTurn, meterFailedAttempts, takeModelTurn } from "../step/model-turn.ts";
 import { commitToolTurn, takeToolTurn } from "../step/tool-turn.ts";
 import { failRun } from "./end.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
@@ -94,7 +94,7 @@ async function takeStep(session: Session, current: Work, { signal, drain, yields
   try {
     commitStep = await perform(session, current, signal);
   } catch (error) {
-    return interruptStep(session, { error: ensureAppError(error), draining: drain.aborted });
+    return interruptStep(session, { current, error: ensureAppError(error), draining: drain.aborted });
   }
   return commit(session, (draft) => {
     commitStep(draft);
@@ -126,13 +126,15 @@ function release(draft: Draft, dueInMs: number): void {
 }
 
 interface Interruption {
+  readonly current: Work;
   readonly error: AppError;
   readonly draining: boolean;
 }
 
 /** What becomes of a step whose attempt failed: cancelled with its run, tried again later, or the end of the run. */
-async function interruptStep(session: Session, { error, draining }: Interruption): Promise<StepTaken> {
+async function interruptStep(session: Session, { current, error, draining }: Interruption): Promise<StepTaken> {
   const { session: ended } = await commit(await reopenSession(session), (draft) => {
+    if (current.kind === "model") meterFailedAttempts(draft, current);
     const { run } = draft;
     if (run.status === "CANCELLING") return planNext(draft);
     if (!draining && !error.retryable) return failRun(draft, error);

@@ -35,29 +35,31 @@ function leftOf({ options, spentMicros }: RunRow): bigint | undefined {
 }
 
 /**
- * How many tokens a turn may write so that the run stays within its budget whatever the model does, `most` at most.
- * @throws BILLING_BUDGET_EXHAUSTED when not even one
+ * How many tokens a turn of this model may write so that the run stays within its budget whatever the model does, `most` at
+ * most; 0 when not even one.
  */
-export function affordableTokens(run: RunRow, inputTokens: number, most: number): number {
+export function affordableTokens(run: RunRow, model: string, inputTokens: number, most: number): number {
   const left = leftOf(run);
   if (left === undefined) return most;
   let [affordable, tooMany] = [0, most + 1];
   while (tooMany - affordable > 1) {
     const middle = Math.floor((affordable + tooMany) / 2);
-    if (estimateCost(turnUsage(run.model, inputTokens, middle)).amountMicros <= left) affordable = middle;
+    const { amountMicros } = estimateCost(turnUsage(model, inputTokens, middle), run.priceListVersion);
+    if (amountMicros <= left) affordable = middle;
     else tooMany = middle;
   }
-  if (affordable === 0) throw exhausted(run);
   return affordable;
 }
 
 /** @throws BILLING_BUDGET_EXHAUSTED when the run cannot pay for one more tool call */
 export function requireToolBudget(run: RunRow): void {
   const left = leftOf(run);
-  if (left !== undefined && estimateCost(TOOL_CALL_USAGE).amountMicros > left) throw exhausted(run);
+  if (left !== undefined && estimateCost(TOOL_CALL_USAGE, run.priceListVersion).amountMicros > left)
+    throw exhausted(run);
 }
 
-function exhausted({ options, spentMicros }: RunRow) {
+/** BILLING_BUDGET_EXHAUSTED, of this run's own budget. */
+export function exhausted({ options, spentMicros }: RunRow) {
   const { budgetMicros } = options as RunOptions;
   return billingErrors.BILLING_BUDGET_EXHAUSTED({ details: { budgetMicros, spentMicros: String(spentMicros) } });
 }

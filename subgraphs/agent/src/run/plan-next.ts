@@ -4,6 +4,7 @@ import { recordSettledCall, refuseCall, settleToolCall, type ToolCall } from "@s
 import { refusalOf } from "../approval/of-run.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, stepRestarted } from "../events.ts";
+import type { BilledAttempt } from "../model/index.ts";
 import { toolEvents } from "../step/tool-turn.ts";
 import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
@@ -18,7 +19,8 @@ export const MAX_ATTEMPTS = 5;
 
 /** A step that was begun and is to be done, outside any transaction. */
 export type Work =
-  | { readonly kind: "model"; readonly step: Step }
+  /** `billed` fills with what attempts were billed for that came to nothing. */
+  | { readonly kind: "model"; readonly step: Step; readonly billed: BilledAttempt[] }
   | { readonly kind: "tool"; readonly step: Step; readonly call: ToolCall; readonly attempt: number };
 
 /**
@@ -73,7 +75,7 @@ function moveTo(draft: Draft, to: RunStatus): void {
 
 function beginModel(draft: Draft): Work {
   moveTo(draft, "EXECUTING");
-  return { kind: "model", step: beginStep(draft, "MODEL") };
+  return { kind: "model", step: beginStep(draft, "MODEL"), billed: [] };
 }
 
 function beginTool(draft: Draft, callId: string): Work | undefined {
@@ -125,6 +127,6 @@ function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinish
   draft.run = { ...draft.run, stepAttempt: attempt, errorCode: null, textPieces: pieces };
   draft.unfinished = undefined;
   draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));
-  if (step.toolCallId === null) return { kind: "model", step };
+  if (step.toolCallId === null) return { kind: "model", step, billed: [] };
   return { kind: "tool", step, call: draft.calls.get(step.toolCallId)!, attempt };
 }

@@ -1,13 +1,22 @@
-import { estimateCost, priceUsage, recordNewUsage } from "@sba/billing/index";
+import { estimateCost, priceUsage, recordNewUsage, type MeteredLine } from "@sba/billing/index";
 import { makeToolCall, recordNewToolCalls, type Tool, type ToolCall } from "@sba/integrations/index";
 import { AppError } from "@sba/platform/errors";
 import type { AgentVersion, Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { newId } from "@sba/platform/ids";
+import { isAsPinned } from "../agent/version.ts";
 import { requestToolApproval } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { tokenDelta, toolRequested, usageRecorded } from "../events.ts";
-import { getModel, type ModelEvent, type ModelFinish, type ModelTool, type ModelToolCall } from "../model/index.ts";
-import { affordableTokens, spend, TOOL_CALL_USAGE, turnUsage } from "../run/budget.ts";
+import {
+  callModel,
+  resolveModelName,
+  type BilledAttempt,
+  type ModelAnswer,
+  type ModelChoice,
+  type ModelTool,
+  type ModelToolCall,
+} from "../model/index.ts";
+import { affordableTokens, exhausted, spend, TOOL_CALL_USAGE, turnUsage } from "../run/budget.ts";
 import type { Work } from "../run/plan-next.ts";
 import type { RunOptions } from "../run/run.ts";
 import { addMessage, type Draft, type Session } from "../run/session.ts";
@@ -16,41 +25,43 @@ import { toModelMessages, type MessageToolCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
 import { toolCallSnapshot } from "./tool-turn.ts";
 import { finishStep } from "./step.ts";
-import { openTokenWriter, type LastPiece, type TokenWriter } from "./token-writer.ts";
+import { openTokenWriter, type LastPiece } from "./token-writer.ts";
 
 type ModelWork = Extract<Work, { kind: "model" }>;
 
 /** What a model said in one turn; all of its text but the last piece is already in the journal. */
 export interface ModelTurn {
-  readonly text: string;
+  readonly answer: ModelAnswer;
   readonly last: LastPiece;
-  readonly calls: readonly NamedCall[];
-  readonly finish: ModelFinish;
+  /** What it asks for, under the ids that its calls have from now on. */
+  readonly calls: readonly ModelToolCall[];
 }
-
-type NamedCall = ModelToolCall & { readonly id: string };
 
 const MAX_OUTPUT_TOKENS = 4_096;
 
 /** Lets the model speak, streaming its text to readers. @throws AGENT_MODEL_..., BILLING_BUDGET_EXHAUSTED */
 export async function takeModelTurn(
-  { run, version, history }: Session,
-  { step }: ModelWork,
+  { caller, run, version, history }: Session,
+  { step, billed }: ModelWork,
   signal: AbortSignal,
 ): Promise<ModelTurn> {
   const request = {
-    model: run.model,
     instructions: instructionsOf(version, run.options as RunOptions),
     messages: toModelMessages(history),
-    tools: toolsOf(version),
+    tools: toolsOf(run, version),
   };
-  // One token a byte is more than any tokenizer makes of a text.
-  const maxOutputTokens = affordableTokens(run, Buffer.byteLength(JSON.stringify(request)), MAX_OUTPUT_TOKENS);
+  const { answerCacheSeconds } = version;
+  const call = {
+    request,
+    models: affordableModels(run, version, request),
+    ...(answerCacheSeconds === null ? {} : { answerCacheSeconds }),
+  };
   const writer = openTokenWriter(run, step.number, run.textPieces);
+  const hooks = { onText: writer.write, onBilled: (attempt: BilledAttempt) => billed.push(attempt) };
   try {
-    const events = getModel(run.model).streamTurn({ ...request, maxOutputTokens }, signal);
-    const turn = await collectTurn(events, writer);
-    return { ...turn, last: await writer.close() };
+    const answer = await callModel(caller, call, hooks, signal);
+    const calls = answer.toolCalls.map((asked) => ({ ...asked, id: newId() }));
+    return { answer, calls, last: await writer.close() };
   } catch (error) {
     // What readers have been shown stays; nothing of this attempt may come after what is decided now.
     await writer.discard();
@@ -58,31 +69,30 @@ export async function takeModelTurn(
   }
 }
 
-/** What jsonb can hold of a model's text: a NUL or half a character would make every attempt to commit it fail. */
-function storableText(text: string): string {
-  return text.replaceAll("\0", "").toWellFormed();
+/** The run's model and the fallbacks that it can pay for. @throws BILLING_BUDGET_EXHAUSTED when not even its own model */
+function affordableModels(
+  run: RunRow,
+  { fallbackModels }: AgentVersion,
+  request: object,
+): readonly [ModelChoice, ...ModelChoice[]] {
+  // One token a byte is more than any tokenizer makes of a text.
+  const inputTokens = Buffer.byteLength(JSON.stringify(request));
+  const choose = (model: string): ModelChoice => ({
+    model,
+    maxOutputTokens: affordableTokens(run, model, inputTokens, MAX_OUTPUT_TOKENS),
+  });
+  const own = choose(run.model);
+  if (own.maxOutputTokens === 0) throw exhausted(run);
+  const others = fallbackModels.map(resolveModelName).filter((model) => model !== run.model);
+  return [own, ...others.map(choose).filter(({ maxOutputTokens }) => maxOutputTokens > 0)];
 }
 
-async function collectTurn(events: AsyncIterable<ModelEvent>, writer: TokenWriter): Promise<Omit<ModelTurn, "last">> {
-  let text = "";
-  let finish: ModelFinish | undefined;
-  const calls: NamedCall[] = [];
-  for await (const event of events) {
-    if (event.type === "text") {
-      const piece = storableText(event.text);
-      text += piece;
-      writer.write(piece);
-    } else if (event.type === "toolCall") calls.push({ ...event, id: newId() });
-    else finish = event;
-  }
-  if (!finish) throw errors.AGENT_MODEL_INTERRUPTED();
-  return { text, calls, finish };
-}
-
-function toolsOf(version: AgentVersion): ModelTool[] {
-  return version.tools.flatMap((toolName) => {
-    const tool = findTool(toolName);
-    return tool ? [{ name: tool.name, description: tool.description, paramsSchema: tool.paramsSchema }] : [];
+/** The version's tools that are what they were when the run was accepted: it was made with no other in mind. */
+function toolsOf(run: RunRow, version: AgentVersion): ModelTool[] {
+  return version.tools.flatMap((name) => {
+    const tool = findTool(name);
+    if (!tool || !isAsPinned(run, tool)) return [];
+    return [{ name: tool.name, description: tool.description, paramsSchema: tool.paramsSchema }];
   });
 }
 
@@ -93,7 +103,7 @@ function instructionsOf(version: AgentVersion, { locale }: RunOptions): string {
 }
 
 /** Commits a model turn: its message, meter, the tool calls that it asks for with their approvals, and its events. */
-export function commitModelTurn(draft: Draft, { step }: ModelWork, turn: ModelTurn): void {
+export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn: ModelTurn): void {
   const { caller, run } = draft;
   const calls = turn.calls.map(({ id, ...call }) => ({ id, name: call.name, params: withRunOptions(run, call) }));
   if (turn.last.text !== "")
@@ -101,11 +111,12 @@ export function commitModelTurn(draft: Draft, { step }: ModelWork, turn: ModelTu
   draft.run = { ...run, textPieces: turn.last.index + (turn.last.text === "" ? 0 : 1) };
   addMessage(draft, {
     role: "assistant",
-    text: turn.text,
+    text: turn.answer.text,
     toolCalls: calls,
-    asksPerson: turn.finish.reason === "needs_input",
+    asksPerson: turn.answer.reason === "needs_input",
   });
-  meterTurn(draft, step.number, turn.finish.usage);
+  meterAnswer(draft, step.number, turn.answer);
+  meterFailedAttempts(draft, { step, billed });
   const requested = requestCalls(draft, calls);
   draft.writes.push((tx) => {
     recordNewToolCalls(
@@ -115,21 +126,30 @@ export function commitModelTurn(draft: Draft, { step }: ModelWork, turn: ModelTu
     );
   });
   for (const { call } of requested) draft.journal.push(toolRequested({ toolCall: toolCallSnapshot(call) }));
-  finishStep(draft, step);
+  finishStep(draft, { ...step, model: turn.answer.model });
   askPersons(draft, requested);
 }
 
-function meterTurn(draft: Draft, stepNumber: number, { inputTokens, outputTokens }: ModelFinish["usage"]): void {
-  const { caller, run } = draft;
-  const lines = turnUsage(run.model, inputTokens, outputTokens);
-  const usage = priceUsage(lines);
+function meterAnswer(draft: Draft, stepNumber: number, { model, usage, isCached }: ModelAnswer): void {
+  const lines = turnUsage(model, usage.inputTokens, usage.outputTokens);
+  if (isCached) lines.push({ meter: "model.cachedAnswers", quantity: 1n });
+  meter(draft, `run:${draft.run.id}:step:${stepNumber}`, lines);
+}
+
+/** Charges what providers billed for attempts of a step that came to nothing, each under the model that was asked. */
+export function meterFailedAttempts(draft: Draft, { step, billed }: Pick<ModelWork, "step" | "billed">): void {
+  const { id, stepAttempt } = draft.run;
+  for (const [index, { model, usage }] of billed.entries()) {
+    const key = `run:${id}:step:${step.number}:attempt:${stepAttempt}.${index + 1}`;
+    meter(draft, key, turnUsage(model, usage.inputTokens, usage.outputTokens));
+  }
+}
+
+function meter(draft: Draft, key: string, lines: readonly MeteredLine[]): void {
+  const { id: runId, agentKey, priceListVersion } = draft.run;
+  const usage = priceUsage(lines, priceListVersion);
   draft.writes.push((tx) => {
-    recordNewUsage(tx, caller, {
-      key: `run:${run.id}:step:${stepNumber}`,
-      lines,
-      runId: run.id,
-      agentKey: run.agentKey,
-    });
+    recordNewUsage(tx, draft.caller, { key, lines, runId, agentKey, priceListVersion });
   });
   spend(draft, usage);
   draft.journal.push(usageRecorded({ usage: usage.map(usageSnapshot) }));
@@ -155,6 +175,7 @@ function requestCalls(draft: Draft, calls: readonly MessageToolCall[]): Requeste
     try {
       const tool = version.tools.includes(asked.name) ? findTool(asked.name) : undefined;
       if (!tool) throw errors.AGENT_TOOL_NOT_ALLOWED({ details: { tool: asked.name } });
+      if (!isAsPinned(run, tool)) throw errors.AGENT_TOOL_CHANGED({ details: { tool: asked.name } });
       const call = makeToolCall(caller, { ...asked, tool, runId: run.id, agentKey: run.agentKey });
       draft.calls.set(call.id, call);
       return [{ tool, call }];
@@ -169,7 +190,7 @@ function requestCalls(draft: Draft, calls: readonly MessageToolCall[]): Requeste
 
 /** Asks for the approvals that calls need, in the commit that requests them. */
 function askPersons({ caller, run, approvals, journal }: Draft, requested: readonly RequestedCall[]): void {
-  const costEstimate = estimateCost(TOOL_CALL_USAGE);
+  const costEstimate = estimateCost(TOOL_CALL_USAGE, run.priceListVersion);
   for (const { tool, call } of requested.filter(({ tool }) => tool.approval === "ALWAYS")) {
     approvals.set(call.id, { status: "PENDING", reason: null });
     journal.push((tx) => requestToolApproval(tx, caller, { tool, call, runId: run.id, costEstimate }));

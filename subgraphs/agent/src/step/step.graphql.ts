@@ -37,6 +37,8 @@ export interface StepShape {
   readonly startedAt: Date | string;
   readonly endedAt: Date | string | null;
   readonly toolCallId: string | null;
+  /** Absent in events, which were there before it. */
+  readonly model?: string | null;
 }
 
 const StepTypeRef = builder.enumType("StepType", { values: STEP_TYPES });
@@ -49,6 +51,11 @@ StepRef.implement({
     type: t.field({ type: StepTypeRef, resolve: (step) => step.type as StepType }),
     startedAt: t.field({ type: "DateTime", resolve: (step) => step.startedAt }),
     endedAt: t.field({ type: "DateTime", nullable: true, resolve: (step) => step.endedAt }),
+    model: t.string({
+      nullable: true,
+      description: "The model that answered: the run's own, or a fallback. Null for what no model did, and in events.",
+      resolve: (step) => step.model ?? null,
+    }),
     toolCall: t.field({
       type: ToolCallRef,
       nullable: true,

@@ -14,7 +14,7 @@ export type StepType = (typeof STEP_TYPES)[number];
 export function beginStep(draft: Draft, type: StepType, toolCallId: string | null = null): Step {
   const { id: runId, tenantId } = draft.run;
   const number = draft.run.stepNumber + 1;
-  const step: Step = { tenantId, runId, number, type, toolCallId, startedAt: new Date(), endedAt: null };
+  const step: Step = { tenantId, runId, number, type, toolCallId, model: null, startedAt: new Date(), endedAt: null };
   draft.run = { ...draft.run, stepNumber: number, stepAttempt: 1 };
   draft.writes.push((tx) => {
     void tx.sql`
@@ -25,12 +25,12 @@ export function beginStep(draft: Draft, type: StepType, toolCallId: string | nul
   return step;
 }
 
-/** Ends a step: StepFinished. */
+/** Ends a step: StepFinished. A model turn names the model that answered. */
 export function finishStep(draft: Draft, step: Step): void {
   const endedAt = new Date();
   draft.unfinished = undefined;
   draft.writes.push((tx) => {
-    void tx.sql`UPDATE agent.step SET ended_at = ${endedAt} WHERE run_id = ${step.runId} AND number = ${step.number}`;
+    void tx.sql`UPDATE agent.step SET ended_at = ${endedAt}, model = ${step.model} WHERE run_id = ${step.runId} AND number = ${step.number}`;
   });
   draft.journal.push(stepFinished({ step: stepSnapshot({ ...step, endedAt }) }));
 }

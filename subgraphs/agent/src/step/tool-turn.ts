@@ -36,6 +36,10 @@ export async function takeToolTurn(
 ): Promise<ToolOutcome> {
   const tool = findTool(call.name);
   if (!tool) return refuseCall(errors.AGENT_TOOL_NOT_ALLOWED({ details: { tool: call.name } }));
+  // What was asked for is what runs: a definition that was deployed in between is another.
+  if (tool.definitionHash !== call.definitionHash) {
+    return refuseCall(errors.AGENT_TOOL_CHANGED({ details: { tool: call.name } }));
+  }
   if (tool.approval === "ALWAYS" && !(await isApproved(caller, tool, call))) {
     return refuseCall(errors.AGENT_APPROVAL_DRIFTED());
   }
