@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { forgetExpiredAnswers, forgetExpiredNotes } from "@sba/agent/index";
 import { resumeIngestions } from "@sba/knowledge/index";
 import { forgetOldKeys } from "@sba/platform/idempotency";
 import { logger } from "@sba/platform/log";
@@ -12,6 +13,8 @@ import { reconcileWorkflowRuns } from "@sba/workflow/index";
 export const schedules: readonly Schedule[] = [
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 30_000, run: resumeIngestions },
+  { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },
+  { name: "agent.forgetExpiredAnswers", everyMs: 600_000, run: forgetExpiredAnswers },
   { name: "platform.forgetOldKeys", everyMs: 3_600_000, run: forgetOldKeys },
 ];
 

@@ -22,6 +22,7 @@ export const ID_PREFIXES = {
   Approval: "apr",
   Artifact: "art",
   Task: "tsk",
+  Note: "nte",
   Workflow: "wfl",
   WorkflowVersion: "wfv",
   WorkflowRun: "wfr",

@@ -23,6 +23,8 @@ export const PERMISSIONS = {
   "document:render": "Let a run write artifacts.",
   "task:read": "See tasks.",
   "task:create": "Let a run create tasks.",
+  "note:read": "See what agents remember, and let a run read it.",
+  "note:write": "Let a run remember something, and make agents forget it.",
   "approval:read": "See approvals.",
   "approval:decide": "Approve or deny what a run asks for.",
   "approval:manage": "Set approval policies.",

@@ -14,6 +14,8 @@ export {
 export { usePublicUrl } from "./artifact/download.ts";
 export { configureAgent } from "./configure.ts";
 export { findArtifacts } from "./artifact/artifact.ts";
+export { forgetExpiredAnswers } from "./model/index.ts";
+export { findNotes, forgetExpiredNotes } from "./note/note.ts";
 export { advanceRun } from "./run/advance.ts";
 export { startDispatcher } from "./run/dispatch.ts";
 export {

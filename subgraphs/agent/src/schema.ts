@@ -3,6 +3,7 @@ import { builder } from "./builder.ts";
 import "./agent/agent.graphql.ts";
 import "./approval/approval.graphql.ts";
 import "./artifact/artifact.graphql.ts";
+import "./note/note.graphql.ts";
 import "./run/run.graphql.ts";
 import "./run/run-events.graphql.ts";
 import "./step/step.graphql.ts";

@@ -157,6 +157,8 @@ describe("Query.tools", () => {
       "knowledge.search",
       "document.render",
       "task.create",
+      "memory.write",
+      "memory.read",
     ]);
     const {
       name,

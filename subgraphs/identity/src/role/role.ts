@@ -22,6 +22,7 @@ const OPERATES: readonly Permission[] = [
   "run:cancel",
   "document:render",
   "task:create",
+  "note:write",
   "approval:decide",
   "workflow:start",
 ];

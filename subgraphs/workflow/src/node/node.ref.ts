@@ -32,6 +32,7 @@ export const ChunkStub = nodeStub("Chunk");
 export const CollectionStub = nodeStub("Collection");
 export const DocumentStub = nodeStub("Document");
 export const IngestionStub = nodeStub("Ingestion");
+export const NoteStub = nodeStub("Note");
 export const PrincipalStub = nodeStub("Principal");
 export const RunStub = nodeStub("Run");
 export const TaskStub = nodeStub("Task");

@@ -41,6 +41,8 @@ async function oneOfEach(caller: Caller): Promise<Record<string, string>> {
     callTool(caller, { id: newId(), tool: findTool(name)!, params }, { signal });
   const artifact = await call("document.render", { title: "T", markdown: "M" });
   const task = await call("task.create", { title: "T" });
+  await call("memory.write", { key: "k", text: "T", scope: "TENANT" });
+  const notes = await database().owner.query("SELECT id FROM agent.note WHERE tenant_id = $1", [caller.tenantId]);
   const Workflow = await createWorkflow(caller, {
     key: "ask",
     name: "Ask",
@@ -65,6 +67,7 @@ async function oneOfEach(caller: Caller): Promise<Record<string, string>> {
     Run: runId,
     Artifact: artifact.id,
     Task: task.id,
+    Note: (notes.rows[0] as { id: string }).id,
     Approval: await withTenant(caller, (tx) =>
       requestApproval(tx, caller, {
         action: "Go",

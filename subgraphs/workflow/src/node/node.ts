@@ -2,6 +2,7 @@ import {
   findAgents,
   findApprovals,
   findArtifacts,
+  findNotes,
   findRuns,
   findTasks,
   findThreads,
@@ -44,6 +45,7 @@ export const nodeKinds: Readonly<Partial<Record<IdType, NodeKind>>> = {
   Artifact: { permission: "run:read", find: findArtifacts },
   Approval: { permission: "approval:read", find: findApprovals },
   Task: { permission: "task:read", find: findTasks },
+  Note: { permission: "note:read", find: findNotes },
   Workflow: { permission: "workflow:read", find: findWorkflows },
   WorkflowRun: { permission: "workflow:read", find: findWorkflowRuns },
 };
