@@ -298,6 +298,7 @@ export type RunEventsSubscription = { readonly runEvents:
     | { readonly __typename: 'StepStarted', readonly cursor: string, readonly seq: number, readonly at: string, readonly runId: string, readonly tenantId: string, readonly level: EventLevel, readonly traceId: string | null, readonly step: { readonly number: number, readonly type: StepType } }
     | { readonly __typename: 'StreamGap', readonly fromSeq: number, readonly toSeq: number, readonly cause: string, readonly cursor: string, readonly seq: number, readonly at: string, readonly runId: string, readonly tenantId: string, readonly level: EventLevel, readonly traceId: string | null }
     | { readonly __typename: 'TokenDelta', readonly text: string, readonly index: number, readonly cursor: string, readonly seq: number, readonly at: string, readonly runId: string, readonly tenantId: string, readonly level: EventLevel, readonly traceId: string | null }
+    | { readonly __typename: 'ToolOutcomeUnknown', readonly cursor: string, readonly seq: number, readonly at: string, readonly runId: string, readonly tenantId: string, readonly level: EventLevel, readonly traceId: string | null }
     | { readonly __typename: 'ToolRequested', readonly cursor: string, readonly seq: number, readonly at: string, readonly runId: string, readonly tenantId: string, readonly level: EventLevel, readonly traceId: string | null, readonly toolCall: { readonly id: string, readonly name: string, readonly params: unknown } }
     | { readonly __typename: 'ToolResulted', readonly cursor: string, readonly seq: number, readonly at: string, readonly runId: string, readonly tenantId: string, readonly level: EventLevel, readonly traceId: string | null, readonly toolCall: { readonly id: string, readonly name: string, readonly success: boolean | null, readonly durationMs: number | null } }
     | { readonly __typename: 'UsageRecorded', readonly cursor: string, readonly seq: number, readonly at: string, readonly runId: string, readonly tenantId: string, readonly level: EventLevel, readonly traceId: string | null, readonly usage: ReadonlyArray<{ readonly meter: string, readonly quantity: string, readonly cost: { readonly amountMicros: string, readonly currency: string } }> }
@@ -322,6 +323,7 @@ export type RunEventLogQuery = { readonly runEventLog: { readonly edges: Readonl
         | { readonly __typename: 'StepStarted', readonly seq: number, readonly at: string }
         | { readonly __typename: 'StreamGap', readonly seq: number, readonly at: string }
         | { readonly __typename: 'TokenDelta', readonly text: string, readonly index: number, readonly seq: number, readonly at: string }
+        | { readonly __typename: 'ToolOutcomeUnknown', readonly seq: number, readonly at: string }
         | { readonly __typename: 'ToolRequested', readonly seq: number, readonly at: string }
         | { readonly __typename: 'ToolResulted', readonly seq: number, readonly at: string }
         | { readonly __typename: 'UsageRecorded', readonly seq: number, readonly at: string }
