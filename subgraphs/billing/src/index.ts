@@ -10,8 +10,25 @@ export {
 } from "./budget/slice.ts";
 export { errors as billingErrors } from "./errors.ts";
 export { METERS, type Meter } from "./meter/meter.ts";
-export { addUpMoney, estimateCost, PRICE_LIST_VERSION, type MeteredLine, type Money } from "./meter/price-list.ts";
-export { PLANS, subscribeToPlan, type Plan } from "./plan/plan.ts";
+export {
+  addUpMoney,
+  affordableQuantity,
+  estimateCost,
+  PRICE_LIST_VERSION,
+  type MeteredLine,
+  type Money,
+} from "./meter/price-list.ts";
+export { PLANS, subscribeToPlan, type Plan, type PlanQuotas } from "./plan/plan.ts";
+export {
+  admitRuns,
+  readStartLimits,
+  releaseRunSlot,
+  takeRunSlot,
+  type ReleaseRunSlotInput,
+  type StartLimits,
+  type TakeRunSlotInput,
+} from "./quota/quota.ts";
+export { withinReservation } from "./usage/overage.ts";
 export {
   listRunUsage,
   priceUsage,

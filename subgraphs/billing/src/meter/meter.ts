@@ -6,6 +6,9 @@ export const METERS = [
   "model.cachedAnswers",
   "tool.called",
   "knowledge.chunksIndexed",
+  // What a provider reports beyond what was reserved: borne by the platform (overage.ts).
+  "overage.inputTokens",
+  "overage.outputTokens",
 ] as const;
 
 export type Meter = (typeof METERS)[number];

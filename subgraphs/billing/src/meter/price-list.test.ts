@@ -3,8 +3,11 @@ import { METERS } from "./meter.ts";
 import { addUpMoney, estimateCost, PRICE_LIST_VERSION, priceLine } from "./price-list.ts";
 
 describe("the price list", () => {
-  it("gives every meter a price but that of cached answers, and the local model a small one that is not zero", () => {
-    for (const meter of METERS.filter((each) => each !== "model.cachedAnswers"))
+  it("gives every meter a price but cached answers and overage, and the local model a small one that is not zero", () => {
+    const isFree = (meter: string) => meter === "model.cachedAnswers" || meter.startsWith("overage.");
+    for (const meter of METERS.filter(isFree))
+      expect(priceLine({ meter, quantity: 1_000_000n, model: "gpt-4.1" }).amountMicros).toBe(0n);
+    for (const meter of METERS.filter((each) => !isFree(each)))
       expect(priceLine({ meter, quantity: 1_000_000n, model: "local" }).amountMicros).toBeGreaterThan(0n);
     expect(priceLine({ meter: "model.inputTokens", quantity: 1_000_000n, model: "local" })).toEqual({
       amountMicros: 20_000n,

@@ -34,6 +34,8 @@ const PRICE_LISTS: readonly [PriceList, ...PriceList[]] = [
       "tool.called": 500_000_000n, // 0.0005 USD a call
       "knowledge.chunksIndexed": 20_000_000n, // 0.00002 USD a chunk
       "model.cachedAnswers": 0n, // counted, so that a turn without tokens can be told from one that is missing
+      "overage.inputTokens": 0n,
+      "overage.outputTokens": 0n,
     },
     models: {
       local: { inputTokens: 20_000n, outputTokens: 80_000n },
@@ -65,6 +67,14 @@ const MILLION = 1_000_000n;
 export function priceLine(line: MeteredLine, version: number = PRICE_LIST_VERSION): Money {
   const micros = line.quantity * microsPerMillion(priceList(version), line);
   return { amountMicros: (micros + MILLION - 1n) / MILLION, currency: CURRENCY };
+}
+
+/** How many units of a line's meter cost no more than `micros`, its own quantity at the most; 0 when not even one does. */
+export function affordableQuantity(line: MeteredLine, micros: bigint, version: number = PRICE_LIST_VERSION): bigint {
+  if (micros < 0n) return 0n;
+  const price = microsPerMillion(priceList(version), line);
+  const affordable = price === 0n ? line.quantity : (micros * MILLION) / price;
+  return affordable < line.quantity ? affordable : line.quantity;
 }
 
 /** The list of that version; lists are never taken away, so an unknown one is a mistake of ours. */

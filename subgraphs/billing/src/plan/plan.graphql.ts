@@ -14,8 +14,8 @@ const planOfTenant = defineLoader(
   ({ tenantId }) => tenantId,
 );
 
-/** identity's tenants; here they have a plan. */
-const Tenant = builder.objectRef<{ readonly id: string }>("Tenant");
+/** identity's tenants; here they have a plan and its quotas. */
+export const Tenant = builder.objectRef<{ readonly id: string }>("Tenant");
 
 builder.asEntity(Tenant, { key: builder.selection<{ id: string }>("id"), resolveReference: ({ id }) => ({ id }) });
 

@@ -23,7 +23,7 @@ describe("a tenant's plan", () => {
     expect(await getPlan(caller)).toMatchObject({ key: "free" });
     await subscribe(caller, "team");
     await subscribe(caller, "enterprise");
-    expect(await getPlan(caller)).toEqual({ key: "enterprise", name: "Enterprise" });
+    expect(await getPlan(caller)).toEqual({ key: "enterprise", name: "Enterprise", quotas: null });
   });
 
   it("is not one that we do not sell", async () => {
