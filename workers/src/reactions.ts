@@ -1,10 +1,11 @@
 import { createBuiltInAgents } from "@sba/agent/index";
 import { approvalChanged, runFailed, runFinished } from "@sba/agent/events";
 import { tenantProvisioned } from "@sba/identity/events";
+import { toolCallResolved } from "@sba/integrations/events";
 import type { Caller } from "@sba/platform/caller";
 import { eventAnnounced, readEvents, type EventRecord, type EventType } from "@sba/platform/events";
 import { handle, type JobContext } from "@sba/platform/jobs";
-import { createBuiltInWorkflows, resumeAfterApproval, resumeAfterRun } from "@sba/workflow/index";
+import { createBuiltInWorkflows, resumeAfterApproval, resumeAfterRun, resumeAfterToolCall } from "@sba/workflow/index";
 
 /**
  * Every upward arrow of the system, on one page: what a higher domain does because of an event of a lower one. A reaction
@@ -16,6 +17,7 @@ export const reactions: readonly Reaction[] = [
   on(runFinished, (caller, { runId }) => resumeAfterRun(caller, runId)),
   on(runFailed, (caller, { runId }) => resumeAfterRun(caller, runId)),
   on(approvalChanged, (caller, { subject }) => resumeAfterApproval(caller, subject)),
+  on(toolCallResolved, (caller, { toolCallId }) => resumeAfterToolCall(caller, toolCallId)),
 ];
 
 export interface Reaction {

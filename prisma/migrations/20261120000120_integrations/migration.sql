@@ -16,11 +16,14 @@ CREATE TABLE "integrations"."tool_call" (
     "step_number" INTEGER,
     "agent_key" TEXT,
     "requested_at" TIMESTAMPTZ(6) NOT NULL,
+    "begun_at" TIMESTAMPTZ(6),
+    "unknown_at" TIMESTAMPTZ(6),
     "finished_at" TIMESTAMPTZ(6),
 
     CONSTRAINT "tool_call_pkey" PRIMARY KEY ("tenant_id","id"),
     CONSTRAINT "tool_call_status_check" CHECK ("status" IN ('REQUESTED', 'SUCCEEDED', 'FAILED', 'UNKNOWN'))
 );
 CREATE INDEX "tool_call_tenant_id_requested_at_name_idx" ON "integrations"."tool_call"("tenant_id", "requested_at", "name");
+CREATE INDEX "tool_call_unknown_idx" ON "integrations"."tool_call"("tenant_id", "id") WHERE "status" = 'UNKNOWN';
 
 CALL platform.protect_table('integrations.tool_call', 'SELECT, INSERT, UPDATE');

@@ -74,6 +74,7 @@ CREATE UNIQUE INDEX "workflow_tenant_id_key_key" ON "workflow"."workflow"("tenan
 CREATE UNIQUE INDEX "workflow_version_tenant_id_workflow_id_number_key" ON "workflow"."workflow_version"("tenant_id", "workflow_id", "number");
 CREATE INDEX "workflow_run_due_at_idx" ON "workflow"."workflow_run"("due_at");
 CREATE INDEX "workflow_step_tenant_id_run_id_idx" ON "workflow"."workflow_step"("tenant_id", "run_id");
+CREATE INDEX "workflow_step_tenant_id_tool_call_id_idx" ON "workflow"."workflow_step"("tenant_id", "tool_call_id");
 
 ALTER TABLE "workflow"."workflow_version" ADD CONSTRAINT "workflow_version_tenant_id_workflow_id_fkey" FOREIGN KEY ("tenant_id", "workflow_id") REFERENCES "workflow"."workflow"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 ALTER TABLE "workflow"."workflow_run" ADD CONSTRAINT "workflow_run_tenant_id_workflow_version_id_fkey" FOREIGN KEY ("tenant_id", "workflow_version_id") REFERENCES "workflow"."workflow_version"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;

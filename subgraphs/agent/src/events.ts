@@ -98,6 +98,14 @@ export const toolResulted = defineEvent({
   payload: z.object({ toolCall }),
 });
 
+export const toolOutcomeUnknown = defineEvent({
+  type: "agent.run.toolOutcomeUnknown",
+  version: 1,
+  description:
+    "A tool call that must not be repeated was cut off: the run waits until an operator says what became of it.",
+  payload: z.object({ toolCall }),
+});
+
 export const approvalRequested = defineEvent({
   type: "agent.run.approvalRequested",
   version: 1,

@@ -12,9 +12,18 @@ export const errors = defineErrors("integrations", {
   INTEGRATIONS_TOOL_CANCELLED: { kind: "cancelled", message: "The tool call was cancelled." },
   INTEGRATIONS_TOOL_OUTCOME_UNKNOWN: {
     kind: "conflict",
-    message: "The tool was called, but whether it did its work is not known; it is not called again.",
+    message: "The tool was called, but whether it did its work is not known: an operator has to say.",
   },
   INTEGRATIONS_TOOL_CALL_NOT_FOUND: { kind: "not_found", message: "There is no such tool call." },
+  INTEGRATIONS_TOOL_CALL_NOT_UNKNOWN: {
+    kind: "conflict",
+    message: "The outcome of this tool call is not unknown: there is nothing to resolve.",
+  },
+  INTEGRATIONS_TOOL_RESOLUTION_INVALID: { kind: "invalid_input", message: "This is no result of the tool." },
+  INTEGRATIONS_TOOL_RESOLVED_FAILED: {
+    kind: "upstream_failed",
+    message: "An operator found that the call did not do its work.",
+  },
   INTEGRATIONS_TOOL_CALL_REUSED: {
     kind: "conflict",
     message: "This tool call's id belongs to a call with other parameters.",

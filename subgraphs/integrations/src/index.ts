@@ -1,12 +1,5 @@
 /** The face of integrations: how tools are declared, called and accounted for. */
-export {
-  defineTool,
-  isRepeatable,
-  type Tool,
-  type ToolApproval,
-  type ToolContext,
-  type ToolDefinition,
-} from "./tool/tool.ts";
+export { defineTool, type Tool, type ToolApproval, type ToolContext, type ToolDefinition } from "./tool/tool.ts";
 export {
   executeTool,
   refuseCall,
@@ -17,7 +10,6 @@ export {
 } from "./tool-call/execute.ts";
 export {
   amendToolCall,
-  callTool,
   getToolCall,
   listToolCalls,
   makeToolCall,
@@ -27,9 +19,16 @@ export {
   recordToolOutcome,
   requestToolCall,
   settleToolCall,
-  type CallToolInput,
   type RecordedToolCall,
   type ToolCall,
   type ToolCallRequest,
   type ToolCallStatus,
 } from "./tool-call/tool-call.ts";
+export { callTool, runToolCall, type CallToolInput } from "./tool-call/run-tool-call.ts";
+export {
+  listUnknownToolCalls,
+  RESOLUTIONS,
+  resolveToolCall,
+  type Resolution,
+  type ResolveToolCallInput,
+} from "./tool-call/resolve.ts";

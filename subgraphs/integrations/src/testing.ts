@@ -2,8 +2,9 @@ import type { Caller } from "@sba/platform/caller";
 import { newId } from "@sba/platform/ids";
 import { isPermission } from "@sba/platform/permissions";
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { executeTool, type ToolOutcome } from "./tool-call/execute.ts";
-import type { Tool } from "./tool/tool.ts";
+import { defineTool, type Tool } from "./tool/tool.ts";
 
 /** For tests of this and higher domains. */
 
@@ -85,4 +86,36 @@ function executionContract(tool: Tool, caller: () => Caller): void {
 function callWith(tool: Tool, caller: Caller, signal: AbortSignal): Promise<ToolOutcome> {
   const params = tool.params.parse(tool.example);
   return executeTool(caller, tool, { id: newId(), params, runId: null, agentKey: null }, { signal });
+}
+
+export interface CountingBehaviour {
+  readonly idempotent?: boolean;
+  readonly isRepeatable?: () => Promise<boolean>;
+  readonly fails?: boolean;
+  readonly hangs?: boolean;
+}
+
+/** A tool that must not be called twice unless it is told otherwise, and the idempotency keys that it was called with. */
+export function aCountingTool({ idempotent = false, isRepeatable, fails, hangs }: CountingBehaviour = {}) {
+  const received: string[] = [];
+  const tool = defineTool({
+    name: "test.count",
+    version: 1,
+    description: "Counts how often it is called.",
+    params: z.object({ step: z.number().int().min(1).default(1) }),
+    result: z.object({ total: z.number() }),
+    example: { step: 1 },
+    requires: ["knowledge:read"],
+    approval: "NEVER",
+    sideEffect: true,
+    idempotent,
+    ...(isRepeatable === undefined ? {} : { isRepeatable }),
+    timeoutMs: 1_000,
+    execute: ({ callId }, { step }) => {
+      received.push(callId);
+      if (hangs) return new Promise(() => undefined);
+      return fails ? Promise.reject(new Error("broken")) : Promise.resolve({ total: step });
+    },
+  });
+  return { tool, received };
 }

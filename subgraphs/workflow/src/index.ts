@@ -7,6 +7,7 @@ export {
   getWorkflowRun,
   resumeAfterApproval,
   resumeAfterRun,
+  resumeAfterToolCall,
   startWorkflowRun,
   type CancelWorkflowRunInput,
   type StartWorkflowRunInput,

@@ -70,6 +70,12 @@ import {
   UsageDocument,
   type UsageQuery,
   type UsageQueryVariables,
+  DeadLettersDocument,
+  type DeadLettersQuery,
+  type DeadLettersQueryVariables,
+  ReplayDeadLetterDocument,
+  type ReplayDeadLetterMutation,
+  type ReplayDeadLetterMutationVariables,
 } from "./graphql.ts";
 
 export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
@@ -140,3 +146,9 @@ export const useCancelRunMutation = (options?: useMutation.Options<CancelRunMuta
 
 export const useUsageQuery = (options: (Omit<useQuery.Options<UsageQuery, UsageQueryVariables>, "variables"> & { variables: UsageQueryVariables }) | SkipToken) =>
   useQuery(UsageDocument, options as useQuery.Options<UsageQuery, UsageQueryVariables>);
+
+export const useDeadLettersQuery = (options?: useQuery.Options<DeadLettersQuery, DeadLettersQueryVariables> | SkipToken) =>
+  useQuery(DeadLettersDocument, options as useQuery.Options<DeadLettersQuery, DeadLettersQueryVariables>);
+
+export const useReplayDeadLetterMutation = (options?: useMutation.Options<ReplayDeadLetterMutation, ReplayDeadLetterMutationVariables>) =>
+  useMutation<ReplayDeadLetterMutation, ReplayDeadLetterMutationVariables>(ReplayDeadLetterDocument, options);

@@ -5,14 +5,14 @@ import { refusalOf } from "../approval/of-run.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, stepRestarted } from "../events.ts";
 import type { BilledAttempt } from "../model/index.ts";
-import { toolEvents } from "../step/tool-turn.ts";
+import { answerCall } from "../step/tool-turn.ts";
 import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
 import { requireToolBudget } from "./budget.ts";
 import { endRun, failRun } from "./end.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
 import { assertMove, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
-import { addMessage, type Draft } from "./session.ts";
+import type { Draft } from "./session.ts";
 
 /** How often a step is begun, over all workers that die or fail at it, before the run is given up. */
 export const MAX_ATTEMPTS = 5;
@@ -21,7 +21,7 @@ export const MAX_ATTEMPTS = 5;
 export type Work =
   /** `billed` fills with what attempts were billed for that came to nothing. */
   | { readonly kind: "model"; readonly step: Step; readonly billed: BilledAttempt[] }
-  | { readonly kind: "tool"; readonly step: Step; readonly call: ToolCall; readonly attempt: number };
+  | { readonly kind: "tool"; readonly step: Step; readonly call: ToolCall };
 
 /**
  * Decides what the run does next and begins it, in the commit that made it due: a step to do (returned), a wait, or the
@@ -37,8 +37,12 @@ export function planNext(draft: Draft): Work | undefined {
     case "refuse":
       return refuse(draft, action);
     case "awaitApproval":
+    case "answer":
+      return answer(draft, action.callId);
       return suspend(draft, "AWAITING_APPROVAL");
     case "awaitInput":
+    case "awaitOperator":
+      return suspend(draft, "WAITING_TOOL");
       return suspend(draft, "AWAITING_INPUT");
     case "cancel":
       return endRun(draft, "CANCELLED");
@@ -49,7 +53,7 @@ export function planNext(draft: Draft): Work | undefined {
   }
 }
 
-function situationOf({ run, history, approvals }: Draft): Parameters<typeof nextAction>[0] {
+function situationOf({ run, history, approvals, calls }: Draft): Parameters<typeof nextAction>[0] {
   const last = history.at(-1);
   return {
     status: run.status as RunStatus,
@@ -59,6 +63,7 @@ function situationOf({ run, history, approvals }: Draft): Parameters<typeof next
       id,
       approval: approvals.get(id)?.status as PendingCall["approval"],
     })),
+      outcome: calls.get(id)?.status ?? "REQUESTED",
     lastSpeaker: (last?.role ?? "user") as "user" | "assistant" | "tool",
     asksPerson: last?.asksPerson ?? false,
   };
@@ -85,7 +90,7 @@ function beginTool(draft: Draft, callId: string): Work | undefined {
     return failRun(draft, ensureAppError(error));
   }
   moveTo(draft, "WAITING_TOOL");
-  return { kind: "tool", step: beginStep(draft, "TOOL", callId), call: draft.calls.get(callId)!, attempt: 1 };
+  return { kind: "tool", step: beginStep(draft, "TOOL", callId), call: draft.calls.get(callId)! };
 }
 
 /** A call that a person denied: a step of its own with an outcome that the model sees, without the tool being called. */
@@ -97,15 +102,21 @@ function refuse(draft: Draft, { callId }: Extract<NextAction, { kind: "refuse" }
   draft.writes.push((tx) => {
     recordSettledCall(tx, draft.caller, call, outcome);
   });
-  draft.calls.delete(callId);
-  addMessage(draft, { role: "tool", text: JSON.stringify({ error: settled.error }), toolCallId: callId });
-  draft.journal.push(...toolEvents(settled));
+  answerCall(draft, settled);
   finishStep(draft, step);
   return planNext(draft);
 }
 
-/** Waits for a person: nothing is held, no job exists, and the decision wakes the run. */
-function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT"): undefined {
+/** A call of which an operator has said what became of it: a step of its own, in which nothing is called. */
+function answer(draft: Draft, callId: string): Work | undefined {
+  const step = beginStep(draft, "TOOL", callId);
+  answerCall(draft, { ...draft.calls.get(callId)!, usage: [] });
+  finishStep(draft, step);
+  return planNext(draft);
+}
+
+/** Waits for a person: nothing is held, no job exists, and what the person says wakes the run. */
+function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT" | "WAITING_TOOL"): undefined {
   moveTo(draft, status);
   draft.release = { dueInMs: null };
   return undefined;
@@ -128,5 +139,5 @@ function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinish
   draft.unfinished = undefined;
   draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));
   if (step.toolCallId === null) return { kind: "model", step, billed: [] };
-  return { kind: "tool", step, call: draft.calls.get(step.toolCallId)!, attempt };
+  return { kind: "tool", step, call: draft.calls.get(step.toolCallId)! };
 }

@@ -32,6 +32,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   [events.tokenDelta.type]: "TokenDelta",
   [events.toolRequested.type]: "ToolRequested",
   [events.toolResulted.type]: "ToolResulted",
+  [events.toolOutcomeUnknown.type]: "ToolOutcomeUnknown",
   [events.approvalRequested.type]: "ApprovalRequested",
   [events.approvalDecided.type]: "ApprovalDecided",
   [events.artifactCreated.type]: "ArtifactCreated",
@@ -44,6 +45,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
 const LEVELS = ["INFO", "WARN", "ERROR"] as const;
 const LEVEL_OF: Readonly<Record<string, (typeof LEVELS)[number]>> = {
   [events.stepRestarted.type]: "WARN",
+  [events.toolOutcomeUnknown.type]: "WARN",
   gap: "WARN",
   [events.runFailed.type]: "ERROR",
 };
@@ -109,7 +111,7 @@ builder.objectRef<Shown<typeof events.tokenDelta>>("TokenDelta").implement({
   }),
 });
 
-for (const name of ["ToolRequested", "ToolResulted"]) {
+for (const name of ["ToolRequested", "ToolResulted", "ToolOutcomeUnknown"]) {
   builder.objectRef<Shown<typeof events.toolRequested>>(name).implement({
     ...implementsRunEvent,
     fields: (t) => ({ toolCall: t.field({ type: ToolCallRef, resolve: ({ payload }) => payload.toolCall }) }),

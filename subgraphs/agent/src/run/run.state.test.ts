@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { canMove, isEnded, nextAction, RUN_STATUSES, type Situation } from "./run.state.ts";
+import { canMove, isEnded, nextAction, RUN_STATUSES, type PendingCall, type Situation } from "./run.state.ts";
 
 const situation: Situation = {
   status: "EXECUTING",
@@ -25,9 +25,9 @@ describe("the next action of a run", () => {
   });
 
   it("calls what needs no approval before it waits for one", () => {
-    const pendingCalls = [
-      { id: "a", approval: "PENDING" as const },
-      { id: "b", approval: undefined },
+    const pendingCalls: PendingCall[] = [
+      { id: "a", approval: "PENDING", outcome: "REQUESTED" },
+      { id: "b", approval: undefined, outcome: "REQUESTED" },
     ];
     expect(nextAction({ ...situation, lastSpeaker: "assistant", pendingCalls })).toEqual({ kind: "tool", callId: "b" });
     expect(nextAction({ ...situation, lastSpeaker: "assistant", pendingCalls: pendingCalls.slice(0, 1) })).toEqual({
@@ -37,11 +37,31 @@ describe("the next action of a run", () => {
 
   it("calls what was approved and refuses what was not", () => {
     const call = (approval: "APPROVED" | "DENIED" | "EXPIRED" | "CANCELLED") =>
-      nextAction({ ...situation, lastSpeaker: "assistant", pendingCalls: [{ id: "a", approval }] });
+      nextAction({
+        ...situation,
+        lastSpeaker: "assistant",
+        pendingCalls: [{ id: "a", approval, outcome: "REQUESTED" }],
+      });
     expect(call("APPROVED")).toEqual({ kind: "tool", callId: "a" });
     expect(call("DENIED")).toEqual({ kind: "refuse", callId: "a" });
     expect(call("EXPIRED")).toEqual({ kind: "refuse", callId: "a" });
     expect(call("CANCELLED")).toEqual({ kind: "refuse", callId: "a" });
+  });
+
+  it("goes on with other calls while the outcome of one is unknown, then waits for who decides and for the operator", () => {
+    const unknown: PendingCall = { id: "a", approval: "APPROVED", outcome: "UNKNOWN" };
+    const after = (...others: PendingCall[]) =>
+      nextAction({ ...situation, lastSpeaker: "tool", pendingCalls: [unknown, ...others] });
+    expect(after({ id: "b", approval: undefined, outcome: "REQUESTED" })).toEqual({ kind: "tool", callId: "b" });
+    expect(after({ id: "b", approval: "PENDING", outcome: "REQUESTED" })).toEqual({ kind: "awaitApproval" });
+    expect(after()).toEqual({ kind: "awaitOperator" });
+  });
+
+  it("tells the model what an operator said of a call, whatever was decided before and also as the last step", () => {
+    for (const outcome of ["SUCCEEDED", "FAILED"] as const) {
+      const pendingCalls: PendingCall[] = [{ id: "a", approval: "APPROVED", outcome }];
+      expect(nextAction({ ...situation, pendingCalls, nextStepNumber: 11 })).toEqual({ kind: "answer", callId: "a" });
+    }
   });
 
   it("ends the run when its steps are used up, but still lets it complete", () => {
@@ -52,7 +72,11 @@ describe("the next action of a run", () => {
 
   it("cancels before anything else", () => {
     expect(
-      nextAction({ ...situation, status: "CANCELLING", pendingCalls: [{ id: "a", approval: undefined }] }),
+      nextAction({
+        ...situation,
+        status: "CANCELLING",
+        pendingCalls: [{ id: "a", approval: undefined, outcome: "UNKNOWN" }],
+      }),
     ).toEqual({ kind: "cancel" });
   });
 });

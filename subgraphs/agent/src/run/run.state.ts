@@ -56,13 +56,15 @@ export interface PendingCall {
   readonly id: string;
   /** Of its approval; absent when the call needs none. */
   readonly approval: "PENDING" | "APPROVED" | "DENIED" | "EXPIRED" | "CANCELLED" | "SUPERSEDED" | undefined;
+  /** UNKNOWN waits for an operator; SUCCEEDED and FAILED are what the operator said. */
+  readonly outcome: "REQUESTED" | "UNKNOWN" | "SUCCEEDED" | "FAILED";
 }
 
 export interface Situation {
   readonly status: RunStatus;
   readonly nextStepNumber: number;
   readonly maxSteps: number;
-  /** Tool calls that the model asked for and that have no outcome yet, in the model's order. */
+  /** Tool calls that the model asked for and has no answer to yet, in its order. */
   readonly pendingCalls: readonly PendingCall[];
   /** Who spoke last: the model is due after anybody else. */
   readonly lastSpeaker: "user" | "assistant" | "tool";
@@ -74,7 +76,9 @@ export type NextAction =
   | { readonly kind: "model" }
   | { readonly kind: "tool"; readonly callId: string }
   | { readonly kind: "refuse"; readonly callId: string }
+  | { readonly kind: "answer"; readonly callId: string }
   | { readonly kind: "awaitApproval" }
+  | { readonly kind: "awaitOperator" }
   | { readonly kind: "awaitInput" }
   | { readonly kind: "cancel" }
   | { readonly kind: "complete" }
@@ -84,14 +88,18 @@ export type NextAction =
 export function nextAction(situation: Situation): NextAction {
   const { pendingCalls, status } = situation;
   if (status === "CANCELLING") return { kind: "cancel" };
-  const refused = pendingCalls.find(
+  const resolved = pendingCalls.find(({ outcome }) => outcome === "SUCCEEDED" || outcome === "FAILED");
+  if (resolved) return { kind: "answer", callId: resolved.id };
+  const requested = pendingCalls.filter(({ outcome }) => outcome === "REQUESTED");
+  const refused = requested.find(
     (call) => call.approval !== undefined && !["PENDING", "APPROVED"].includes(call.approval),
   );
   if (refused) return { kind: "refuse", callId: refused.id };
-  const ready = pendingCalls.find((call) => call.approval === undefined || call.approval === "APPROVED");
+  const ready = requested.find((call) => call.approval === undefined || call.approval === "APPROVED");
   const exhausted = situation.nextStepNumber > situation.maxSteps;
   if (ready) return exhausted ? { kind: "stepsExhausted" } : { kind: "tool", callId: ready.id };
-  if (pendingCalls.length > 0) return { kind: "awaitApproval" };
+  if (requested.length > 0) return { kind: "awaitApproval" };
+  if (pendingCalls.length > 0) return { kind: "awaitOperator" };
   if (situation.lastSpeaker !== "assistant") return exhausted ? { kind: "stepsExhausted" } : { kind: "model" };
   return situation.asksPerson ? { kind: "awaitInput" } : { kind: "complete" };
 }

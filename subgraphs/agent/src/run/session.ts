@@ -23,7 +23,7 @@ export interface Session {
   readonly version: AgentVersion;
   /** What a model turn is shown. */
   readonly history: readonly Message[];
-  /** The calls that have no outcome yet, by id. */
+  /** The calls that the model has no answer to yet, by id. */
   readonly calls: ReadonlyMap<string, ToolCall>;
   /** What was decided about calls, by call. */
   readonly approvals: ReadonlyMap<string, CallApproval>;

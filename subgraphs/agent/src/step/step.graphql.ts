@@ -3,9 +3,10 @@ import { connectionRef, defineListLoader, defineLoader } from "@sba/platform/gra
 import { decodeId, encodeId } from "@sba/platform/ids";
 import { builder } from "../builder.ts";
 import type { ToolCallSnapshot } from "../events.ts";
+import { RunRef, runById } from "../run/run.ref.ts";
 import { findStepsOfRuns, STEP_TYPES, type StepType } from "./step.ts";
 
-const toolCallById = defineLoader(listToolCalls, (call) => call.id);
+export const toolCallById = defineLoader(listToolCalls, (call) => call.id);
 export const stepsOfRun = defineListLoader(findStepsOfRuns, (step) => step.runId);
 
 /** A tool call as a row or as an event carried it. */
@@ -19,9 +20,24 @@ ToolCallRef.implement({
     name: t.exposeString("name"),
     version: t.exposeInt("version", { description: "Of the tool." }),
     params: t.field({ type: "JSON", resolve: (call) => call.params }),
-    status: t.exposeString("status", { description: "REQUESTED, SUCCEEDED, FAILED, or UNKNOWN when it may have run." }),
+    status: t.exposeString("status", {
+      description: "REQUESTED, SUCCEEDED, FAILED, or UNKNOWN while an operator has to say what became of it.",
+    }),
     success: t.exposeBoolean("success", { nullable: true, description: "Null until its outcome is known." }),
     durationMs: t.exposeInt("durationMs", { nullable: true }),
+    unknownAt: t.field({
+      type: "DateTime",
+      nullable: true,
+      description: "When it was cut off and nobody could say what it did. Null in events.",
+      resolve: (call) => ("unknownAt" in call ? call.unknownAt : null),
+    }),
+    run: t.field({
+      type: RunRef,
+      nullable: true,
+      description: "The run that asked for it. Null in events, and for calls of workflows.",
+      resolve: (call, _args, context) =>
+        "runId" in call && call.runId !== null ? runById(context).load(call.runId) : null,
+    }),
   }),
 });
 

@@ -3,12 +3,10 @@ import { platformErrors } from "@sba/platform/errors";
 import { withTenant } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import {
-  executeTool,
-  isRepeatable,
   recordSettledCall,
   refuseCall,
+  runToolCall,
   settleToolCall,
-  unknownOutcome,
   type RecordedToolCall,
   type Tool,
   type ToolCall,
@@ -17,7 +15,7 @@ import {
 import { parseId } from "@sba/platform/ids";
 import { approvalsOfCalls, isAsApproved } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
-import { artifactCreated, toolResulted, usageRecorded, type ToolCallSnapshot } from "../events.ts";
+import { artifactCreated, toolOutcomeUnknown, toolResulted, usageRecorded, type ToolCallSnapshot } from "../events.ts";
 import { spend } from "../run/budget.ts";
 import { numberHits } from "../run/citation.ts";
 import type { Work } from "../run/plan-next.ts";
@@ -29,11 +27,7 @@ import { finishStep } from "./step.ts";
 type ToolWork = Extract<Work, { kind: "tool" }>;
 
 /** Calls the tool of a step, if it is still what was asked for and approved. Never throws for what the tool does. */
-export async function takeToolTurn(
-  caller: Caller,
-  { call, attempt }: ToolWork,
-  signal: AbortSignal,
-): Promise<ToolOutcome> {
+export async function takeToolTurn(caller: Caller, { call }: ToolWork, signal: AbortSignal): Promise<ToolOutcome> {
   const tool = findTool(call.name);
   if (!tool) return refuseCall(errors.AGENT_TOOL_NOT_ALLOWED({ details: { tool: call.name } }));
   // What was asked for is what runs: a definition that was deployed in between is another.
@@ -43,11 +37,10 @@ export async function takeToolTurn(
   if (tool.approval === "ALWAYS" && !(await isApproved(caller, tool, call))) {
     return refuseCall(errors.AGENT_APPROVAL_DRIFTED());
   }
-  // An earlier attempt may have reached the outside: only what may be repeated is called again.
-  if (attempt > 1 && !isRepeatable(tool)) return unknownOutcome();
-  const outcome = await executeTool(caller, tool, call, { signal });
+  const outcome = await runToolCall(caller, tool, call, { signal });
   // Draining or cancelled: not the tool's outcome, so the step is left to its next attempt or to the run's end.
-  if (signal.aborted && !outcome.ok && isRepeatable(tool)) throw platformErrors.OPERATION_CANCELLED();
+  const wasCutOff = signal.aborted && !outcome.ok && outcome.unknown !== true;
+  if (wasCutOff && (await tool.isRepeatable(caller, call.params))) throw platformErrors.OPERATION_CANCELLED();
   return outcome;
 }
 
@@ -62,22 +55,39 @@ export function commitToolTurn(draft: Draft, { step, call }: ToolWork, outcome: 
   draft.writes.push((tx) => {
     recordSettledCall(tx, draft.caller, call, outcome);
   });
-  draft.calls.delete(call.id);
   spend(draft, settled.usage);
-  const shown = settled.status === "SUCCEEDED" ? numberHits(draft, settled) : { error: settled.error };
-  addMessage(draft, { role: "tool", text: JSON.stringify(shown), toolCallId: call.id });
-  draft.journal.push(...toolEvents(settled));
+  if (settled.status === "UNKNOWN") {
+    // It stays open: the run waits until an operator says what became of it.
+    draft.calls.set(call.id, settled);
+    draft.journal.push(...outcomeUnknownEvents(settled));
+  } else answerCall(draft, settled);
   finishStep(draft, step);
 }
 
+/** Tells the model, and readers, how a call ended. */
+export function answerCall(draft: Draft, settled: RecordedToolCall): void {
+  draft.calls.delete(settled.id);
+  const shown = settled.status === "SUCCEEDED" ? numberHits(draft, settled) : { error: settled.error };
+  addMessage(draft, { role: "tool", text: JSON.stringify(shown), toolCallId: settled.id });
+  draft.journal.push(...toolEvents(settled));
+}
+
+function outcomeUnknownEvents(call: RecordedToolCall): NewEvent[] {
+  return [toolOutcomeUnknown({ toolCall: toolCallSnapshot(call) }), ...usageEvents(call)];
+}
+
 /** What readers are told of an outcome. */
-export function toolEvents(recorded: RecordedToolCall): NewEvent[] {
+function toolEvents(recorded: RecordedToolCall): NewEvent[] {
   const artifactId = artifactOf(recorded);
   return [
     toolResulted({ toolCall: toolCallSnapshot(recorded) }),
     ...(artifactId === undefined ? [] : [artifactCreated({ artifactId })]),
-    ...(recorded.usage.length === 0 ? [] : [usageRecorded({ usage: recorded.usage.map(usageSnapshot) })]),
+    ...usageEvents(recorded),
   ];
+}
+
+function usageEvents({ usage }: RecordedToolCall): NewEvent[] {
+  return usage.length === 0 ? [] : [usageRecorded({ usage: usage.map(usageSnapshot) })];
 }
 
 /** A tool call as events carry it. */

@@ -3,7 +3,7 @@ import { AppError, platformErrors } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
 import { ZodError } from "zod";
 import { errors } from "../errors.ts";
-import { isRepeatable, type Tool, type ToolContext } from "../tool/tool.ts";
+import type { Tool, ToolContext } from "../tool/tool.ts";
 import { toStorableJson } from "./json-value.ts";
 import type { ToolCall } from "./tool-call.ts";
 
@@ -42,7 +42,8 @@ const ABANDON_AFTER_MS = 500;
 
 /**
  * Calls a tool for a requested call: checks the caller's permissions and the parameters once more, limits the time,
- * checks the result. No transaction is open meanwhile. Never throws: whatever goes wrong is an outcome.
+ * checks the result. No transaction is open meanwhile. Never throws: whatever goes wrong is an outcome. Stored calls are
+ * called through `runToolCall`.
  */
 export async function executeTool(
   caller: Caller,
@@ -61,7 +62,11 @@ export async function executeTool(
     ]);
     return { ok: true, result: checkResult(tool, result), durationMs: elapsedMs(startedAt) };
   } catch (thrown) {
-    return { ...failureOf(tool, thrown, deadline.cause()), durationMs: elapsedMs(startedAt) };
+    const failure = toFailure(tool, thrown, deadline.cause());
+    // Aborted in the middle of something that must not happen twice: nobody can say how far it came.
+    const isUnknown =
+      isOutcomeUnknown(thrown) || (deadline.cause() && !(await isRepeatable(caller, tool, call.params)));
+    return isUnknown ? unknownOutcome() : { ok: false, error: failure, durationMs: elapsedMs(startedAt) };
   } finally {
     deadline.close();
   }
@@ -72,7 +77,7 @@ export function refuseCall(error: AppError): ToolOutcome {
   return { ok: false, error: describe(error), durationMs: 0, notRun: true };
 }
 
-/** The outcome of a call that was under way when its worker died and that must not be repeated. */
+/** The outcome of a call that was cut off and must not be repeated: an operator says what became of it. */
 export function unknownOutcome(): ToolOutcome {
   return { ok: false, error: describe(errors.INTEGRATIONS_TOOL_OUTCOME_UNKNOWN()), durationMs: 0, unknown: true };
 }
@@ -92,11 +97,20 @@ function refusalOf(caller: Caller, tool: Tool, params: unknown, signal: AbortSig
 
 /** What is wrong with the parameters, by path; the values themselves are not repeated. */
 export function paramsInvalid(tool: Tool, error: ZodError): AppError {
-  const issues = error.issues.slice(0, 20).map(({ path, message }) => ({ path: path.join("."), message }));
   return errors.INTEGRATIONS_TOOL_PARAMS_INVALID({
-    message: `${tool.name} does not accept these parameters: ${issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join("; ")}`,
-    details: { tool: tool.name, issues },
+    message: `${tool.name} does not accept these parameters: ${describeIssues(error)}`,
+    details: { tool: tool.name, issues: issuesOf(error) },
   });
+}
+
+export function describeIssues(error: ZodError): string {
+  return issuesOf(error)
+    .map(({ path, message }) => (path ? `${path}: ${message}` : message))
+    .join("; ");
+}
+
+function issuesOf(error: ZodError): { path: string; message: string }[] {
+  return error.issues.slice(0, 20).map(({ path, message }) => ({ path: path.join("."), message }));
 }
 
 function contextOf(
@@ -175,10 +189,18 @@ function checkResult(tool: Tool, result: unknown): unknown {
   return result;
 }
 
-function failureOf(tool: Tool, thrown: unknown, cause: AbortCause | undefined) {
-  // Aborted in the middle of something that must not happen twice: nobody can say how far it came.
-  if (cause && !isRepeatable(tool)) return unknownOutcome();
-  return { ok: false as const, error: describe(cause ? abortError(cause) : toAppError(tool, thrown)) };
+function toFailure(tool: Tool, thrown: unknown, cause: AbortCause | undefined): ToolFailure {
+  return describe(cause ? abortError(cause) : toAppError(tool, thrown));
+}
+
+/** What a tool throws when it was cut off in the middle of something that must not happen twice. */
+function isOutcomeUnknown(thrown: unknown): boolean {
+  return thrown instanceof AppError && thrown.code === "INTEGRATIONS_TOOL_OUTCOME_UNKNOWN";
+}
+
+/** False also when it cannot be found out. */
+function isRepeatable(caller: Caller, tool: Tool, params: unknown): Promise<boolean> {
+  return tool.isRepeatable(caller, params).catch(() => false);
 }
 
 function toAppError(tool: Tool, thrown: unknown): AppError {

@@ -8,33 +8,24 @@ import { z } from "zod";
 import { defineTool } from "../tool/tool.ts";
 import { refuseCall, type ToolOutcome } from "./execute.ts";
 import { errors } from "../errors.ts";
-import { callTool, listToolCalls, recordToolOutcome, requestToolCall } from "./tool-call.ts";
+import { listToolCalls, recordToolOutcome, requestToolCall } from "./tool-call.ts";
 
-const database = useDatabase();
-const { signal } = new AbortController();
+useDatabase();
 
-/** A counter of what was really done, by the idempotency key that the tool received. */
-function aTool(given: { sideEffect?: boolean; idempotent?: boolean; fail?: boolean } = {}) {
-  const received: string[] = [];
-  const tool = defineTool({
-    name: "test.count",
-    version: 1,
-    description: "Counts how often it is called.",
-    params: z.object({ step: z.number().int().min(1).default(1), note: z.string().optional() }),
-    result: z.object({ total: z.number() }),
-    example: { step: 1 },
-    requires: ["knowledge:read"],
-    approval: "NEVER",
-    sideEffect: given.sideEffect ?? true,
-    idempotent: given.idempotent ?? true,
-    timeoutMs: 1_000,
-    execute: ({ callId }, { step }) => {
-      received.push(callId);
-      return given.fail ? Promise.reject(new Error("broken")) : Promise.resolve({ total: step });
-    },
-  });
-  return { tool, received };
-}
+const tool = defineTool({
+  name: "test.count",
+  version: 1,
+  description: "Counts how often it is called.",
+  params: z.object({ step: z.number().int().min(1).default(1), note: z.string().optional() }),
+  result: z.object({ total: z.number() }),
+  example: { step: 1 },
+  requires: ["knowledge:read"],
+  approval: "NEVER",
+  sideEffect: true,
+  idempotent: true,
+  timeoutMs: 1_000,
+  execute: (_context, { step }) => Promise.resolve({ total: step }),
+});
 
 const done: ToolOutcome = { ok: true, result: { total: 1 }, durationMs: 7 };
 
@@ -43,7 +34,7 @@ describe("requestToolCall", () => {
     const caller = aCaller();
     const [id, runId] = [newId(), newId()];
     const call = await withTenant(caller, (tx) =>
-      requestToolCall(tx, caller, { id, tool: aTool().tool, params: {}, runId, stepNumber: 3, agentKey: "handbook" }),
+      requestToolCall(tx, caller, { id, tool, params: {}, runId, stepNumber: 3, agentKey: "handbook" }),
     );
     expect(call).toMatchObject({
       id,
@@ -61,7 +52,6 @@ describe("requestToolCall", () => {
 
   it("returns the same call for the same id, and refuses the id for another call", async () => {
     const caller = aCaller();
-    const { tool } = aTool();
     const id = newId();
     const request = (params: unknown) => withTenant(caller, (tx) => requestToolCall(tx, caller, { id, tool, params }));
     const first = await request({ note: "a", step: 2 });
@@ -78,16 +68,14 @@ describe("requestToolCall", () => {
   ])("refuses parameters %s and writes nothing", async (_what, params) => {
     const caller = aCaller();
     const id = newId();
-    const request = withTenant(caller, (tx) => requestToolCall(tx, caller, { id, tool: aTool().tool, params }));
+    const request = withTenant(caller, (tx) => requestToolCall(tx, caller, { id, tool, params }));
     await expect(request).rejects.toMatchObject({ code: "INTEGRATIONS_TOOL_PARAMS_INVALID", kind: "invalid_input" });
     expect(await listToolCalls(caller, [id])).toEqual([]);
   });
 
   it("refuses a caller without the tool's permission", async () => {
     const caller = aCaller({ permissions: ["run:start"] });
-    const request = withTenant(caller, (tx) =>
-      requestToolCall(tx, caller, { id: newId(), tool: aTool().tool, params: {} }),
-    );
+    const request = withTenant(caller, (tx) => requestToolCall(tx, caller, { id: newId(), tool, params: {} }));
     await expect(request).rejects.toMatchObject({
       code: "PERMISSION_MISSING",
       details: { permission: "knowledge:read" },
@@ -99,7 +87,7 @@ describe("recordToolOutcome", () => {
   async function aRequestedCall() {
     const caller = aCaller();
     const [id, runId] = [newId(), newId()];
-    await withTenant(caller, (tx) => requestToolCall(tx, caller, { id, tool: aTool().tool, params: {}, runId }));
+    await withTenant(caller, (tx) => requestToolCall(tx, caller, { id, tool, params: {}, runId }));
     const record = (outcome: ToolOutcome) => withTenant(caller, (tx) => recordToolOutcome(tx, caller, id, outcome));
     return { caller, id, runId, record };
   }
@@ -154,66 +142,17 @@ describe("recordToolOutcome", () => {
     expect(await listRunUsage(refused.caller, [refused.runId])).toEqual([]);
   });
 
+  it("shows colleagues the same call", async () => {
+    const { caller, id, record } = await aRequestedCall();
+    await record(done);
+    expect(await listToolCalls(aColleagueOf(caller), [id])).toMatchObject([{ id, status: "SUCCEEDED" }]);
+  });
+
   it("does not find another tenant's call, and does not show it", async () => {
     const { id } = await aRequestedCall();
     const stranger = aCaller();
     const record = withTenant(stranger, (tx) => recordToolOutcome(tx, stranger, id, done));
     await expect(record).rejects.toMatchObject({ code: "INTEGRATIONS_TOOL_CALL_NOT_FOUND" });
     expect(await listToolCalls(stranger, [id])).toEqual([]);
-  });
-});
-
-describe("callTool", () => {
-  it("calls the tool once for one id and gives every repeat the first outcome", async () => {
-    const caller = aCaller();
-    const { tool, received } = aTool();
-    const id = newId();
-    const first = await callTool(caller, { id, tool, params: { step: 4 } }, { signal });
-    expect(first).toMatchObject({ status: "SUCCEEDED", result: { total: 4 } });
-    expect(await callTool(caller, { id, tool, params: { step: 4 } }, { signal })).toMatchObject({
-      status: "SUCCEEDED",
-      usage: [],
-    });
-    expect(received).toEqual([id]);
-  });
-
-  it("records a failing tool and throws nothing", async () => {
-    const call = await callTool(aCaller(), { tool: aTool({ fail: true }).tool, params: {} }, { signal });
-    expect(call).toMatchObject({ status: "FAILED", error: { code: "INTEGRATIONS_TOOL_FAILED" } });
-  });
-
-  it("repeats a call that a crash interrupted, with the same key, when the tool is idempotent", async () => {
-    const caller = aCaller();
-    const { tool, received } = aTool({ idempotent: true });
-    const id = newId();
-    await withTenant(caller, (tx) => requestToolCall(tx, caller, { id, tool, params: {} }));
-    expect(await callTool(caller, { id, tool, params: {} }, { signal })).toMatchObject({ status: "SUCCEEDED" });
-    expect(received).toEqual([id]);
-  });
-
-  it("does not repeat an interrupted call that is not idempotent: first it may be under way, then its outcome is unknown", async () => {
-    const caller = aCaller();
-    const { tool, received } = aTool({ sideEffect: true, idempotent: false });
-    const id = newId();
-    await withTenant(caller, (tx) => requestToolCall(tx, caller, { id, tool, params: {} }));
-    await expect(callTool(caller, { id, tool, params: {} }, { signal })).rejects.toMatchObject({
-      code: "INTEGRATIONS_TOOL_CALL_IN_PROGRESS",
-      retryable: true,
-    });
-    await database().owner.query(
-      "UPDATE integrations.tool_call SET requested_at = now() - interval '1 hour' WHERE id = $1",
-      [id],
-    );
-    expect(await callTool(caller, { id, tool, params: {} }, { signal })).toMatchObject({
-      status: "UNKNOWN",
-      success: null,
-    });
-    expect(received).toEqual([]);
-  });
-
-  it("shows colleagues the same call", async () => {
-    const caller = aCaller();
-    const { id } = await callTool(caller, { tool: aTool().tool, params: {} }, { signal });
-    expect(await listToolCalls(aColleagueOf(caller), [id])).toMatchObject([{ id, status: "SUCCEEDED" }]);
   });
 });

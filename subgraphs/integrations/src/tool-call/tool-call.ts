@@ -1,25 +1,20 @@
 import { priceUsage, recordNewUsage, recordUsage, type UsageInput } from "@sba/billing/index";
 import { requirePermission, type Caller } from "@sba/platform/caller";
-import { json, withTenant, type Tx } from "@sba/platform/db";
+import { json, type Tx } from "@sba/platform/db";
 import { canonicalJson } from "@sba/platform/idempotency";
-import { newId } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
 import type { ToolCall as ToolCallRow } from "@sba/platform/generated/prisma/client";
 import { errors } from "../errors.ts";
-import { isRepeatable, type Tool } from "../tool/tool.ts";
-import {
-  executeTool,
-  paramsInvalid,
-  unknownOutcome,
-  type ExecuteOptions,
-  type ToolFailure,
-  type ToolOutcome,
-} from "./execute.ts";
+import type { Tool } from "../tool/tool.ts";
+import { paramsInvalid, type ToolFailure, type ToolOutcome } from "./execute.ts";
 import { toStorableJson } from "./json-value.ts";
 
 export type ToolCallStatus = "REQUESTED" | "SUCCEEDED" | "FAILED" | "UNKNOWN";
 
-/** One call of a tool: asked for before it runs, answered after. Its id is the idempotency key that the tool receives. */
+/**
+ * One call of a tool: asked for before it runs, answered after. Its id is the idempotency key that the tool receives.
+ * `begunAt` is set before a tool that must not be called twice is called, `unknownAt` when nobody could say what it did.
+ */
 export interface ToolCall extends Omit<ToolCallRow, "status" | "error" | "params" | "result"> {
   readonly status: ToolCallStatus;
   readonly params: unknown;
@@ -58,15 +53,11 @@ const MAX_PARAMS_BYTES = 512 * 1024;
  * @throws INTEGRATIONS_TOOL_PARAMS_INVALID naming each parameter that is wrong.
  * @throws INTEGRATIONS_TOOL_CALL_REUSED when the id belongs to a call of another tool or with other parameters.
  */
-export async function requestToolCall(tx: Tx, caller: Caller, request: ToolCallRequest): Promise<ToolCall> {
-  return (await insertToolCall(tx, caller, request)).call;
-}
-
-async function insertToolCall(
+export async function requestToolCall(
   tx: Tx,
   caller: Caller,
   { id, tool, params, runId, stepNumber, agentKey }: ToolCallRequest,
-): Promise<{ readonly call: ToolCall; readonly isNew: boolean }> {
+): Promise<ToolCall> {
   for (const permission of tool.requires) requirePermission(caller, permission);
   const parsed = parseParams(tool, params);
   const [inserted] = await tx.sql<ToolCallRow>`
@@ -74,14 +65,14 @@ async function insertToolCall(
     VALUES (${caller.tenantId}, ${id}, ${tool.name}, ${tool.version}, ${tool.definitionHash}, ${parsed}::jsonb, 'REQUESTED',
             ${runId ?? null}, ${stepNumber ?? null}, ${agentKey ?? null}, clock_timestamp())
     ON CONFLICT (tenant_id, id) DO NOTHING RETURNING *`;
-  if (inserted) return { call: toToolCall(inserted), isNew: true };
+  if (inserted) return toToolCall(inserted);
   const call = await getToolCall(tx, caller, id);
   const same =
     call.name === tool.name &&
     call.version === tool.version &&
     canonicalJson(call.params) === canonicalJson(JSON.parse(parsed));
   if (!same) throw errors.INTEGRATIONS_TOOL_CALL_REUSED({ details: { tool: tool.name } });
-  return { call, isNew: false };
+  return call;
 }
 
 /**
@@ -105,6 +96,8 @@ export function makeToolCall(
     result: null,
     error: null,
     durationMs: null,
+    begunAt: null,
+    unknownAt: null,
     runId: runId ?? null,
     stepNumber: stepNumber ?? null,
     agentKey: agentKey ?? null,
@@ -169,42 +162,60 @@ export async function recordToolOutcome(
   callId: string,
   outcome: ToolOutcome,
 ): Promise<RecordedToolCall> {
-  const wasRun = outcome.ok || outcome.notRun !== true;
   const [recorded] = await writeOutcome(tx, caller, callId, outcome);
   if (!recorded) return { ...(await getToolCall(tx, caller, callId)), usage: [] };
-  const usage = wasRun ? await recordUsage(tx, caller, usageOf(recorded)) : [];
-  return { ...toToolCall(recorded), usage };
+  const { wasUnknown, ...row } = recorded;
+  const usage = wasRun(outcome) && !wasUnknown ? await recordUsage(tx, caller, usageOf(row)) : [];
+  return { ...toToolCall(row), usage };
 }
 
-function writeOutcome(tx: Tx, caller: Caller, callId: string, outcome: ToolOutcome): Promise<ToolCallRow[]> {
+function writeOutcome(
+  tx: Tx,
+  caller: Caller,
+  callId: string,
+  outcome: ToolOutcome,
+): Promise<(ToolCallRow & { readonly wasUnknown: boolean })[]> {
+  const status = statusOf(outcome);
   const result = outcome.ok ? json(outcome.result) : null;
   const error = outcome.ok ? null : json(outcome.error);
-  return tx.sql<ToolCallRow>`
+  return tx.sql`
+    WITH before AS (
+      SELECT unknown_at FROM integrations.tool_call WHERE tenant_id = ${caller.tenantId} AND id = ${callId} AND status = 'REQUESTED' FOR UPDATE)
     UPDATE integrations.tool_call
-    SET status = ${statusOf(outcome)}, result = ${result}::jsonb, error = ${error}::jsonb, duration_ms = ${durationOf(outcome)},
-        finished_at = clock_timestamp()
-    WHERE tenant_id = ${caller.tenantId} AND id = ${callId} AND status = 'REQUESTED' RETURNING *`;
+    SET status = ${status}, result = ${result}::jsonb, error = ${error}::jsonb, duration_ms = ${durationOf(outcome)},
+        unknown_at = CASE WHEN ${status} = 'UNKNOWN' THEN clock_timestamp() ELSE tool_call.unknown_at END,
+        finished_at = CASE WHEN ${status} = 'UNKNOWN' THEN NULL ELSE clock_timestamp() END
+    FROM before WHERE tenant_id = ${caller.tenantId} AND id = ${callId} RETURNING tool_call.*, before.unknown_at IS NOT NULL AS was_unknown`;
 }
 
-/** Null for a call that never ran. */
+function wasRun(outcome: ToolOutcome): boolean {
+  return outcome.ok || outcome.notRun !== true;
+}
+
+/** Null for a call that never ran, and for one that was cut off. */
 function durationOf(outcome: ToolOutcome): number | null {
-  return outcome.ok || outcome.notRun !== true ? outcome.durationMs : null;
+  return wasRun(outcome) && statusOf(outcome) !== "UNKNOWN" ? outcome.durationMs : null;
 }
 
 /** The call with its outcome and what that costs, as `recordSettledCall` stores it. */
 export function settleToolCall(call: ToolCall, outcome: ToolOutcome): RecordedToolCall {
   const status = statusOf(outcome);
-  const durationMs = durationOf(outcome);
   return {
     ...call,
     status,
     success: SUCCESS[status],
     result: outcome.ok ? outcome.result : null,
     error: outcome.ok ? null : outcome.error,
-    durationMs,
-    finishedAt: new Date(),
-    usage: durationMs === null ? [] : priceUsage(usageOf(call).lines),
+    durationMs: durationOf(outcome),
+    unknownAt: status === "UNKNOWN" ? new Date() : call.unknownAt,
+    finishedAt: status === "UNKNOWN" ? null : new Date(),
+    usage: isToMeter(call, outcome) ? priceUsage(usageOf(call).lines) : [],
   };
+}
+
+/** A call that ran is metered once, however often an operator has it tried again. */
+function isToMeter(call: ToolCall, outcome: ToolOutcome): boolean {
+  return wasRun(outcome) && call.unknownAt === null;
 }
 
 /**
@@ -213,7 +224,7 @@ export function settleToolCall(call: ToolCall, outcome: ToolOutcome): RecordedTo
  */
 export function recordSettledCall(tx: Tx, caller: Caller, call: ToolCall, outcome: ToolOutcome): void {
   void writeOutcome(tx, caller, call.id, outcome);
-  if (durationOf(outcome) !== null) recordNewUsage(tx, caller, usageOf(call));
+  if (isToMeter(call, outcome)) recordNewUsage(tx, caller, usageOf(call));
 }
 
 function usageOf(call: Pick<ToolCallRow, "id" | "runId" | "agentKey">): UsageInput {
@@ -228,40 +239,6 @@ function usageOf(call: Pick<ToolCallRow, "id" | "runId" | "agentKey">): UsageInp
 function statusOf(outcome: ToolOutcome): ToolCallStatus {
   if (outcome.ok) return "SUCCEEDED";
   return outcome.unknown === true ? "UNKNOWN" : "FAILED";
-}
-
-export interface CallToolInput extends Omit<ToolCallRequest, "id"> {
-  /** UUID; made when absent. With one, a repeat of the whole call returns the first outcome. */
-  readonly id?: string;
-}
-
-/**
- * Requests, executes and records one call, outside any transaction of the caller. A call that was under way when its
- * worker died is repeated when the tool is idempotent or without side effect; otherwise its outcome is UNKNOWN.
- * @throws INTEGRATIONS_TOOL_CALL_IN_PROGRESS when another worker may still be at a call that must not run twice; and as `requestToolCall`.
- */
-export async function callTool(
-  caller: Caller,
-  input: CallToolInput,
-  options: ExecuteOptions,
-): Promise<RecordedToolCall> {
-  const request = { ...input, id: input.id ?? newId() };
-  const { call, isNew } = await withTenant(caller, (tx) => insertToolCall(tx, caller, request));
-  if (call.status !== "REQUESTED") return { ...call, usage: [] };
-  const outcome =
-    isNew || isRepeatable(input.tool)
-      ? await executeTool(caller, input.tool, call, options)
-      : lostOutcome(input.tool, call);
-  return withTenant(caller, (tx) => recordToolOutcome(tx, caller, call.id, outcome));
-}
-
-/** Leaves room for an abandoned tool and for clocks that differ. */
-const IN_PROGRESS_MARGIN_MS = 5_000;
-
-function lostOutcome(tool: Tool, call: ToolCall): ToolOutcome {
-  const retryAfterMs = call.requestedAt.getTime() + tool.timeoutMs + IN_PROGRESS_MARGIN_MS - Date.now();
-  if (retryAfterMs > 0) throw errors.INTEGRATIONS_TOOL_CALL_IN_PROGRESS({ retryAfterMs });
-  return unknownOutcome();
 }
 
 /** The calls with these UUIDs that exist, in no order. */
@@ -293,7 +270,7 @@ const SUCCESS: Record<ToolCallStatus, boolean | null> = {
 };
 
 /** The columns that hold a closed set or JSON are written by this file only, so their types are known here. */
-function toToolCall(row: ToolCallRow): ToolCall {
+export function toToolCall(row: ToolCallRow): ToolCall {
   const status = row.status as ToolCallStatus;
   return { ...row, status, error: row.error as ToolFailure | null, success: SUCCESS[status] };
 }

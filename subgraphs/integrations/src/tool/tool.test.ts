@@ -1,6 +1,7 @@
+import { aCaller } from "@sba/testkit/fixtures";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { defineTool, isRepeatable, type ToolDefinition } from "./tool.ts";
+import { defineTool, type ToolDefinition } from "./tool.ts";
 
 const params = z.object({ city: z.string().min(1), days: z.number().int().default(1) });
 const result = z.object({ degrees: z.number() });
@@ -61,9 +62,15 @@ describe("defineTool", () => {
     );
   });
 
-  it("repeats calls of tools that are idempotent or change nothing, and no others", () => {
-    expect(isRepeatable(defineTool({ ...weather, sideEffect: false, idempotent: false }))).toBe(true);
-    expect(isRepeatable(defineTool({ ...weather, sideEffect: true, idempotent: true }))).toBe(true);
-    expect(isRepeatable(defineTool({ ...weather, sideEffect: true, idempotent: false }))).toBe(false);
+  it("repeats calls of tools that are idempotent or change nothing, and of others those of which they say so", async () => {
+    const isRepeatable = (given: Partial<typeof weather>, city = "Bandung") =>
+      defineTool({ ...weather, ...given }).isRepeatable(aCaller(), { city });
+    expect(await isRepeatable({ sideEffect: false, idempotent: false })).toBe(true);
+    expect(await isRepeatable({ sideEffect: true, idempotent: true })).toBe(true);
+    const neither = { sideEffect: true, idempotent: false };
+    expect(await isRepeatable(neither)).toBe(false);
+    const inBandung = (_caller: unknown, { city }: { city: string }) => Promise.resolve(city === "Bandung");
+    expect(await isRepeatable({ ...neither, isRepeatable: inBandung })).toBe(true);
+    expect(await isRepeatable({ ...neither, isRepeatable: inBandung }, "Jakarta")).toBe(false);
   });
 });

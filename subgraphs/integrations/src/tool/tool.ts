@@ -40,6 +40,8 @@ export interface ToolDefinition<Params extends z.ZodType, Result extends z.ZodTy
   readonly sideEffect: boolean;
   /** True when a repeat with the same `callId` does nothing more than the first call. */
   readonly idempotent: boolean;
+  /** The same of one call, for a tool that is idempotent only with some parameters. */
+  isRepeatable?(caller: Caller, params: z.output<Params>): Promise<boolean>;
   /** 1 to 600,000. */
   readonly timeoutMs: number;
   execute(context: ToolContext, params: z.output<Params>): Promise<z.input<Result>>;
@@ -62,7 +64,9 @@ export interface Tool {
   readonly timeoutMs: number;
   /** Changes with everything that a caller or an approver relies on. */
   readonly definitionHash: string;
-  /** Parses the parameters, does the work and parses the result. Call it through `executeTool`. */
+  /** Whether a call that may already have run can be run again without doing its work twice. */
+  isRepeatable(caller: Caller, params: unknown): Promise<boolean>;
+  /** Parses the parameters, does the work and parses the result. Call it through `runToolCall`. */
   run(context: ToolContext, params: unknown): Promise<unknown>;
 }
 
@@ -95,14 +99,13 @@ export function defineTool<Params extends z.ZodType, Result extends z.ZodType>(
     params: definition.params,
     result: definition.result,
     definitionHash: hashInput({ ...facts, paramsSchema, resultSchema }),
+    isRepeatable: async (caller, params) =>
+      idempotent ||
+      !sideEffect ||
+      ((await definition.isRepeatable?.(caller, definition.params.parse(params))) ?? false),
     run: async (context, params) => {
       const answer = await definition.execute(context, definition.params.parse(params));
       return definition.result.parse(answer);
     },
   };
-}
-
-/** True when a call that may already have run can be run again without doing its work twice. */
-export function isRepeatable(tool: Tool): boolean {
-  return tool.idempotent || !tool.sideEffect;
 }

@@ -106,6 +106,15 @@ export async function resumeAfterRun(caller: Caller, runId: string): Promise<voi
   });
 }
 
+/** Reaction to what an operator said of a tool call: moves on the workflow run whose step waits for it. Harmless twice or late. */
+export async function resumeAfterToolCall(caller: Caller, toolCallId: string): Promise<void> {
+  await withTenant(caller, async (tx) => {
+    const [waiting] = await tx.sql<{ workflowRunId: string }>`
+      SELECT workflow_run_id FROM workflow.workflow_step WHERE tool_call_id = ${toolCallId} AND ended_at IS NULL`;
+    if (waiting) await makeDue(tx, caller, waiting.workflowRunId);
+  });
+}
+
 /** Reaction to a change of an approval: moves on the workflow run whose step it is of, if one is. Harmless twice or late. */
 export async function resumeAfterApproval(caller: Caller, subject: string | null): Promise<void> {
   const workflowRunId = workflowRunOfSubject(subject);

@@ -1,12 +1,11 @@
 import { estimateCost } from "@sba/billing/index";
 import { cancelApprovalsOfSubject, findTool, isAsApproved, requestApproval } from "@sba/agent/index";
 import {
-  executeTool,
-  isRepeatable,
   listToolCalls,
   recordToolOutcome,
   refuseCall,
   requestToolCall,
+  runToolCall,
   unknownOutcome,
   type Tool,
   type ToolCall,
@@ -44,10 +43,14 @@ export const toolCall = defineStepKind({
     return { kind: "wait", lookAgainMs: APPROVAL_LOOK_AGAIN_MS, links: { toolCallId: call.id, approvalId } };
   },
   look: async (caller, step, { onDenied: policy }) => {
-    const findings = await findApprovalOfStep(caller, step.approvalId ?? "");
+    const call = await getCall(caller, step);
+    // It was called, and may have been resolved since.
+    if (call.status !== "REQUESTED") return stateOf(call);
+    if (call.unknownAt !== null || step.approvalId === null) return { kind: "perform" };
+    const findings = await findApprovalOfStep(caller, step.approvalId);
     if (findings.approval.status === "PENDING") return { kind: "wait", lookAgainMs: APPROVAL_LOOK_AGAIN_MS };
     if (findings.decision.approved) return { kind: "perform" };
-    await record(caller, await getCall(caller, step), refuseCall(errors.WORKFLOW_STEP_DENIED()));
+    await record(caller, call, refuseCall(errors.WORKFLOW_STEP_DENIED()));
     return notApproved(findings, policy);
   },
   perform: async (caller, step, _config, signal) => {
@@ -57,12 +60,19 @@ export const toolCall = defineStepKind({
   },
   cancel: async (caller, step) => {
     await withTenant(caller, (tx) => cancelApprovalsOfSubject(tx, caller, stepSubject(step)));
-    // A step that waited never called its tool; one that was interrupted may have.
-    const outcome = step.status === "WAITING" ? refuseCall(platformErrors.OPERATION_CANCELLED()) : unknownOutcome();
-    await record(caller, await getCall(caller, step), outcome);
+    const call = await getCall(caller, step);
+    // A tool that must not be called twice may have been.
+    await record(
+      caller,
+      call,
+      call.begunAt === null ? refuseCall(platformErrors.OPERATION_CANCELLED()) : unknownOutcome(),
+    );
     return true;
   },
 });
+
+/** Nobody waits for it: a lost wake-up costs a minute at most. */
+const OPERATOR_LOOK_AGAIN_MS = 60_000;
 
 function askFirst(
   tx: Tx,
@@ -88,11 +98,10 @@ async function attempt(caller: Caller, step: StepRun, call: ToolCall, signal: Ab
   const tool = findTool(call.name);
   const refusal = tool ? await refusalOf(caller, step, { tool, call }) : errors.WORKFLOW_STEP_TOOL_UNKNOWN();
   if (!tool || refusal) return refuseCall(refusal ?? errors.WORKFLOW_STEP_TOOL_UNKNOWN());
-  // An earlier attempt may have reached the outside: only what may be repeated is called again.
-  if (step.attempt > 1 && !isRepeatable(tool)) return unknownOutcome();
-  const outcome = await executeTool(caller, tool, call, { signal });
+  const outcome = await runToolCall(caller, tool, call, { signal });
   // Draining or cancelled: not the tool's outcome, so it is left to the step's next attempt or to the run's end.
-  if (signal.aborted && !outcome.ok && isRepeatable(tool)) throw platformErrors.OPERATION_CANCELLED();
+  const wasCutOff = signal.aborted && !outcome.ok && outcome.unknown !== true;
+  if (wasCutOff && (await tool.isRepeatable(caller, call.params))) throw platformErrors.OPERATION_CANCELLED();
   return outcome;
 }
 
@@ -120,6 +129,8 @@ function record(caller: Caller, call: ToolCall, outcome: ToolOutcome): Promise<T
 
 function stateOf(call: ToolCall): StepState {
   if (call.status === "SUCCEEDED") return { kind: "done", output: call.result };
+  // A reaction wakes the run when an operator has said what became of it.
+  if (call.status === "UNKNOWN") return { kind: "wait", lookAgainMs: OPERATOR_LOOK_AGAIN_MS };
   const { code, message } = call.error ?? errors.WORKFLOW_STEP_TOOL_UNKNOWN();
   return { kind: "failed", error: { code, message } };
 }
