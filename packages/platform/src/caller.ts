@@ -63,6 +63,12 @@ export function callerOfStarter({ tenantId, startedBy, startedByKind, permission
   });
 }
 
+/** The caller, allowed nothing that is not in `permissions`: what is done for somebody on the ground of another's work. */
+export function narrowCaller(caller: Caller, permissions: Iterable<string>): Caller {
+  const allowed = new Set(permissions);
+  return { ...caller, permissions: new Set([...caller.permissions].filter((each) => allowed.has(each))) };
+}
+
 export function hasPermission(caller: Caller, permission: Permission): boolean {
   return caller.permissions.has(permission);
 }

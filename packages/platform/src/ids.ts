@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   Thread: "thr",
   Message: "msg",
   Run: "run",
+  DeadLetter: "dlt",
   Step: "stp",
   ToolCall: "tcl",
   Approval: "apr",

@@ -70,6 +70,7 @@ CREATE TABLE "agent"."run" (
     "takeovers" INTEGER NOT NULL DEFAULT 0,
     "text_pieces" INTEGER NOT NULL DEFAULT 0,
     "announces_end" BOOLEAN NOT NULL DEFAULT false,
+    "replaced_by" UUID,
     "traceparent" TEXT,
     CONSTRAINT "run_pkey" PRIMARY KEY ("tenant_id","id")
 );

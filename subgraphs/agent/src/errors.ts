@@ -19,6 +19,8 @@ export const errors = defineErrors("agent", {
   AGENT_RUN_STEPS_EXHAUSTED: { kind: "conflict", message: "The run used all the steps it was allowed." },
   AGENT_RUN_ATTEMPTS_EXHAUSTED: { kind: "internal", message: "A step of the run failed every time it was tried." },
   AGENT_RUN_LEASE_LOST: { kind: "unavailable", message: "Another worker took the run over." },
+  AGENT_DEAD_LETTER_NOT_FOUND: { kind: "not_found", message: "This run is not among those that were given up." },
+  AGENT_DEAD_LETTER_REPLAYED: { kind: "conflict", message: "This run was replayed before." },
   AGENT_MODEL_INTERRUPTED: { kind: "upstream_failed", message: "The model's answer ended before it was complete." },
   AGENT_TOOL_NOT_ALLOWED: { kind: "permission_denied", message: "The agent may not use this tool." },
   AGENT_TOOL_CHANGED: { kind: "conflict", message: "The tool is no longer what it was when the run was accepted." },

@@ -6,6 +6,7 @@ import "./artifact/artifact.graphql.ts";
 import "./note/note.graphql.ts";
 import "./run/run.graphql.ts";
 import "./run/run-events.graphql.ts";
+import "./run/dead-letter.graphql.ts";
 import "./step/step.graphql.ts";
 import "./task/task.graphql.ts";
 import "./tool/tool.graphql.ts";

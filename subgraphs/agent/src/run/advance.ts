@@ -3,9 +3,9 @@ import { withTenantOnce } from "@sba/platform/db";
 import { AppError, ensureAppError } from "@sba/platform/errors";
 import type { Logger } from "@sba/platform/log";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
-import { errors } from "../errors.ts";
 import { commitModelTurn, meterFailedAttempts, takeModelTurn } from "../step/model-turn.ts";
 import { commitToolTurn, takeToolTurn } from "../step/tool-turn.ts";
+import { giveUpRun } from "./dead-letter.ts";
 import { failRun } from "./end.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
 import { MAX_ATTEMPTS, planNext, takeUp, type Work } from "./plan-next.ts";
@@ -138,8 +138,7 @@ async function interruptStep(session: Session, { current, error, draining }: Int
     const { run } = draft;
     if (run.status === "CANCELLING") return planNext(draft);
     if (!draining && !error.retryable) return failRun(draft, error);
-    if (!draining && run.stepAttempt >= MAX_ATTEMPTS)
-      return failRun(draft, errors.AGENT_RUN_ATTEMPTS_EXHAUSTED({ cause: error }));
+    if (!draining && run.stepAttempt >= MAX_ATTEMPTS) return giveUpRun(draft, error.code);
     draft.run = { ...run, errorCode: draining ? "WORKER_DRAINED" : error.code };
     release(draft, draining ? 0 : (error.retryAfterMs ?? RETRY_BACKOFF_MS * 2 ** (run.stepAttempt - 1)));
     return undefined;

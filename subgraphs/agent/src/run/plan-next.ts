@@ -9,6 +9,7 @@ import { answerCall } from "../step/tool-turn.ts";
 import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
 import { requireToolBudget } from "./budget.ts";
+import { giveUpRun } from "./dead-letter.ts";
 import { endRun, failRun } from "./end.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
 import { assertMove, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
@@ -133,8 +134,8 @@ export function takeUp(draft: Draft): Work | undefined {
 
 function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinished"]>): Work | undefined {
   const attempt = draft.run.stepAttempt + 1;
-  if (attempt > MAX_ATTEMPTS) return failRun(draft, errors.AGENT_RUN_ATTEMPTS_EXHAUSTED());
   const cause = draft.run.errorCode ?? "WORKER_LOST";
+  if (attempt > MAX_ATTEMPTS) return giveUpRun(draft, cause);
   draft.run = { ...draft.run, stepAttempt: attempt, errorCode: null, textPieces: pieces };
   draft.unfinished = undefined;
   draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));

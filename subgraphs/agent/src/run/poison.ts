@@ -7,6 +7,7 @@ import { logger } from "@sba/platform/log";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runFailed, runStatusChanged, runStream } from "../events.ts";
+import { recordDeadLetter } from "./dead-letter.ts";
 
 /** A run at which workers fail before they can begin a step: it must neither be tried for ever nor harm another run. */
 
@@ -35,6 +36,11 @@ export async function giveUpPoison(run: RunRow): Promise<void> {
              due_at = NULL, lease_expires_at = NULL, fence = fence + 1
       WHERE id = ${run.id} AND fence = ${run.fence} AND ended_at IS NULL RETURNING ended_at`;
     if (!ended) return;
+    recordDeadLetter(tx, run, {
+      reason: run.errorCode ?? "WORKER_LOST",
+      attempts: run.takeovers - 1,
+      failedAt: ended.endedAt,
+    });
     await cancelApprovalsOfRun(tx, caller, run.id);
     const endedAt = ended.endedAt.toISOString();
     await appendEvents(tx, caller, runStream(run.id), [

@@ -65,17 +65,21 @@ export async function startRunIn(tx: Tx, caller: Caller, input: StartRunInput): 
   return start.id;
 }
 
-interface RunStart {
+/** A run that is to be accepted. */
+export interface RunStart {
   readonly id: string;
-  /** The same request made this run before. */
-  readonly repeats: boolean;
-  readonly input: StartRunInput;
-  readonly agent: AgentForRun;
+  readonly input: Pick<StartRunInput, "prompt" | "options">;
+  readonly agent: Pick<AgentForRun, "id" | "key" | "version">;
   /** Undefined for a new thread. */
   readonly threadId: string | undefined;
 }
 
-async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promise<RunStart> {
+interface PreparedStart extends RunStart {
+  /** The same request made this run before. */
+  readonly repeats: boolean;
+}
+
+async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promise<PreparedStart> {
   const { idempotencyKey, ...request } = input;
   requireStartBudget(input.options);
   const id = newId();
@@ -89,8 +93,8 @@ async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promi
   return { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId };
 }
 
-/** Every statement is issued at once. */
-async function insertRun(tx: Tx, caller: Caller, start: RunStart, announcesEnd: boolean): Promise<void> {
+/** Accepts a run on the caller's behalf. Every statement is issued at once. */
+export async function insertRun(tx: Tx, caller: Caller, start: RunStart, announcesEnd: boolean): Promise<void> {
   const { id, input, agent } = start;
   const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
   const usage = priceUsage(START_USAGE);

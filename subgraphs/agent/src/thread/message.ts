@@ -51,11 +51,14 @@ export function openCallIds(history: readonly Message[], runId: string): string[
 
 const HISTORY_MESSAGES = 200;
 
-/** What a model turn of this run is shown: the thread's earlier runs (their last messages), then the run's own. */
+/**
+ * What a model turn of this run is shown: the last messages of the thread's earlier runs, except those whose place another run took,
+ * then its own.
+ */
 export async function readHistory(tx: Tx, run: { readonly id: string; readonly threadId: string }): Promise<Message[]> {
   const messages = await tx.sql<Message>`
     SELECT m.* FROM agent.message m JOIN agent.run r ON r.id = m.run_id
-    WHERE r.thread_id = ${run.threadId} AND r.id <= ${run.id}
+    WHERE r.thread_id = ${run.threadId} AND r.id <= ${run.id} AND (r.replaced_by IS NULL OR r.id = ${run.id})
     ORDER BY m.run_id DESC, m.ordinal DESC LIMIT ${HISTORY_MESSAGES}`;
   return messages.reverse();
 }

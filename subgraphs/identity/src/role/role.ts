@@ -20,6 +20,7 @@ const OPERATES: readonly Permission[] = [
   "knowledge:write",
   "run:start",
   "run:cancel",
+  "run:operate",
   "tool-call:resolve",
   "document:render",
   "task:create",
