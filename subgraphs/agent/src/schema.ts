@@ -10,6 +10,6 @@ import "./run/dead-letter.graphql.ts";
 import "./step/step.graphql.ts";
 import "./task/task.graphql.ts";
 import "./tool/tool.graphql.ts";
-
 import "./tool-call/tool-call.graphql.ts";
+
 export const schema = toSubgraphSchema(builder);

@@ -37,13 +37,13 @@ export function planNext(draft: Draft): Work | undefined {
       return beginTool(draft, action.callId);
     case "refuse":
       return refuse(draft, action);
-    case "awaitApproval":
     case "answer":
       return answer(draft, action.callId);
+    case "awaitApproval":
       return suspend(draft, "AWAITING_APPROVAL");
-    case "awaitInput":
     case "awaitOperator":
       return suspend(draft, "WAITING_TOOL");
+    case "awaitInput":
       return suspend(draft, "AWAITING_INPUT");
     case "cancel":
       return endRun(draft, "CANCELLED");
@@ -63,8 +63,8 @@ function situationOf({ run, history, approvals, calls }: Draft): Parameters<type
     pendingCalls: openCallIds(history, run.id).map((id) => ({
       id,
       approval: approvals.get(id)?.status as PendingCall["approval"],
-    })),
       outcome: calls.get(id)?.status ?? "REQUESTED",
+    })),
     lastSpeaker: (last?.role ?? "user") as "user" | "assistant" | "tool",
     asksPerson: last?.asksPerson ?? false,
   };
