@@ -1,6 +1,7 @@
 export { removeBudget, setBudget, type SetBudgetInput } from "./budget/budget.ts";
 export {
   findSlice,
+  hasBudgets,
   reserveSlice,
   returnSlice,
   settleSlice,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
@@ -6,7 +6,7 @@ import { withTenant } from "@sba/platform/db";
 import { encodeId, newId } from "@sba/platform/ids";
 import { recordUsage } from "../usage/record.ts";
 import { listBudgets, removeBudget, setBudget } from "./budget.ts";
-import { reserveSlice } from "./slice.ts";
+import { hasBudgets, reserveSlice } from "./slice.ts";
 import { aRun, exhausted, find, giveBack, NOON, reserve, settle, shown, tenantDay, type TestRun } from "./testing.ts";
 
 useDatabase();
@@ -123,6 +123,7 @@ describe("a slice", () => {
     await settle(caller, run, 200n);
     await setBudget(caller, tenantDay(100n));
     expect(await find(caller, run)).toMatchObject({ leftMicros: 400n });
+    expect(await reserve(caller, run, 600n)).toMatchObject({ leftMicros: 400n });
     await settle(caller, run, 400n);
     await expect(reserve(caller, run, 1n)).rejects.toMatchObject(exhausted);
     await expect(reserve(caller, aRun(), 1n)).rejects.toMatchObject(exhausted);
@@ -166,6 +167,27 @@ describe("a slice", () => {
     await giveBack(stranger, run);
     expect(await reserve(stranger, { ...run }, 7n)).toBeUndefined();
     expect(await find(caller, run)).toMatchObject({ leftMicros: 100n });
+  });
+});
+
+describe("hasBudgets", () => {
+  it("remembers for a second whether a tenant has any", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    try {
+      const [caller, stranger] = [aCaller(), aCaller()];
+      const { result, statements } = await countStatements(async () => [
+        await hasBudgets(caller),
+        await hasBudgets(caller),
+      ]);
+      expect(result).toEqual([false, false]);
+      expect(statements).toHaveLength(1);
+      await setBudget(caller, tenantDay(1n));
+      vi.advanceTimersByTime(1_001);
+      expect(await hasBudgets(caller)).toBe(true);
+      expect(await hasBudgets(stranger)).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
+import { createCache, type CacheScope } from "@sba/platform/cache";
 import type { TenantScope } from "@sba/platform/caller";
-import type { Tx } from "@sba/platform/db";
+import { withTenantOnce, type Tx } from "@sba/platform/db";
 import type { Budget as BudgetRow } from "@sba/platform/generated/prisma/client";
 import { encodeId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
@@ -48,9 +49,10 @@ export async function reserveSlice(tx: Tx, scope: TenantScope, input: SliceInput
   openPeriods(tx, scope, { ids: asked.map(({ id }) => id), agentKey: input.agentKey, at });
   lockPeriods(tx, scope, input.runId, asked);
   const rooms = await takeSlice(tx, scope, input, asked);
-  const granted = rooms[0]?.granted;
-  if (granted === null || granted === undefined) throw exhausted(asked, rooms[0]);
-  return { leftMicros: granted, endsAt: firstEnd(asked) };
+  const [tightest] = rooms;
+  if (!tightest) return undefined;
+  if (tightest.granted === null) throw exhausted(asked, tightest);
+  return { leftMicros: tightest.granted, endsAt: firstEnd(asked) };
 }
 
 type BudgetOver = Pick<BudgetRow, "id" | "scope" | "period" | "limitMicros">;
@@ -84,11 +86,12 @@ function lockPeriods(tx: Tx, { tenantId }: TenantScope, runId: string, asked: re
 /** What one budget could give, and what was given of all; `granted` is null when that would be too little. */
 interface Room {
   readonly budgetId: string;
-  readonly micros: bigint | null;
+  readonly micros: bigint;
   readonly granted: bigint | null;
 }
 
-// `micros` of a budget that was removed meanwhile is null: min() and least() leave it out.
+// A budget gives at least what the run holds of it, also when its limit was lowered: that is reserved. One that was removed
+// meanwhile has no period, and is left out.
 function takeSlice(
   tx: Tx,
   { tenantId }: TenantScope,
@@ -103,12 +106,15 @@ function takeSlice(
     ), held AS (
       SELECT budget_id, starts_at, reserved_micros, spent_micros FROM billing.slice WHERE tenant_id = ${tenantId} AND run_id = ${runId}
     ), room AS (
-      SELECT a.*, CASE WHEN a.starts_at IS NULL THEN a.limit_micros - ${spentMicros}::bigint
-                       ELSE a.limit_micros - p.spent_micros - p.reserved_micros + coalesce(h.reserved_micros - h.spent_micros, 0) END AS micros
+      SELECT a.*, h.rest + greatest(a.limit_micros - CASE WHEN a.starts_at IS NULL THEN ${spentMicros}::bigint + h.rest
+                                                          ELSE p.spent_micros + p.reserved_micros END, 0) AS micros
       FROM asked a LEFT JOIN billing.budget_period p ON p.tenant_id = ${tenantId} AND p.budget_id = a.budget_id AND p.starts_at = a.starts_at
-      LEFT JOIN held h ON h.budget_id = a.budget_id AND h.starts_at = a.starts_at
+      CROSS JOIN LATERAL (
+        SELECT coalesce(sum(reserved_micros - spent_micros), 0)::bigint AS rest FROM held
+        WHERE held.budget_id = a.budget_id AND held.starts_at IS NOT DISTINCT FROM a.starts_at) h
+      WHERE a.starts_at IS NULL OR p.budget_id IS NOT NULL
     ), granted AS (
-      SELECT least(${wantMicros}::bigint, min(micros)) AS micros FROM room HAVING coalesce(min(micros) >= ${atLeastMicros}::bigint, true)
+      SELECT least(${wantMicros}::bigint, min(micros)) AS micros FROM room HAVING min(micros) >= ${atLeastMicros}::bigint
     ), change AS (
       SELECT budget_id, starts_at, sum(reserved)::bigint AS reserved, sum(spent)::bigint AS spent
       FROM (SELECT budget_id, starts_at, -reserved_micros, spent_micros FROM held
@@ -122,14 +128,14 @@ function takeSlice(
       WHERE p.tenant_id = ${tenantId} AND p.budget_id = c.budget_id AND p.starts_at = c.starts_at
     ), dropped AS (
       DELETE FROM billing.slice WHERE tenant_id = ${tenantId} AND run_id = ${runId} AND EXISTS (SELECT FROM granted)
-        AND budget_id NOT IN (SELECT budget_id FROM asked)
+        AND budget_id NOT IN (SELECT budget_id FROM room)
     ), written AS (
       INSERT INTO billing.slice (tenant_id, run_id, budget_id, starts_at, ends_at, reserved_micros)
-      SELECT ${tenantId}, ${runId}, a.budget_id, a.starts_at, a.ends_at, granted.micros FROM asked a, granted
+      SELECT ${tenantId}, ${runId}, room.budget_id, room.starts_at, room.ends_at, granted.micros FROM room, granted
       ON CONFLICT (tenant_id, run_id, budget_id) DO UPDATE
       SET starts_at = excluded.starts_at, ends_at = excluded.ends_at, reserved_micros = excluded.reserved_micros, spent_micros = 0
     )
-    SELECT budget_id, micros, (SELECT micros FROM granted) AS granted FROM room ORDER BY micros NULLS LAST`;
+    SELECT budget_id, micros, (SELECT micros FROM granted) AS granted FROM room ORDER BY micros`;
 }
 
 function firstEnd(asked: readonly Asked[]): Date | null {
@@ -137,13 +143,27 @@ function firstEnd(asked: readonly Asked[]): Date | null {
   return ends.length === 0 ? null : new Date(Math.min(...ends));
 }
 
-function exhausted(asked: readonly Asked[], room: Room | undefined) {
-  const budget = asked.find(({ id }) => id === room?.budgetId);
-  if (!budget) return errors.BILLING_BUDGET_EXHAUSTED();
-  const { id, scope, period, limitMicros } = budget;
+function exhausted(asked: readonly Asked[], { budgetId }: Room) {
+  const { id, scope, period, limitMicros } = asked.find((budget) => budget.id === budgetId)!;
   return errors.BILLING_BUDGET_EXHAUSTED({
     details: { budgetId: encodeId("Budget", id), scope, period, limitMicros: String(limitMicros) },
   });
+}
+
+const REMEMBERED_FOR_MS = 1_000;
+const withBudgets = createCache<{ readonly has: boolean }>({ maxEntries: 10_000, ttlMs: REMEMBERED_FOR_MS });
+
+/** Whether the tenant has any budget, as of a second ago at the most: what a run without a slice asks before it spends. */
+export async function hasBudgets(scope: CacheScope): Promise<boolean> {
+  const { tenantId } = scope;
+  const { has } = await withBudgets.get(scope, "hasBudgets", async () => {
+    const [found] = await withTenantOnce(
+      scope,
+      (tx) => tx.sql<{ has: boolean }>`SELECT EXISTS (SELECT FROM billing.budget WHERE tenant_id = ${tenantId}) AS has`,
+    );
+    return { has: found?.has ?? false };
+  });
+  return has;
 }
 
 /** What a run holds, undefined when it holds nothing. */
