@@ -123,6 +123,15 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   return openCluster(running, data, options, false);
 }
 
+/** The superuser's URL of a cluster that runs; undefined when none does. */
+export async function findCluster({
+  directory,
+  password,
+}: Pick<ClusterOptions, "directory" | "password">): Promise<string | undefined> {
+  const running = await findRunning(prepareDataDirectory(directory, password), password);
+  return running && clusterUrl(running.port, password, "postgres");
+}
+
 function openCluster(running: Running, data: string, options: ClusterOptions, adopted: boolean): Cluster {
   const { password, diesWithParent } = options;
   const callOff = diesWithParent ? guard(running.pid, "INT", data) : undefined;

@@ -129,6 +129,26 @@ describe.each(backends)("the queue on $name", ({ redisUrl }) => {
     expect(await queue.listFailed(job.queue, 10)).toMatchObject([{ name: job.name, reason: "not today", attempts: 3 }]);
   });
 
+  test("tries a job anew that was given up, as often as the first time, and no other", async () => {
+    let isBroken = true;
+    const attempts: number[] = [];
+    const queue = await work((_caller, _payload, { attempt }) => {
+      attempts.push(attempt);
+      return isBroken ? Promise.reject(new Error("not today")) : Promise.resolve();
+    });
+    const row = rowOf(job, "one", { backoffMs: 1 });
+    await queue.add([row]);
+    await eventually(async () => (await queue.counts(job.queue)).failed === 1);
+    expect(await queue.retryFailed(job.queue, row.id)).toBe(true);
+    await eventually(async () => attempts.length === 6 && (await queue.counts(job.queue)).failed === 1);
+    isBroken = false;
+    expect(await queue.retryFailed(job.queue, row.id)).toBe(true);
+    await eventually(async () => (await queue.counts(job.queue)).completed === 1);
+    expect(attempts).toEqual([1, 2, 3, 1, 2, 3, 1]);
+    expect(await queue.retryFailed(job.queue, row.id)).toBe(false);
+    expect(await queue.retryFailed(job.queue, newId())).toBe(false);
+  });
+
   test("waits as long as the error asks for", async () => {
     const times: number[] = [];
     const queue = await work(() => {

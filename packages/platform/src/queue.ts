@@ -60,6 +60,8 @@ export interface Queue {
   counts(queue: string): Promise<QueueCounts>;
   /** The newest jobs that were given up. */
   listFailed(queue: string, first: number): Promise<FailedJob[]>;
+  /** Has a job that was given up tried anew, as often as the first time; false when there is no such job. */
+  retryFailed(queue: string, id: string): Promise<boolean>;
   /** Drains the workers that still work, and ends the connections. */
   close(options?: DrainOptions): Promise<void>;
 }
@@ -131,6 +133,12 @@ export async function openQueue({ systemUrl, redisUrl }: QueueOptions): Promise<
         reason: job.failedReason,
         attempts: job.attemptsMade,
       }));
+    },
+    async retryFailed(name, id) {
+      const job = await queueOf(name).getJob(id);
+      if (!job || !(await job.isFailed())) return false;
+      await job.retry("failed", { resetAttemptsMade: true });
+      return true;
     },
     close: (options) => (closed ??= closeAll(drains, queues, backend, options)),
   };

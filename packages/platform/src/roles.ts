@@ -23,18 +23,20 @@ export class UnsafeRoleError extends Error {
  * changes nothing. `adminUrl` needs CREATEROLE.
  */
 export async function provisionRoles(adminUrl: string, secretKey: string): Promise<DatabaseUrls> {
-  const passwords = { app: derivePassword(secretKey, APP_ROLE), system: derivePassword(secretKey, SYSTEM_ROLE) };
   await withClient(adminUrl, async (client) => {
     await client.query("BEGIN");
     await client.query("SELECT pg_advisory_xact_lock($1)", [ROLES_LOCK]);
-    await provisionRole(client, APP_ROLE, passwords.app);
-    await provisionRole(client, SYSTEM_ROLE, passwords.system);
+    await provisionRole(client, APP_ROLE, derivePassword(secretKey, APP_ROLE));
+    await provisionRole(client, SYSTEM_ROLE, derivePassword(secretKey, SYSTEM_ROLE));
     await client.query("COMMIT");
   });
-  return {
-    app: loginUrl(adminUrl, APP_ROLE, passwords.app),
-    system: loginUrl(adminUrl, SYSTEM_ROLE, passwords.system),
-  };
+  return roleUrlsOf(adminUrl, secretKey);
+}
+
+/** The URLs of roles that `provisionRoles` made with the same key. */
+export function roleUrlsOf(adminUrl: string, secretKey: string): DatabaseUrls {
+  const urlOf = (role: string): string => loginUrl(adminUrl, role, derivePassword(secretKey, role));
+  return { app: urlOf(APP_ROLE), system: urlOf(SYSTEM_ROLE) };
 }
 
 async function provisionRole(client: pg.Client, role: string, password: string): Promise<void> {
