@@ -23,6 +23,7 @@ export const errors = defineErrors("agent", {
   AGENT_DEAD_LETTER_REPLAYED: { kind: "conflict", message: "This run was replayed before." },
   AGENT_MODEL_INTERRUPTED: { kind: "upstream_failed", message: "The model's answer ended before it was complete." },
   AGENT_TOOL_NOT_ALLOWED: { kind: "permission_denied", message: "The agent may not use this tool." },
+  AGENT_TOOL_UNAVAILABLE: { kind: "unavailable", message: "The tool could not be reached; the step is tried again." },
   AGENT_TOOL_CHANGED: { kind: "conflict", message: "The tool is no longer what it was when the run was accepted." },
   AGENT_APPROVAL_NOT_FOUND: { kind: "not_found", message: "There is no such approval." },
   AGENT_APPROVAL_ALREADY_DECIDED: { kind: "conflict", message: "The approval has been decided." },

@@ -111,7 +111,7 @@ async function perform(session: Session, current: Work, signal: AbortSignal): Pr
       commitModelTurn(draft, current, turn);
     };
   }
-  const outcome = await takeToolTurn(session.caller, current, signal);
+  const outcome = await takeToolTurn(session, current, signal);
   return (draft) => {
     commitToolTurn(draft, current, outcome);
   };

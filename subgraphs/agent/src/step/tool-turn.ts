@@ -20,14 +20,24 @@ import { spend } from "../run/budget.ts";
 import { numberHits } from "../run/citation.ts";
 import type { Work } from "../run/plan-next.ts";
 import { usageSnapshot } from "../run/usage.ts";
-import { addMessage, type Draft } from "../run/session.ts";
+import { addMessage, type Draft, type Session } from "../run/session.ts";
 import { findTool } from "../tool/index.ts";
 import { finishStep } from "./step.ts";
 
 type ToolWork = Extract<Work, { kind: "tool" }>;
 
-/** Calls the tool of a step, if it is still what was asked for and approved. Never throws for what the tool does. */
-export async function takeToolTurn(caller: Caller, { call }: ToolWork, signal: AbortSignal): Promise<ToolOutcome> {
+/** Attempts of a call that fails for a reason that passes; then the model is told. */
+const MAX_TOOL_ATTEMPTS = 3;
+
+/**
+ * Calls the tool of a step, if it is still what was asked for and approved. What the tool does is an outcome.
+ * @throws OPERATION_CANCELLED, AGENT_TOOL_UNAVAILABLE when the step is to be begun again
+ */
+export async function takeToolTurn(
+  { caller, run }: Session,
+  { call }: ToolWork,
+  signal: AbortSignal,
+): Promise<ToolOutcome> {
   const tool = findTool(call.name);
   if (!tool) return refuseCall(errors.AGENT_TOOL_NOT_ALLOWED({ details: { tool: call.name } }));
   // What was asked for is what runs: a definition that was deployed in between is another.
@@ -38,9 +48,11 @@ export async function takeToolTurn(caller: Caller, { call }: ToolWork, signal: A
     return refuseCall(errors.AGENT_APPROVAL_DRIFTED());
   }
   const outcome = await runToolCall(caller, tool, call, { signal });
+  if (outcome.ok || outcome.unknown === true || !(await tool.isRepeatable(caller, call.params))) return outcome;
   // Draining or cancelled: not the tool's outcome, so the step is left to its next attempt or to the run's end.
-  const wasCutOff = signal.aborted && !outcome.ok && outcome.unknown !== true;
-  if (wasCutOff && (await tool.isRepeatable(caller, call.params))) throw platformErrors.OPERATION_CANCELLED();
+  if (signal.aborted) throw platformErrors.OPERATION_CANCELLED();
+  if (outcome.error.retryable && run.stepAttempt < MAX_TOOL_ATTEMPTS)
+    throw errors.AGENT_TOOL_UNAVAILABLE({ details: { tool: call.name, code: outcome.error.code } });
   return outcome;
 }
 
