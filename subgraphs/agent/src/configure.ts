@@ -1,11 +1,12 @@
 import type { Config } from "@sba/platform/config";
 import { useBlobStore } from "./artifact/blob.ts";
 import { usePublicUrl } from "./artifact/download.ts";
-import { useModels } from "./model/index.ts";
+import { useModels, useWindow } from "./model/index.ts";
 
 /** Sets what this domain takes from the configuration; called once by every process that runs it, before it serves. */
 export async function configureAgent(config: Config): Promise<void> {
   useModels(config);
+  useWindow(config.OPENAI_WINDOW_TOKENS);
   usePublicUrl(config.PUBLIC_URL);
   await useBlobStore(config);
 }

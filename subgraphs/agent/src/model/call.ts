@@ -30,10 +30,10 @@ export interface ModelChoice {
 }
 
 export interface ModelCallHooks {
-  /** Text as it comes; what readers are shown. */
-  onText(piece: string): void;
+  /** Text as it comes; what readers are shown. Absent when nobody is shown it: then there is never too much to try again. */
+  readonly onText?: (piece: string) => void;
   /** An attempt that came to nothing and that its provider billed. Heard also when the call fails as a whole. */
-  onBilled(attempt: BilledAttempt): void;
+  readonly onBilled: (attempt: BilledAttempt) => void;
 }
 
 export interface BilledAttempt {
@@ -73,7 +73,7 @@ export async function callModel(
   if (call.answerCacheSeconds === undefined) return askInTurn(call, hooks, signal);
   const key = cacheKeyOf(scope, { ...call.request, ...choice });
   const cached = await findAnswer(scope, key, choice.maxOutputTokens);
-  if (cached) return cached.replay(hooks.onText, signal);
+  if (cached) return cached.replay((piece) => hooks.onText?.(piece), signal);
   const answer = await askInTurn(call, hooks, signal);
   // A fallback's answer is for now: it would be given in the model's name when that one is back.
   if (answer.model === choice.model) await keepAnswer(scope, key, answer, call.answerCacheSeconds);
@@ -170,6 +170,7 @@ async function collect(
     const piece = storableText(event.text);
     if (piece === "") continue;
     text += piece;
+    if (!hooks.onText) continue;
     shown.text = true;
     hooks.onText(piece);
   }

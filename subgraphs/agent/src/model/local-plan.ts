@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { extractAnswer, termsOf } from "./extract.ts";
 import type { ModelMessage, ModelRequest, ModelToolCall } from "./model.ts";
+import { countTokens } from "./tokens.ts";
 
 /** What the built-in model does in one turn, decided from the conversation alone. Pure. */
 
@@ -16,12 +17,17 @@ const SELF_DESCRIPTION =
   "I answer by quoting the sentences of your documents that fit a question best. Configure an OpenAI-compatible model for answers in free words.";
 const WHAT_TO_ASK = "What would you like to know? Please ask a question, or name a topic.";
 const WHICH_TASK = "What should the task say? Please give it a title.";
+const MAX_SUMMARY_SENTENCE = 300;
 const NOTHING_FOUND = "I found nothing about this in the documents that you may read.";
 
 const SELF_QUESTION =
   /\b(?:who|what)\s+(?:exactly\s+)?are\s+you\b|\b(?:what|which)\s+(?:(?:kind|sort)\s+of\s+)?(?:language\s+|ai\s+)?model\s+(?:are|is|do)\b|\bare\s+you\s+(?:an?\s+)?(?:ai|llm|gpt|chatgpt|human|robot|bot|language\s+model|real|person)\b|\bintroduce\s+yourself\b/i;
 const TASK_REQUEST =
   /\b(?:create|add|make|open|file|set\s+up)\s+(?:me\s+)?(?:an?\s+|the\s+|another\s+)?(?:new\s+)?(?:task|to-?do|reminder)\b(?:\s+for\s+(?:me|us)\b)?\s*[:,-]?\s*(?:(?:to|that|called|named|titled|saying|about|for)\b\s*:?\s*)?/i;
+
+/** `Send {"order": 42} to the webhook orders`, with an object or a text. */
+const WEBHOOK_REQUEST =
+  /^\s*(?:please\s+)?(?:send|post)\s+(?<payload>\{.*\}|["'“](?<text>.+)["'”])\s+to\s+(?:the\s+)?webhook\s+["'“]?(?<endpoint>[a-z0-9][a-z0-9-]{0,59})["'”]?\s*[.!]?\s*$/is;
 
 /** The exchange under way: what the person said last, and what happened since. */
 interface Exchange {
@@ -40,6 +46,7 @@ type ToolResult =
 
 /** The model's next turn. */
 export function planTurn(request: ModelRequest): PlannedTurn {
+  if (request.purpose === "summary") return say(summarise(request));
   const exchange = readExchange(request.messages);
   const last = exchange.calls.findLast(({ id }) => exchange.results.has(id));
   const result = last && exchange.results.get(last.id);
@@ -49,9 +56,25 @@ export function planTurn(request: ModelRequest): PlannedTurn {
       return answerFrom(result, request, exchange);
     case "task.create":
       return say(reportTask(last, result));
+    case "webhook.send":
+      return say(reportDelivery(last, result));
     default:
       return say(result.ok ? "" : `The tool ${last.name} failed: ${result.message}`);
   }
+}
+
+/** The first sentence of each message, the latest ones when not all of them fit. */
+function summarise({ messages, maxOutputTokens }: ModelRequest): string {
+  const said = (messages.at(-1)?.text ?? "").split("\n\n").filter((part) => part.trim() !== "");
+  const kept: string[] = [];
+  let left = maxOutputTokens;
+  for (const part of said.toReversed()) {
+    const sentence = shorten(oneLine(part.split(/(?<=[.!?])\s/)[0] ?? ""), MAX_SUMMARY_SENTENCE);
+    left -= countTokens(sentence);
+    if (left < 0) break;
+    kept.unshift(sentence);
+  }
+  return kept.join("\n");
 }
 
 function readExchange(messages: readonly ModelMessage[]): Exchange {
@@ -92,6 +115,8 @@ function planFirstTurn(request: ModelRequest, exchange: Exchange): PlannedTurn {
   if (SELF_QUESTION.test(question)) return say(SELF_DESCRIPTION);
   const task = asked === WHICH_TASK ? question : taskIn(question);
   if (task !== undefined && has(request, "task.create")) return planTask(request, task);
+  const delivery = has(request, "webhook.send") ? deliveryIn(question) : undefined;
+  if (delivery) return call(request, "webhook.send", delivery);
   if (termsOf(question).length === 0) return ask(WHAT_TO_ASK);
   if (has(request, "knowledge.search")) return call(request, "knowledge.search", { query: question });
   return answerFromConversation(exchange);
@@ -118,6 +143,22 @@ function reportTask({ params }: ModelToolCall, result: ToolResult): string {
   if (!result.ok) return `The task “${title}” was not created: ${result.message}`;
   const taskId = z.object({ taskId: z.string() }).safeParse(result.value).data?.taskId;
   return `I created the task “${title}”${taskId === undefined ? "" : ` (${taskId})`}.`;
+}
+
+const payloadSchema = z.record(z.string(), z.unknown());
+
+/** What is to be sent and where to, when that is asked for; undefined for what is neither an object nor a quoted text. */
+function deliveryIn(question: string) {
+  const { payload = "", text, endpoint = "" } = WEBHOOK_REQUEST.exec(question)?.groups ?? {};
+  const parsed = text === undefined ? payloadSchema.safeParse(parseJson(payload)).data : { text };
+  return parsed && { endpoint: endpoint.toLowerCase(), payload: parsed };
+}
+
+function reportDelivery({ params }: ModelToolCall, result: ToolResult): string {
+  const endpoint = z.object({ endpoint: z.string() }).safeParse(params).data?.endpoint ?? "";
+  return result.ok
+    ? `I sent it to the webhook “${endpoint}”.`
+    : `It was not sent to the webhook “${endpoint}”: ${result.message}`;
 }
 
 const lookUp = z.looseObject({
@@ -182,7 +223,7 @@ function ask(text: string): PlannedTurn {
 }
 
 /** A call with an id that no earlier call of the conversation has. */
-function call(request: ModelRequest, name: string, params: Readonly<Record<string, string>>): PlannedTurn {
+function call(request: ModelRequest, name: string, params: Readonly<Record<string, unknown>>): PlannedTurn {
   const earlier = request.messages.reduce(
     (count, message) => count + (message.role === "assistant" ? message.toolCalls.length : 0),
     0,
@@ -195,11 +236,14 @@ function call(request: ModelRequest, name: string, params: Readonly<Record<strin
 }
 
 /** Texts no longer than the tool's schema takes. */
-function fitParams({ tools }: ModelRequest, name: string, params: Readonly<Record<string, string>>) {
+function fitParams({ tools }: ModelRequest, name: string, params: Readonly<Record<string, unknown>>) {
   const properties = z.record(z.string(), z.looseObject({ maxLength: z.number().optional() }).catch({}));
   const limits = properties.safeParse(tools.find((tool) => tool.name === name)?.paramsSchema["properties"]).data ?? {};
   return Object.fromEntries(
-    Object.entries(params).map(([key, value]) => [key, shorten(value, limits[key]?.maxLength ?? value.length)]),
+    Object.entries(params).map(([key, value]) => [
+      key,
+      typeof value === "string" ? shorten(value, limits[key]?.maxLength ?? value.length) : value,
+    ]),
   );
 }
 

@@ -1,28 +1,21 @@
 import { estimateCost, priceUsage, recordNewUsage, type MeteredLine } from "@sba/billing/index";
 import { makeToolCall, recordNewToolCalls, type Tool, type ToolCall } from "@sba/integrations/index";
 import { AppError } from "@sba/platform/errors";
-import type { AgentVersion, Run as RunRow } from "@sba/platform/generated/prisma/client";
+import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { newId } from "@sba/platform/ids";
 import { isAsPinned } from "../agent/version.ts";
 import { requestToolApproval } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { tokenDelta, toolRequested, usageRecorded } from "../events.ts";
-import {
-  callModel,
-  resolveModelName,
-  type BilledAttempt,
-  type ModelAnswer,
-  type ModelChoice,
-  type ModelTool,
-  type ModelToolCall,
-} from "../model/index.ts";
-import { affordableTokens, exhausted, spend, TOOL_CALL_USAGE, turnUsage } from "../run/budget.ts";
+import { callModel, type BilledAttempt, type ModelAnswer, type ModelToolCall } from "../model/index.ts";
+import { spend, TOOL_CALL_USAGE, turnUsage } from "../run/budget.ts";
 import type { Work } from "../run/plan-next.ts";
 import type { RunOptions } from "../run/run.ts";
 import { addMessage, type Draft, type Session } from "../run/session.ts";
 import { usageSnapshot } from "../run/usage.ts";
-import { toModelMessages, type MessageToolCall } from "../thread/message.ts";
+import type { MessageToolCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
+import { prepareTurn, type MadeSummary } from "./model-request.ts";
 import { toolCallSnapshot } from "./tool-turn.ts";
 import { finishStep } from "./step.ts";
 import { openTokenWriter, type LastPiece } from "./token-writer.ts";
@@ -35,71 +28,30 @@ export interface ModelTurn {
   readonly last: LastPiece;
   /** What it asks for, under the ids that its calls have from now on. */
   readonly calls: readonly ModelToolCall[];
+  /** Made before it, when the thread had outgrown the model's window. */
+  readonly summary: MadeSummary | undefined;
 }
-
-const MAX_OUTPUT_TOKENS = 4_096;
 
 /** Lets the model speak, streaming its text to readers. @throws AGENT_MODEL_..., BILLING_BUDGET_EXHAUSTED */
 export async function takeModelTurn(
-  { caller, run, version, history }: Session,
+  session: Session,
   { step, billed }: ModelWork,
   signal: AbortSignal,
 ): Promise<ModelTurn> {
-  const request = {
-    instructions: instructionsOf(version, run.options as RunOptions),
-    messages: toModelMessages(history),
-    tools: toolsOf(run, version),
-  };
-  const { answerCacheSeconds } = version;
-  const call = {
-    request,
-    models: affordableModels(run, version, request),
-    ...(answerCacheSeconds === null ? {} : { answerCacheSeconds }),
-  };
-  const writer = openTokenWriter(run, step.number, run.textPieces);
-  const hooks = { onText: writer.write, onBilled: (attempt: BilledAttempt) => billed.push(attempt) };
+  const onBilled = (attempt: BilledAttempt): void => void billed.push(attempt);
+  const { call, summary } = await prepareTurn(session, onBilled, signal);
+  const writer = openTokenWriter(session.run, step.number, session.run.textPieces);
   try {
-    const answer = await callModel(caller, call, hooks, signal);
+    const answer = await callModel(session.caller, call, { onText: writer.write, onBilled }, signal);
     const calls = answer.toolCalls.map((asked) => ({ ...asked, id: newId() }));
-    return { answer, calls, last: await writer.close() };
+    return { answer, calls, summary, last: await writer.close() };
   } catch (error) {
+    // The next attempt makes it anew; this one is paid for all the same.
+    if (summary) onBilled(summary.answer);
     // What readers have been shown stays; nothing of this attempt may come after what is decided now.
     await writer.discard();
     throw error;
   }
-}
-
-/** The run's model and the fallbacks that it can pay for. @throws BILLING_BUDGET_EXHAUSTED when not even its own model */
-function affordableModels(
-  run: RunRow,
-  { fallbackModels }: AgentVersion,
-  request: object,
-): readonly [ModelChoice, ...ModelChoice[]] {
-  // One token a byte is more than any tokenizer makes of a text.
-  const inputTokens = Buffer.byteLength(JSON.stringify(request));
-  const choose = (model: string): ModelChoice => ({
-    model,
-    maxOutputTokens: affordableTokens(run, model, inputTokens, MAX_OUTPUT_TOKENS),
-  });
-  const own = choose(run.model);
-  if (own.maxOutputTokens === 0) throw exhausted(run);
-  const others = fallbackModels.map(resolveModelName).filter((model) => model !== run.model);
-  return [own, ...others.map(choose).filter(({ maxOutputTokens }) => maxOutputTokens > 0)];
-}
-
-/** The version's tools that are what they were when the run was accepted: it was made with no other in mind. */
-function toolsOf(run: RunRow, version: AgentVersion): ModelTool[] {
-  return version.tools.flatMap((name) => {
-    const tool = findTool(name);
-    if (!tool || !isAsPinned(run, tool)) return [];
-    return [{ name: tool.name, description: tool.description, paramsSchema: tool.paramsSchema }];
-  });
-}
-
-function instructionsOf(version: AgentVersion, { locale }: RunOptions): string {
-  return locale === undefined
-    ? version.instructions
-    : `${version.instructions}\nAnswer in the language of the locale ${locale}.`;
 }
 
 /** Commits a model turn: its message, meter, the tool calls that it asks for with their approvals, and its events. */
@@ -109,6 +61,7 @@ export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn:
   if (turn.last.text !== "")
     draft.journal.push(tokenDelta({ stepNumber: step.number, index: turn.last.index, text: turn.last.text }));
   draft.run = { ...run, textPieces: turn.last.index + (turn.last.text === "" ? 0 : 1) };
+  if (turn.summary) keepSummary(draft, step.number, turn.summary);
   addMessage(draft, {
     role: "assistant",
     text: turn.answer.text,
@@ -128,6 +81,13 @@ export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn:
   for (const { call } of requested) draft.journal.push(toolRequested({ toolCall: toolCallSnapshot(call) }));
   finishStep(draft, { ...step, model: turn.answer.model });
   askPersons(draft, requested);
+}
+
+/** Stores a summary and charges it. In the commit of its step, so there is one however often the step was tried. */
+function keepSummary(draft: Draft, stepNumber: number, { text, answer: { model, usage } }: MadeSummary): void {
+  addMessage(draft, { role: "summary", text });
+  const lines = turnUsage(model, usage.inputTokens, usage.outputTokens);
+  meter(draft, `run:${draft.run.id}:step:${stepNumber}:summary`, lines);
 }
 
 function meterAnswer(draft: Draft, stepNumber: number, { model, usage, isCached }: ModelAnswer): void {

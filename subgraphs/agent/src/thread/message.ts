@@ -10,7 +10,8 @@ export interface MessageToolCall {
   readonly params: unknown;
 }
 
-export type MessageRole = "user" | "assistant" | "tool";
+/** `summary`: what a model is shown in place of the messages before it. */
+export type MessageRole = "user" | "assistant" | "tool" | "summary";
 
 export interface NewMessage {
   readonly role: MessageRole;

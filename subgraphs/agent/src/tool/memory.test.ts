@@ -53,6 +53,9 @@ describe("the memory of an agent", () => {
       { key: "k50", text: "x", isCut: false },
     ]);
     expect([notes.length, hasMore]).toEqual([50, true]);
+    expect(await call(caller, memoryRead, { key: "long" })).toMatchObject({
+      notes: [{ text: `${"x".repeat(199)}😀 and more`, isCut: false }],
+    });
   });
 
   it("tells the model what is wrong with what it wrote", async () => {
