@@ -7,7 +7,7 @@ const above = (index) => domains.slice(index + 1).join("|");
 const FACE = "^subgraphs/[^/]+/src/(index|events|jobs|testing)[.]ts$";
 /** What the process that serves everything needs of a domain besides. */
 const SERVED = "^subgraphs/[^/]+/src/(index|events|jobs|testing|server|schema)[.]ts$";
-const TEST = "[.](test|e2e|bench)[.]";
+const TEST = "[.](test|testing|e2e|bench)[.]";
 const TEST_CODE = `(${TEST}|/testing[.]ts$|^(e2e|bench|packages/testkit)/)`;
 
 /** @type {import("dependency-cruiser").IConfiguration} */

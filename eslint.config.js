@@ -5,7 +5,15 @@ import { ownTables } from "./scripts/lint/own-tables.ts";
 
 // What tsc already says is not said again; what prettier decides is not argued about.
 
-const TESTS = ["**/*.test.ts", "**/*.e2e.ts", "**/testing.ts", "packages/testkit/**", "e2e/**", "bench/**"];
+const TESTS = [
+  "**/*.test.ts",
+  "**/*.e2e.ts",
+  "**/testing.ts",
+  "**/*.testing.ts",
+  "packages/testkit/**",
+  "e2e/**",
+  "bench/**",
+];
 const TOOLS = ["scripts/**", "*.config.ts", "packages/launcher/**", "packages/testkit/**", "start.ts"];
 
 const typed = {

@@ -5,7 +5,7 @@ import { agentSubgraph } from "@sba/agent/server";
 import { billingSubgraph } from "@sba/billing/server";
 import { AgentsDocument, ToolsDocument } from "@sba/client";
 import { startOperations, type Operations } from "@sba/gateway/apollo";
-import { linkInProcess, toDataSource } from "@sba/gateway/forward";
+import { linkInProcess } from "@sba/gateway/forward";
 import { startGateway } from "@sba/gateway/gateway";
 import { loadGraph } from "@sba/gateway/graph";
 import { DEFAULT_LIMITS } from "@sba/gateway/limits";
@@ -76,11 +76,7 @@ export function benchGateway(): Promise<Measurement[]> {
 }
 
 async function openOperations(supergraphSdl: string): Promise<Operations> {
-  const links = SUBGRAPHS.map(linkInProcess);
-  const subgraphs = {
-    links: new Map(links.map((link) => [link.name, link])),
-    sources: Object.fromEntries(links.map((link) => [link.name, toDataSource(link)])),
-  };
+  const subgraphs = new Map(SUBGRAPHS.map((subgraph) => [subgraph.name, linkInProcess(subgraph)]));
   return startOperations({ graph: loadGraph(supergraphSdl), subgraphs, limits: DEFAULT_LIMITS, introspection: true });
 }
 

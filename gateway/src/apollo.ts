@@ -23,10 +23,10 @@ import { LRUCache } from "lru-cache";
 import { parseShown } from "./documents.ts";
 import { findRefusal } from "./enforce.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
-import type { GatewayContext } from "./forward.ts";
+import type { GatewayContext, SubgraphLinks } from "./forward.ts";
 import { variableErrors, type Graph } from "./graph.ts";
 import type { Limits } from "./limits.ts";
-import type { Subgraphs } from "./subscriptions.ts";
+import { runPlan } from "./plan-run.ts";
 
 /**
  * Queries and mutations. Apollo Server parses, validates and speaks GraphQL over HTTP; our limits come before it, our
@@ -35,7 +35,7 @@ import type { Subgraphs } from "./subscriptions.ts";
 
 export interface ApolloOptions {
   readonly graph: Graph;
-  readonly subgraphs: Subgraphs;
+  readonly subgraphs: SubgraphLinks;
   readonly limits: Limits;
   readonly introspection: boolean;
 }
@@ -125,21 +125,21 @@ type Executor = Awaited<ReturnType<Gateway["load"]>>["executor"];
 
 /** Our graph in the place of @apollo/gateway's. */
 function toGateway({ graph, subgraphs }: ApolloOptions): Gateway {
-  const context = { apiSchema: graph.schema, coreSupergraphSdl: graph.sdl };
+  const schemas = { apiSchema: graph.schema, coreSupergraphSdl: graph.sdl };
   return {
     onSchemaLoadOrUpdate: (listener) => {
-      listener(context);
+      listener(schemas);
       return () => undefined;
     },
     load: () =>
       Promise.resolve({
-        executor: async ({ document, request, context: contextValue }) => {
+        executor: async ({ document, request, context }) => {
           const plan = graph.planOf(document, request.operationName);
           const variables: Record<string, unknown> = request.variables ?? {};
           const refused = variableErrors(plan, variables);
           const result = refused
             ? { errors: refused }
-            : await graph.run(plan, { sources: subgraphs.sources, variables, contextValue });
+            : await runPlan(plan, { links: subgraphs, variables, context: context as GatewayContext });
           return result as Awaited<ReturnType<NonNullable<Executor>>>;
         },
       }),

@@ -1,4 +1,3 @@
-import type { GraphQLDataSource } from "@apollo/gateway";
 import { errorExtensions, platformErrors } from "@sba/platform/errors";
 import { executeInProcess, subscribeInProcess, type OperationRequest } from "@sba/platform/execute";
 import type { Route, Subgraph } from "@sba/platform/server";
@@ -36,6 +35,8 @@ export interface SubgraphLink {
   close(): Promise<void>;
 }
 
+export type SubgraphLinks = ReadonlyMap<string, SubgraphLink>;
+
 // Documents that come without their parsed form: the gateway's own few questions.
 const parsed = new LRUCache<string, DocumentNode>({ max: 500 });
 
@@ -66,21 +67,6 @@ export function linkInProcess({ name, schema, routes }: Subgraph): SubgraphLink 
 /** What travels with an operation through a plan, to each of its fetches. */
 export interface GatewayContext extends OperationRequest {
   readonly signal: AbortSignal;
-}
-
-/** A link as a plan's executor asks it. */
-export function toDataSource(link: SubgraphLink): GraphQLDataSource {
-  return {
-    process: async (options) => {
-      const document = "document" in options ? options.document : undefined;
-      const { query = "", variables = {}, operationName } = options.request;
-      const result = await link.execute(
-        { query, document, variables, operationName },
-        options.context as GatewayContext,
-      );
-      return result as Awaited<ReturnType<GraphQLDataSource["process"]>>;
-    },
-  };
 }
 
 /** The answer of a subgraph that did not answer: one error for each path that it owes, so that the rest of the result stands. */

@@ -13,14 +13,13 @@ import { startOperations } from "./apollo.ts";
 import { createAuthenticator, type Issuer } from "./authenticate.ts";
 import { createDocuments } from "./documents.ts";
 import { createFanOut, type FanOut, type FanOutOptions } from "./fan-out.ts";
-import { linkInProcess, toDataSource, type SubgraphLink } from "./forward.ts";
+import { linkInProcess, type SubgraphLink, type SubgraphLinks } from "./forward.ts";
 import { linkRemote, type RemoteSubgraph } from "./forward-remote.ts";
 import { loadGraph, type Graph } from "./graph.ts";
 import { openGrants } from "./grants.ts";
 import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { serveSockets, type SocketOptions } from "./sockets.ts";
-import type { Subgraphs } from "./subscriptions.ts";
 
 export type { Issuer } from "./authenticate.ts";
 export type { RemoteSubgraph } from "./forward-remote.ts";
@@ -120,11 +119,11 @@ async function allReady(checks: readonly (() => Promise<boolean>)[]): Promise<bo
   return (await Promise.all(checks.map((check) => check()))).every(Boolean);
 }
 
-function connect(graph: Graph, links: readonly SubgraphLink[]): Subgraphs {
+function connect(graph: Graph, links: readonly SubgraphLink[]): SubgraphLinks {
   const byName = new Map(links.map((link) => [link.name, link]));
   const missing = [...graph.subgraphs.keys()].filter((name) => !byName.has(name));
   if (missing.length > 0) throw new Error(`the supergraph has subgraphs that were not given: ${missing.join(", ")}`);
-  return { links: byName, sources: Object.fromEntries(links.map((link) => [link.name, toDataSource(link)])) };
+  return byName;
 }
 
 function identityOf(links: readonly SubgraphLink[]): SubgraphLink {

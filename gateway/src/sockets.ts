@@ -19,10 +19,11 @@ import { operationIn, type DocumentSource, type KnownDocument } from "./document
 import { findRefusal } from "./enforce.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { FanOut, Subscriber } from "./fan-out.ts";
+import type { SubgraphLinks } from "./forward.ts";
 import type { Graph } from "./graph.ts";
 import type { Limits } from "./limits.ts";
 import { openQueue } from "./queue.ts";
-import { prepareStream, type Subgraphs } from "./subscriptions.ts";
+import { prepareStream } from "./subscriptions.ts";
 
 /**
  * The gateway's sockets: credentials come in `connection_init` and are renewed by a ping; a socket is never open longer
@@ -31,7 +32,7 @@ import { prepareStream, type Subgraphs } from "./subscriptions.ts";
 
 export interface SocketOptions {
   readonly graph: Graph;
-  readonly subgraphs: Subgraphs;
+  readonly subgraphs: SubgraphLinks;
   readonly operations: Operations;
   readonly documents: DocumentSource;
   readonly fanOut: FanOut;

@@ -1,4 +1,3 @@
-import type { GraphQLDataSource } from "@apollo/gateway";
 import type { Caller } from "@sba/platform/caller";
 import { OperationFailed } from "@sba/platform/execute";
 import { canonicalJson } from "@sba/platform/idempotency";
@@ -7,8 +6,9 @@ import { getVariableValues, type ExecutionResult } from "graphql";
 import type { KnownDocument } from "./documents.ts";
 import { presentGatewayError } from "./errors.ts";
 import type { StreamCursor, StreamItem, StreamSource } from "./fan-out.ts";
-import type { GatewayContext, SubgraphLink } from "./forward.ts";
+import type { GatewayContext, SubgraphLinks } from "./forward.ts";
 import type { Graph, OperationPlan } from "./graph.ts";
+import { runPlan } from "./plan-run.ts";
 import { pick, streamVariables, toPrimaryFetch, type PrimaryFetch } from "./primary-fetch.ts";
 
 /**
@@ -30,14 +30,8 @@ export interface PreparedStream {
   readonly after: StreamCursor;
 }
 
-/** How subgraphs are reached, by name: as links for streams, as sources for plans. */
-export interface Subgraphs {
-  readonly links: ReadonlyMap<string, SubgraphLink>;
-  readonly sources: Readonly<Record<string, GraphQLDataSource>>;
-}
-
 /** The stream that a request asks for. @throws OperationFailed when its variables do not fit. */
-export function prepareStream(subgraphs: Subgraphs, request: StreamRequest): PreparedStream {
+export function prepareStream(links: SubgraphLinks, request: StreamRequest): PreparedStream {
   const { graph, known, operationName, variables } = request;
   const plan = graph.planOf(known.document, operationName);
   const coerced = coerceVariables(plan, request);
@@ -51,16 +45,12 @@ export function prepareStream(subgraphs: Subgraphs, request: StreamRequest): Pre
   ]);
   return {
     after: fetch.startOf(coerced),
-    source: { family, resumable: fetch.resumable, open: (after) => openStream(subgraphs, request, plan, fetch, after) },
+    source: { family, resumable: fetch.resumable, open: (after) => openStream(links, request, plan, fetch, after) },
   };
 }
 
 function coerceVariables(plan: OperationPlan, { variables, caller }: StreamRequest): Record<string, unknown> {
-  const { errors, coerced } = getVariableValues(
-    plan.context.schema,
-    plan.operation.variableDefinitions ?? [],
-    variables,
-  );
+  const { errors, coerced } = getVariableValues(plan.apiSchema, plan.operation.variableDefinitions ?? [], variables);
   if (errors) throw new OperationFailed(errors.map((error) => presentGatewayError(error, caller.requestId)));
   return coerced;
 }
@@ -87,14 +77,14 @@ function audienceOf({ tenantId, principalId, principalKind, permissions }: Calle
 }
 
 function openStream(
-  subgraphs: Subgraphs,
+  links: SubgraphLinks,
   request: StreamRequest,
   plan: OperationPlan,
   fetch: PrimaryFetch,
   after: StreamCursor,
 ): AsyncIterator<StreamItem, undefined> {
   const { query, document, operationName, subgraph } = fetch;
-  const link = subgraphs.links.get(subgraph);
+  const link = links.get(subgraph);
   if (!link) throw new Error(`no link to the subgraph ${subgraph}`);
   const leaving = new AbortController();
   const context = streamContext(request.caller, leaving.signal);
@@ -109,7 +99,7 @@ function openStream(
       });
       if (step.done) return step;
       const cursor = fetch.cursorOf(step.value);
-      return { done: false, value: { cursor, result: await join(subgraphs, request, plan, context, step.value) } };
+      return { done: false, value: { cursor, result: await join(links, request, plan, context, step.value) } };
     },
     return: async () => {
       leaving.abort();
@@ -129,27 +119,16 @@ function asFailure(error: unknown, requestId: string): unknown {
   return error instanceof OperationFailed ? error : new OperationFailed([presentGatewayError(error, requestId)]);
 }
 
+/** The client's result of an event: without other subgraphs' entities there is nothing to wait for. */
 async function join(
-  { sources }: Subgraphs,
-  { graph, variables }: StreamRequest,
+  links: SubgraphLinks,
+  { variables }: StreamRequest,
   plan: OperationPlan,
   context: GatewayContext,
   event: ExecutionResult,
 ): Promise<ExecutionResult> {
-  const { primary } = plan;
-  const owner = primary && sources[primary.serviceName];
-  if (!owner) throw new Error("a stream without its owner");
-  const overlay: GraphQLDataSource = {
-    process: (options) =>
-      options.request.query === primary.operation
-        ? Promise.resolve(event as Awaited<ReturnType<GraphQLDataSource["process"]>>)
-        : owner.process(options),
-  };
-  const result = await graph.run(plan, {
-    sources: { ...sources, [primary.serviceName]: overlay },
-    variables,
-    contextValue: context,
-  });
+  const from = plan.primary?.serviceName ?? "";
+  const result = await runPlan(plan, { links, variables, context, event: { ...event, from } });
   return result.errors
     ? { ...result, errors: result.errors.map((error) => presentGatewayError(error, context.requestId)) }
     : result;
