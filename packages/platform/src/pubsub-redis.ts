@@ -16,7 +16,9 @@ const PROBE_CHANNEL = "sba.probe";
 export async function openRedisPubSub(redisUrl: string): Promise<PubSub> {
   // A publish into a Redis that is away is dropped at once; a subscription waits for it without end.
   const publisher = openClient(redisUrl, { enableOfflineQueue: false, enableAutoPipelining: true });
-  const subscriber = openClient(redisUrl, { maxRetriesPerRequest: null });
+  // Without the ready check: it asks INFO, which a connection that came back with its subscriptions may not, and then nobody hears the
+  // rejection (found by a drill: connections cut, then standing still).
+  const subscriber = openClient(redisUrl, { maxRetriesPerRequest: null, enableReadyCheck: false });
   await Promise.all([publisher.connect(), subscriber.connect().then(() => subscriber.subscribe(PROBE_CHANNEL))]).catch(
     (error: unknown) => {
       for (const client of [publisher, subscriber]) client.disconnect();
