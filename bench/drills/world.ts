@@ -2,9 +2,8 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createBuiltInAgents } from "@sba/agent/index";
-import { createClient, type Client } from "@sba/client";
-import { issueAccessToken } from "@sba/identity/index";
-import { givenMember, givenTenant } from "@sba/identity/testing";
+import { createClient, SignInDocument, type Client } from "@sba/client";
+import { givenMember, givenTenant, PASSWORD } from "@sba/identity/testing";
 import { addDocuments, createCollection, runIngestion } from "@sba/knowledge/index";
 import { prepareDatabase } from "@sba/launcher/database";
 import { EMBEDDED_SETTINGS, freePort, keepCluster, type Cluster } from "@sba/launcher/postgres";
@@ -125,11 +124,9 @@ async function populate<T>(
   const workers = [keep("workers/src/main.ts", env), keep("workers/src/main.ts", env)] as const;
   const look = openEye(cluster.url("postgres"));
   const url = `http://127.0.0.1:${port}/graphql`;
-  const [operator, owner] = await Promise.all(
-    people.map(async (person) => createClient({ url, token: await tokenOf(person) })),
-  );
+  const clients: Client[] = [];
   const close = async (): Promise<void> => {
-    await Promise.all([operator!.close(), owner!.close()]);
+    await Promise.all(clients.map((client) => client.close()));
     await Promise.all([server, ...workers].map((each) => each.stop()));
     usePubSub(undefined);
     await pubsub.close();
@@ -138,27 +135,28 @@ async function populate<T>(
   };
   return closing(close, async () => {
     await Promise.all([server, ...workers].map((each) => each.ready()));
-    return work({ cluster, postgres, redis, operator: operator!, owner: owner!, look, server, workers });
+    for (const email of people) clients.push(createClient({ url, token: await signIn(url, email) }));
+    const [operator, owner] = clients as [Client, Client];
+    return work({ cluster, postgres, redis, operator, owner, look, server, workers });
   });
 }
 
-interface Person {
-  readonly tenantId: string;
-  readonly principalId: string;
-}
-
-async function makePeople(): Promise<readonly [operator: Person, owner: Person]> {
+/** Their addresses. */
+async function makePeople(): Promise<readonly [operator: string, owner: string]> {
   const tenant = await givenTenant();
-  const { caller: operator } = await givenMember("operator", tenant);
+  const operator = await givenMember("operator", tenant);
   await createBuiltInAgents(tenant.owner);
   const { id: collectionId } = await createCollection(tenant.owner, { name: "Drills" });
   const { id: ingestionId } = await addDocuments(tenant.owner, { collectionId, documents: DOCUMENTS });
   await runIngestion(tenant.owner, { ingestionId }, { signal: new AbortController().signal });
-  return [operator, tenant.owner];
+  return [operator.email, tenant.ownerEmail];
 }
 
-async function tokenOf({ tenantId, principalId }: Person): Promise<string> {
-  return (await issueAccessToken({ tenantId, principalId, lifetimeSeconds: 3_600 })).accessToken;
+async function signIn(url: string, email: string): Promise<string> {
+  const client = createClient({ url });
+  const { signIn: session } = await client.mutate(SignInDocument, { email, password: PASSWORD });
+  await client.close();
+  return session.accessToken;
 }
 
 /** A connection an inquiry: the server it talks to is killed now and then. */
