@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { forgetExpiredAnswers, forgetExpiredNotes } from "@sba/agent/index";
+import { forgetExpiredAnswers, forgetExpiredNotes, lapseApprovals } from "@sba/agent/index";
 import { resumeIngestions } from "@sba/knowledge/index";
 import { forgetOldKeys } from "@sba/platform/idempotency";
 import { logger } from "@sba/platform/log";
@@ -11,6 +11,7 @@ import { reconcileWorkflowRuns } from "@sba/workflow/index";
  * when several processes do it at once (rows taken with SKIP LOCKED, deletions).
  */
 export const schedules: readonly Schedule[] = [
+  { name: "agent.lapseApprovals", everyMs: 2_000, run: lapseApprovals },
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 30_000, run: resumeIngestions },
   { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },

@@ -7,7 +7,7 @@ import { decideApproval, findApprovals } from "@sba/agent/index";
 import { givenTenant } from "@sba/identity/testing";
 import type { Caller } from "@sba/platform/caller";
 import { reader } from "@sba/platform/reader";
-import { eventually } from "@sba/testkit/eventually";
+import { aColleagueOf, eventually } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { createWorkflow, getWorkflowRun, startWorkflowRun } from "@sba/workflow/index";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -58,6 +58,11 @@ test("goes on with a workflow when a person has decided", { timeout: 30_000 }, a
     return step?.approvalId == null ? undefined : (await findApprovals(owner, [step.approvalId]))[0];
   }, PATIENCE);
   const { id: approvalId, fingerprint, version } = approval;
-  await decideApproval(owner, { approvalId, decision: "APPROVED", fingerprint, expectedVersion: version });
+  await decideApproval(aColleagueOf(owner), {
+    approvalId,
+    decision: "APPROVED",
+    fingerprint,
+    expectedVersion: version,
+  });
   expect(await ended(id)).toMatchObject({ status: "COMPLETED", output: { approved: true } });
 });

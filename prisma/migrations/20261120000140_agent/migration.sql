@@ -110,47 +110,10 @@ CREATE TABLE "agent"."citation" (
     CONSTRAINT "citation_pkey" PRIMARY KEY ("tenant_id","run_id","ordinal")
 );
 
-CREATE TABLE "agent"."approval" (
-    "tenant_id" UUID NOT NULL,
-    "id" UUID NOT NULL,
-    "run_id" UUID,
-    "tool_call_id" UUID,
-    "subject" TEXT,
-    "status" TEXT NOT NULL,
-    "action" TEXT NOT NULL,
-    "params" JSONB NOT NULL,
-    "editable_params" TEXT[],
-    "definition_hash" TEXT NOT NULL,
-    "fingerprint" TEXT NOT NULL,
-    "version" INTEGER NOT NULL DEFAULT 1,
-    "scope" TEXT[],
-    "requires" TEXT[],
-    "cost_estimate_micros" BIGINT NOT NULL,
-    "currency" TEXT NOT NULL,
-    "requested_by" UUID NOT NULL,
-    "expires_at" TIMESTAMPTZ(6),
-    "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    CONSTRAINT "approval_pkey" PRIMARY KEY ("tenant_id","id")
-);
-
-CREATE TABLE "agent"."approval_decision" (
-    "tenant_id" UUID NOT NULL,
-    "id" UUID NOT NULL,
-    "approval_id" UUID NOT NULL,
-    "decision" TEXT NOT NULL,
-    "decided_by" UUID NOT NULL,
-    "decided_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    "reason" TEXT,
-    CONSTRAINT "approval_decision_pkey" PRIMARY KEY ("tenant_id","id")
-);
-
 CREATE UNIQUE INDEX "agent_tenant_id_key_key" ON "agent"."agent"("tenant_id", "key");
 CREATE UNIQUE INDEX "agent_version_tenant_id_agent_id_number_key" ON "agent"."agent_version"("tenant_id", "agent_id", "number");
 CREATE INDEX "run_tenant_id_thread_id_idx" ON "agent"."run"("tenant_id", "thread_id");
 CREATE INDEX "run_due_idx" ON "agent"."run"("tenant_id", "due_at") WHERE "due_at" IS NOT NULL;
-CREATE INDEX "approval_tenant_id_run_id_idx" ON "agent"."approval"("tenant_id", "run_id");
-CREATE INDEX "approval_tenant_id_status_id_idx" ON "agent"."approval"("tenant_id", "status", "id");
-CREATE INDEX "approval_decision_tenant_id_approval_id_idx" ON "agent"."approval_decision"("tenant_id", "approval_id");
 
 ALTER TABLE "agent"."agent_version" ADD CONSTRAINT "agent_version_tenant_id_agent_id_fkey" FOREIGN KEY ("tenant_id", "agent_id") REFERENCES "agent"."agent"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 ALTER TABLE "agent"."run" ADD CONSTRAINT "run_tenant_id_thread_id_fkey" FOREIGN KEY ("tenant_id", "thread_id") REFERENCES "agent"."thread"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
@@ -158,7 +121,6 @@ ALTER TABLE "agent"."run" ADD CONSTRAINT "run_tenant_id_agent_version_id_fkey" F
 ALTER TABLE "agent"."message" ADD CONSTRAINT "message_tenant_id_run_id_fkey" FOREIGN KEY ("tenant_id", "run_id") REFERENCES "agent"."run"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 ALTER TABLE "agent"."step" ADD CONSTRAINT "step_tenant_id_run_id_fkey" FOREIGN KEY ("tenant_id", "run_id") REFERENCES "agent"."run"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 ALTER TABLE "agent"."citation" ADD CONSTRAINT "citation_tenant_id_run_id_fkey" FOREIGN KEY ("tenant_id", "run_id") REFERENCES "agent"."run"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
-ALTER TABLE "agent"."approval_decision" ADD CONSTRAINT "approval_decision_tenant_id_approval_id_fkey" FOREIGN KEY ("tenant_id", "approval_id") REFERENCES "agent"."approval"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 
 CALL platform.protect_table('agent.agent');
 CALL platform.protect_table('agent.agent_version', 'SELECT, INSERT');
@@ -167,5 +129,3 @@ CALL platform.protect_table('agent.run');
 CALL platform.protect_table('agent.message');
 CALL platform.protect_table('agent.step');
 CALL platform.protect_table('agent.citation');
-CALL platform.protect_table('agent.approval');
-CALL platform.protect_table('agent.approval_decision', 'SELECT, INSERT');

@@ -26,9 +26,16 @@ export const errors = defineErrors("agent", {
   AGENT_TOOL_UNAVAILABLE: { kind: "unavailable", message: "The tool could not be reached; the step is tried again." },
   AGENT_TOOL_CHANGED: { kind: "conflict", message: "The tool is no longer what it was when the run was accepted." },
   AGENT_APPROVAL_NOT_FOUND: { kind: "not_found", message: "There is no such approval." },
-  AGENT_APPROVAL_ALREADY_DECIDED: { kind: "conflict", message: "The approval has been decided." },
+  AGENT_APPROVAL_ALREADY_DECIDED: { kind: "conflict", message: "The approval has been decided, or has ended." },
   AGENT_APPROVAL_CHANGED: { kind: "conflict", message: "The approval changed since it was read: read it again." },
+  AGENT_APPROVAL_DECIDED_BY_CALLER: { kind: "conflict", message: "You have decided this approval: others must now." },
+  AGENT_APPROVAL_NOT_APPROVER: { kind: "permission_denied", message: "The approval is for others to decide." },
+  AGENT_APPROVAL_BY_REQUESTER: { kind: "permission_denied", message: "Who asks for an approval may not decide it." },
+  AGENT_APPROVAL_POLICY_INVALID: { kind: "invalid_input", message: "Nobody could decide by this policy." },
+  AGENT_APPROVAL_EXPIRED: {
+    kind: "permission_denied",
+    message: "Nobody decided about this call in time: the approval expired.",
+  },
   AGENT_APPROVAL_DENIED: { kind: "permission_denied", message: "A person denied this call." },
-  AGENT_APPROVAL_DRIFTED: { kind: "conflict", message: "What was approved is no longer what would run." },
   AGENT_APPROVAL_PARAMS_INVALID: { kind: "invalid_input", message: "The edited params do not fit the tool." },
 });

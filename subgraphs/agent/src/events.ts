@@ -41,6 +41,19 @@ const approval = z.object({
   costEstimate: money,
   expiresAt: time.nullable(),
   createdAt: time,
+  requestedBy: uuid,
+  policy: z.object({
+    version: z.number().int().nullable(),
+    quorum: z.number().int(),
+    approverRoles: z.array(z.string()),
+    approverIds: z.array(uuid),
+    allowRequester: z.boolean(),
+  }),
+  decisions: z.array(
+    z.object({ decision: z.string(), decidedBy: uuid, decidedAt: time, reason: z.string().nullable() }),
+  ),
+  escalatedAt: time.nullable(),
+  supersededBy: uuid.nullable(),
 });
 
 const decided = { decidedBy: uuid.nullable(), reason: z.string().nullable() };
@@ -116,7 +129,8 @@ export const approvalRequested = defineEvent({
 export const approvalDecided = defineEvent({
   type: "agent.run.approvalDecided",
   version: 1,
-  description: "A person decided an approval of this run.",
+  description:
+    "An approval of this run was decided, or ended without: its status says which, `decidedBy` is null then.",
   payload: z.object({ approval, ...decided }),
 });
 
@@ -156,13 +170,25 @@ export const runFailed = defineEvent({
   announced: true,
 });
 
-export const APPROVAL_CHANGES = ["REQUESTED", "DECIDED", "CANCELLED"] as const;
+export const APPROVAL_CHANGES = [
+  "REQUESTED",
+  "VOTED",
+  "EDITED",
+  "DECIDED",
+  "ESCALATED",
+  "EXPIRED",
+  "SUPERSEDED",
+  "CANCELLED",
+] as const;
+export type ApprovalChangeKind = (typeof APPROVAL_CHANGES)[number];
 
 /** The inbox of a tenant: one stream for all its approvals. */
 export const approvalChanged = defineEvent({
   type: "agent.approval.changed",
   version: 1,
-  description: "An approval was requested, decided or cancelled.",
+  description:
+    "An approval was requested, decided, or moved otherwise: approved by one of several (VOTED), with other params so that " +
+    "earlier approvals are void (EDITED), given to more people (ESCALATED), or ended without a decision.",
   payload: z.object({ change: z.enum(APPROVAL_CHANGES), approval, subject: z.string().nullable(), ...decided }),
   announced: true,
 });

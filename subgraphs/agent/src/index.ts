@@ -3,19 +3,21 @@ export { createBuiltInAgents, findAgents } from "./agent/agent.ts";
 export { findVersions } from "./agent/version.ts";
 export {
   cancelApprovalsOfSubject,
-  decideApproval,
+  estimateToolCall,
   findApprovals,
   findDecisions,
   isAsApproved,
   requestApproval,
-  type DecideApprovalInput,
   type RequestApprovalInput,
 } from "./approval/approval.ts";
-export { usePublicUrl } from "./artifact/download.ts";
+export { decideApproval, type DecideApprovalInput } from "./approval/decide.ts";
+export { lapseApprovals } from "./approval/lapse.ts";
+export { readPolicies, rulesFor, setApprovalPolicy } from "./approval/policy.ts";
 export { configureAgent } from "./configure.ts";
 export { findArtifacts } from "./artifact/artifact.ts";
 export { forgetExpiredAnswers } from "./model/index.ts";
 export { findNotes, forgetExpiredNotes } from "./note/note.ts";
+export { usePublicUrl } from "./public-url.ts";
 export { advanceRun } from "./run/advance.ts";
 export { startDispatcher } from "./run/dispatch.ts";
 export {

@@ -2,6 +2,7 @@ import { toSubgraphSchema } from "@sba/platform/graphql";
 import { builder } from "./builder.ts";
 import "./agent/agent.graphql.ts";
 import "./approval/approval.graphql.ts";
+import "./approval/policy.graphql.ts";
 import "./artifact/artifact.graphql.ts";
 import "./note/note.graphql.ts";
 import "./run/run.graphql.ts";

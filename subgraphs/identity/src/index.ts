@@ -8,14 +8,15 @@ export {
 } from "./api-key/api-key.ts";
 export {
   addMember,
+  readMemberRoles,
   removeMember,
   setMemberRoles,
   setMemberStatus,
   type MemberInput,
   type MemberStatus,
 } from "./membership/membership.ts";
-export { findPrincipals, type Principal } from "./principal/principal.ts";
-export { ROLES, type Role, type RoleKey } from "./role/role.ts";
+export { findGrants, findPrincipals, type Grants, type Principal } from "./principal/principal.ts";
+export { findRole, ROLES, type Role, type RoleKey } from "./role/role.ts";
 export { issueAccessToken, type AccessToken, type AccessTokenInput } from "./signing-key/access-token.ts";
 export { rotateSigningKey } from "./signing-key/signing-key.ts";
 export { provisionTenant, type ProvisionedTenant, type TenantInput } from "./tenant/tenant.ts";

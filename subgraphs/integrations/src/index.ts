@@ -14,6 +14,7 @@ export {
   listToolCalls,
   makeToolCall,
   readToolCalls,
+  rebindToolCall,
   recordNewToolCalls,
   recordSettledCall,
   recordToolOutcome,

@@ -19,6 +19,9 @@ import {
   ToolsDocument,
   type ToolsQuery,
   type ToolsQueryVariables,
+  SetApprovalPolicyDocument,
+  type SetApprovalPolicyMutation,
+  type SetApprovalPolicyMutationVariables,
   BudgetsDocument,
   type BudgetsQuery,
   type BudgetsQueryVariables,
@@ -95,6 +98,9 @@ export const useApprovalEventsSubscription = (options?: Omit<useSubscription.Opt
 
 export const useToolsQuery = (options?: useQuery.Options<ToolsQuery, ToolsQueryVariables> | SkipToken) =>
   useQuery(ToolsDocument, options as useQuery.Options<ToolsQuery, ToolsQueryVariables>);
+
+export const useSetApprovalPolicyMutation = (options?: useMutation.Options<SetApprovalPolicyMutation, SetApprovalPolicyMutationVariables>) =>
+  useMutation<SetApprovalPolicyMutation, SetApprovalPolicyMutationVariables>(SetApprovalPolicyDocument, options);
 
 export const useBudgetsQuery = (options?: useQuery.Options<BudgetsQuery, BudgetsQueryVariables> | SkipToken) =>
   useQuery(BudgetsDocument, options as useQuery.Options<BudgetsQuery, BudgetsQueryVariables>);

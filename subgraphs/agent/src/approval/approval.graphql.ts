@@ -1,3 +1,6 @@
+import { readMemberRoles } from "@sba/identity/index";
+import { hasPermission, type Caller } from "@sba/platform/caller";
+import { withTenantOnce } from "@sba/platform/db";
 import { streamEvents, decodeCursor, encodeCursor, type EventRecord } from "@sba/platform/events";
 import {
   callerOf,
@@ -9,107 +12,77 @@ import {
   toConnection,
   type GraphContext,
 } from "@sba/platform/graphql";
+import type { Approval } from "@sba/platform/generated/prisma/client";
 import { decodeId, encodeId } from "@sba/platform/ids";
 import { MAX_PAGE_SIZE } from "@sba/platform/pages";
 import { builder } from "../builder.ts";
 import { errors } from "../errors.ts";
-import { approvalStream, APPROVAL_CHANGES, type ApprovalSnapshot } from "../events.ts";
+import { approvalStream, APPROVAL_CHANGES, type ApprovalChangeKind, type ApprovalSnapshot } from "../events.ts";
 import { RunRef, runById } from "../run/run.ref.ts";
 import { PrincipalStub } from "../stubs.graphql.ts";
-import { decideApproval, findApprovals, findApprovalsOfRuns, findDecisions, listApprovals } from "./approval.ts";
+import { findApprovals, findApprovalsOfRuns, findDecisions, listApprovals } from "./approval.ts";
 import {
   APPROVAL_DECISIONS,
   APPROVAL_STATUSES,
+  isOpen,
+  objectionTo,
   type ApprovalDecisionKind,
   type ApprovalStatus,
 } from "./approval.state.ts";
-import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
+import { decideApproval } from "./decide.ts";
+import { decisionUrl, MAX_LINK_SECONDS } from "./link.ts";
+import { EffectivePolicyRef } from "./policy.graphql.ts";
 
 export const approvalById = defineLoader(findApprovals, (approval) => approval.id);
 export const approvalsOfRun = defineListLoader(findApprovalsOfRuns, (approval) => approval.runId ?? "");
 const decisionsOf = defineListLoader(findDecisions, (decision) => decision.approvalId);
 
 /** An approval as a row, or as an event carried it. */
-export interface ApprovalShape extends Omit<ApprovalSnapshot, "costEstimate"> {
+export interface ApprovalShape extends Omit<ApprovalSnapshot, "costEstimate" | "decisions"> {
   readonly costEstimate: { readonly amountMicros: bigint; readonly currency: string };
-  /** Of the decision that the event is about. */
-  readonly decidedBy?: string | null;
-  readonly reason?: string | null;
+  /** As of the event; of a row they are looked up. */
+  readonly decisions?: ApprovalSnapshot["decisions"];
 }
 
 export function approvalOfRow(row: Approval): ApprovalShape {
+  const { quorum, approverRoles, approverIds, allowRequester } = row;
   return {
     ...row,
+    policy: { version: row.policyVersion, quorum, approverRoles, approverIds, allowRequester },
     costEstimate: { amountMicros: row.costEstimateMicros, currency: row.currency },
     expiresAt: row.expiresAt?.toISOString() ?? null,
+    escalatedAt: row.escalatedAt?.toISOString() ?? null,
     createdAt: row.createdAt.toISOString(),
   };
 }
 
-export function approvalOfEvent(payload: {
-  approval: ApprovalSnapshot;
-  decidedBy?: string | null;
-  reason?: string | null;
-}): ApprovalShape {
-  const { approval, decidedBy, reason } = payload;
-  const costEstimate = { ...approval.costEstimate, amountMicros: BigInt(approval.costEstimate.amountMicros) };
-  return { ...approval, costEstimate, decidedBy: decidedBy ?? null, reason: reason ?? null };
+export function approvalOfEvent({ approval }: { approval: ApprovalSnapshot }): ApprovalShape {
+  return {
+    ...approval,
+    costEstimate: { ...approval.costEstimate, amountMicros: BigInt(approval.costEstimate.amountMicros) },
+  };
+}
+
+type Decision = ApprovalSnapshot["decisions"][number];
+
+async function decisionsAbout({ id, decisions }: ApprovalShape, context: GraphContext): Promise<readonly Decision[]> {
+  if (decisions) return decisions;
+  return (await decisionsOf(context).load(id)).map((decision) => ({
+    ...decision,
+    decidedAt: decision.decidedAt.toISOString(),
+  }));
 }
 
 export const ApprovalStatusRef = builder.enumType("ApprovalStatus", { values: APPROVAL_STATUSES });
 const ApprovalDecisionKindRef = builder.enumType("ApprovalDecision", { values: APPROVAL_DECISIONS });
 
-const DecisionRef = builder.objectRef<ApprovalDecision>("ApprovalDecisionRecord").implement({
+const DecisionRef = builder.objectRef<Decision>("ApprovalDecisionRecord").implement({
   description: "What one person decided.",
   fields: (t) => ({
     decision: t.field({ type: ApprovalDecisionKindRef, resolve: ({ decision }) => decision as ApprovalDecisionKind }),
     decidedBy: t.field({ type: PrincipalStub, resolve: ({ decidedBy }) => ({ id: encodeId("Principal", decidedBy) }) }),
     decidedAt: t.field({ type: "DateTime", resolve: ({ decidedAt }) => decidedAt }),
     reason: t.exposeString("reason", { nullable: true }),
-  }),
-});
-
-const RoleKeyRef = builder.objectRef<{ readonly key: string }>("ApproverRole").implement({
-  description: "A role whose members may decide.",
-  fields: (t) => ({ key: t.exposeString("key") }),
-});
-
-interface Approver {
-  readonly role: { readonly key: string } | null;
-  readonly userId: string | null;
-}
-
-const ApproverRef = builder.objectRef<Approver>("Approver").implement({
-  description: "Who may decide: the members of a role, or one user.",
-  fields: (t) => ({
-    role: t.field({ type: RoleKeyRef, nullable: true, resolve: ({ role }) => role }),
-    user: t.field({
-      type: PrincipalStub,
-      nullable: true,
-      resolve: ({ userId }) => (userId === null ? null : { id: encodeId("Principal", userId) }),
-    }),
-  }),
-});
-
-interface Policy {
-  readonly quorum: number;
-  readonly approvers: readonly Approver[];
-  readonly allowRequester: boolean;
-}
-
-/** One decision by anybody who holds approval:decide, the requester included. */
-const PLAIN_POLICY: Policy = {
-  quorum: 1,
-  approvers: ["owner", "admin", "operator"].map((key) => ({ role: { key }, userId: null })),
-  allowRequester: true,
-};
-
-const PolicyRef = builder.objectRef<Policy>("EffectiveApprovalPolicy").implement({
-  description: "What it takes to decide an approval.",
-  fields: (t) => ({
-    quorum: t.exposeInt("quorum", { description: "How many people must approve." }),
-    approvers: t.field({ type: [ApproverRef], resolve: ({ approvers }) => [...approvers] }),
-    allowRequester: t.exposeBoolean("allowRequester", { description: "Whether who started the run may decide." }),
   }),
 });
 
@@ -129,24 +102,61 @@ ApprovalRef.implement({
     expiresAt: t.field({ type: "DateTime", nullable: true, resolve: (approval) => approval.expiresAt }),
     createdAt: t.field({ type: "DateTime", resolve: (approval) => approval.createdAt }),
     costEstimate: t.field({ type: moneyRef(builder), resolve: (approval) => approval.costEstimate }),
-    policy: t.field({ type: PolicyRef, resolve: () => PLAIN_POLICY }),
+    policy: t.field({ type: EffectivePolicyRef, resolve: (approval) => approval.policy }),
     decisions: t.field({
       type: [DecisionRef],
-      resolve: (approval, _args, context) => decisionsOf(context).load(approval.id),
+      description: "Those that count: of earlier ones, about other params, the audit log tells.",
+      resolve: async (approval, _args, context) => [...(await decisionsAbout(approval, context))],
     }),
     decidedBy: t.field({
       type: PrincipalStub,
       nullable: true,
-      description: "Who decided, once somebody has.",
+      description: "Who decided it, with the last of the decisions that it took.",
       resolve: async (approval, _args, context) => {
         const decidedBy = (await lastDecision(approval, context))?.decidedBy;
-        return decidedBy ? { id: encodeId("Principal", decidedBy) } : null;
+        return decidedBy === undefined ? null : { id: encodeId("Principal", decidedBy) };
       },
     }),
     reason: t.string({
       nullable: true,
-      description: "What whoever decided said.",
-      resolve: async (approval, _args, context) => (await lastDecision(approval, context))?.reason,
+      description: 'What whoever decided it said; otherwise why it ended: "expired", "drifted" or "cancelled".',
+      resolve: async (approval, _args, context) =>
+        ENDED_BECAUSE[approval.status] ?? (await lastDecision(approval, context))?.reason,
+    }),
+    mayDecide: t.boolean({
+      description: "Whether the caller may decide it now.",
+      resolve: (approval, _args, context) => mayDecide(approval, context),
+    }),
+    decisionUrl: t.string({
+      nullable: true,
+      description:
+        "A link to a page on which the caller, and nobody else, may decide it without signing in, until it ends by itself; " +
+        "opening it decides nothing. Null when the caller may not decide.",
+      authScopes: { permission: "approval:decide" },
+      args: {
+        expiresInSeconds: t.arg.int({
+          required: true,
+          defaultValue: 900,
+          validate: { min: 1, max: MAX_LINK_SECONDS },
+        }),
+      },
+      resolve: async (approval, { expiresInSeconds }, context) =>
+        (await mayDecide(approval, context)) ? decisionUrl(callerOf(context), approval.id, expiresInSeconds) : null,
+    }),
+    escalatedAt: t.field({
+      type: "DateTime",
+      nullable: true,
+      description: "When nobody had decided in time and more people were asked.",
+      resolve: (approval) => approval.escalatedAt,
+    }),
+    supersededBy: t.field({
+      type: ApprovalRef,
+      nullable: true,
+      description: "What asks again, since something else would have run than what this was about.",
+      resolve: async ({ supersededBy }, _args, context) => {
+        const row = supersededBy === null ? undefined : await approvalById(context).load(supersededBy);
+        return row && approvalOfRow(row);
+      },
     }),
     run: t.field({
       type: RunRef,
@@ -164,10 +174,37 @@ builder.asEntity(ApprovalRef, {
   },
 });
 
-/** Of an event, the decision as it carried it; of a row, the last. */
-async function lastDecision(approval: ApprovalShape, context: GraphContext) {
-  if (approval.decidedBy !== undefined) return { decidedBy: approval.decidedBy, reason: approval.reason ?? null };
-  return (await decisionsOf(context).load(approval.id)).at(-1);
+const ENDED_BECAUSE: Readonly<Record<string, string>> = {
+  EXPIRED: "expired",
+  SUPERSEDED: "drifted",
+  CANCELLED: "cancelled",
+};
+
+/** The decision that ended it; none while it is open, or when it ended without. */
+async function lastDecision(approval: ApprovalShape, context: GraphContext): Promise<Decision | undefined> {
+  if (approval.status !== "APPROVED" && approval.status !== "DENIED") return undefined;
+  return (await decisionsAbout(approval, context)).at(-1);
+}
+
+const rolesOf = defineLoader(findRolesOf, ({ principalId }) => principalId);
+
+async function findRolesOf(caller: Caller, principalIds: readonly string[]) {
+  return withTenantOnce(caller, (tx) =>
+    Promise.all(
+      principalIds.map(async (principalId) => ({ principalId, roles: await readMemberRoles(tx, caller, principalId) })),
+    ),
+  );
+}
+
+/** The rules of `decideApproval`, before it is tried. */
+async function mayDecide(approval: ApprovalShape, context: GraphContext): Promise<boolean> {
+  const caller = callerOf(context);
+  if (!isOpen(approval.status) || !hasPermission(caller, "approval:decide")) return false;
+  const { principalId, principalKind } = caller;
+  const { policy, requestedBy } = approval;
+  const roles = policy.approverRoles.length === 0 ? [] : ((await rolesOf(context).load(principalId))?.roles ?? []);
+  if (objectionTo({ ...policy, requestedBy }, { principalId, principalKind, roles }) !== undefined) return false;
+  return (await decisionsAbout(approval, context)).every(({ decidedBy }) => decidedBy !== principalId);
 }
 
 const ApprovalConnection = connectionRef(builder, "Approval", ApprovalRef);
@@ -235,7 +272,8 @@ function isJsonObject(value: unknown): boolean {
 builder.mutationField("decideApproval", (t) =>
   t.field({
     type: ApprovalRef,
-    description: "Approves or denies, once. Who and when come from the token and the server's clock.",
+    description:
+      "Approves or denies, each approver once, until the policy is satisfied. Who and when come from the token and the server's clock.",
     authScopes: { permission: "approval:decide" },
     args: { input: t.arg({ type: DecideApprovalInput, required: true }) },
     resolve: async (_root, { input }, context) => {
@@ -253,12 +291,7 @@ builder.mutationField("decideApproval", (t) =>
   }),
 );
 
-type ChangePayload = {
-  change: (typeof APPROVAL_CHANGES)[number];
-  approval: ApprovalSnapshot;
-  decidedBy: string | null;
-  reason: string | null;
-};
+type ChangePayload = { change: ApprovalChangeKind; approval: ApprovalSnapshot };
 type ApprovalEvent = EventRecord<ChangePayload>;
 
 const ApprovalChangeRef = builder.enumType("ApprovalChange", { values: APPROVAL_CHANGES });

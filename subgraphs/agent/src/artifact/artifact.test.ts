@@ -8,11 +8,12 @@ import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { usePublicUrl } from "../public-url.ts";
 import { schema } from "../schema.ts";
 import { useBlobs } from "../testing.ts";
 import { createArtifact, findArtifacts, listArtifacts } from "./artifact.ts";
 import { blobStore } from "./blob.ts";
-import { artifactRoute, downloadUrl, usePublicUrl } from "./download.ts";
+import { artifactRoute, downloadUrl } from "./download.ts";
 
 const database = useDatabase();
 useBlobs();

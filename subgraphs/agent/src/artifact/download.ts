@@ -3,6 +3,7 @@ import { isUuid } from "@sba/platform/ids";
 import { secretErrors, signLink, verifyLink } from "@sba/platform/secrets";
 import type { Route, RouteResponse } from "@sba/platform/server";
 import { z } from "zod";
+import { toPublicUrl } from "../public-url.ts";
 import { findArtifacts, type Artifact } from "./artifact.ts";
 import { blobStore } from "./blob.ts";
 import { artifactErrors } from "./errors.ts";
@@ -13,17 +14,10 @@ const PURPOSE = "artifact";
 const uuid = z.string().refine(isUuid);
 const linkPayload = z.object({ tenantId: uuid, artifactId: uuid });
 
-let publicUrl = "";
-
-/** Sets where this platform is reached from outside; without it links are paths on the gateway's own address. */
-export function usePublicUrl(url: string | undefined): void {
-  publicUrl = url?.replace(/\/+$/, "") ?? "";
-}
-
 /** A link to the artifact's bytes that ends by itself. `expiresInSeconds`: 1 to 604,800. */
 export function downloadUrl({ tenantId, id }: Pick<Artifact, "tenantId" | "id">, expiresInSeconds: number): string {
   const expiresAt = new Date(Date.now() + expiresInSeconds * 1_000);
-  return `${publicUrl}/artifacts/${signLink(PURPOSE, { tenantId, artifactId: id }, expiresAt)}`;
+  return toPublicUrl(`/artifacts/${signLink(PURPOSE, { tenantId, artifactId: id }, expiresAt)}`);
 }
 
 /** `GET /artifacts/:signed`. */

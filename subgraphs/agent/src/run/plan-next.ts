@@ -8,6 +8,7 @@ import type { BilledAttempt } from "../model/index.ts";
 import { answerCall } from "../step/tool-turn.ts";
 import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
+import { askAgain, findDrift } from "./ask.ts";
 import { requireToolBudget } from "./budget.ts";
 import { giveUpRun } from "./dead-letter.ts";
 import { endRun, failRun } from "./end.ts";
@@ -85,6 +86,11 @@ function beginModel(draft: Draft): Work {
 }
 
 function beginTool(draft: Draft, callId: string): Work | undefined {
+  const drift = findDrift(draft, callId);
+  if (drift) {
+    askAgain(draft, drift);
+    return planNext(draft);
+  }
   try {
     requireToolBudget(draft.run);
   } catch (error) {
@@ -140,5 +146,12 @@ function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinish
   draft.unfinished = undefined;
   draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));
   if (step.toolCallId === null) return { kind: "model", step, billed: [] };
-  return { kind: "tool", step, call: draft.calls.get(step.toolCallId)! };
+  const call = draft.calls.get(step.toolCallId)!;
+  const drift = findDrift(draft, call.id);
+  if (drift) {
+    finishStep(draft, step);
+    askAgain(draft, drift);
+    return planNext(draft);
+  }
+  return { kind: "tool", step, call };
 }

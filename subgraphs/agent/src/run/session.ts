@@ -5,7 +5,8 @@ import type { AgentVersion, Message, Run as RunRow } from "@sba/platform/generat
 import { LEASE_MS } from "@sba/platform/lease";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
 import { getAgentVersion } from "../agent/version.ts";
-import { approvalsOfRun, type CallApproval } from "../approval/of-run.ts";
+import { readApprovalsOfRun, type CallApproval } from "../approval/of-run.ts";
+import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
 import { runStream } from "../events.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
@@ -27,6 +28,8 @@ export interface Session {
   readonly calls: ReadonlyMap<string, ToolCall>;
   /** What was decided about calls, by call. */
   readonly approvals: ReadonlyMap<string, CallApproval>;
+  /** Who must agree to which tools, when the session was opened. */
+  readonly policies: readonly ApprovalPolicy[];
   /** The step that an earlier attempt began, and what readers were shown of it. */
   readonly unfinished: Unfinished | undefined;
 }
@@ -39,6 +42,7 @@ export interface Draft {
   readonly history: Message[];
   readonly calls: Map<string, ToolCall>;
   readonly approvals: Map<string, CallApproval>;
+  readonly policies: readonly ApprovalPolicy[];
   unfinished: Unfinished | undefined;
   /** Set when the lease ends with this commit: the run is due again after so many ms, or waits for somebody (null). */
   release: { readonly dueInMs: number | null } | undefined;
@@ -51,9 +55,9 @@ export interface Draft {
 
 export type Dialogue = (tx: Tx) => Promise<unknown>;
 
-function openDraft({ caller, run, version, history, calls, approvals, unfinished }: Session): Draft {
+function openDraft({ caller, run, version, history, calls, approvals, policies, unfinished }: Session): Draft {
   return {
-    ...{ caller, version, unfinished },
+    ...{ caller, version, policies, unfinished },
     run: { ...run },
     history: [...history],
     calls: new Map(calls),
@@ -95,18 +99,19 @@ export async function reopenSession({ caller, run: { id, fence } }: Session): Pr
 
 async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
   const isNew = run.stepNumber === 0;
-  const [version, history, approvals, unfinished] = await Promise.all([
+  const [version, history, policies, approvals, unfinished] = await Promise.all([
     getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run),
-    isNew ? [] : approvalsOfRun(tx, run.id),
+    readPolicies(tx, run.agentKey),
+    isNew ? [] : readApprovalsOfRun(tx, run.id),
     isNew ? undefined : readUnfinished(tx, run),
   ]);
   const open = openCallIds(history, run.id);
   const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
   return {
-    ...{ caller, run, version, history, unfinished },
+    ...{ caller, run, version, history, policies, unfinished },
     calls: new Map(calls.map((call) => [call.id, call])),
-    approvals: new Map(approvals.map((approval) => [approval.toolCallId, approval])),
+    approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
   };
 }
 

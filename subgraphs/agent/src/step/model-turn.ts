@@ -1,14 +1,14 @@
-import { estimateCost, priceUsage, recordNewUsage, type MeteredLine } from "@sba/billing/index";
+import { priceUsage, recordNewUsage, type MeteredLine } from "@sba/billing/index";
 import { makeToolCall, recordNewToolCalls, type Tool, type ToolCall } from "@sba/integrations/index";
 import { AppError } from "@sba/platform/errors";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { newId } from "@sba/platform/ids";
 import { isAsPinned } from "../agent/version.ts";
-import { requestToolApproval } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { tokenDelta, toolRequested, usageRecorded } from "../events.ts";
 import { callModel, type BilledAttempt, type ModelAnswer, type ModelToolCall } from "../model/index.ts";
-import { spend, TOOL_CALL_USAGE, turnUsage } from "../run/budget.ts";
+import { askFirst } from "../run/ask.ts";
+import { spend, turnUsage } from "../run/budget.ts";
 import type { Work } from "../run/plan-next.ts";
 import type { RunOptions } from "../run/run.ts";
 import { addMessage, type Draft, type Session } from "../run/session.ts";
@@ -80,7 +80,7 @@ export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn:
   });
   for (const { call } of requested) draft.journal.push(toolRequested({ toolCall: toolCallSnapshot(call) }));
   finishStep(draft, { ...step, model: turn.answer.model });
-  askPersons(draft, requested);
+  for (const { tool, call } of requested) askFirst(draft, tool, call);
 }
 
 /** Stores a summary and charges it. In the commit of its step, so there is one however often the step was tried. */
@@ -146,13 +146,4 @@ function requestCalls(draft: Draft, calls: readonly MessageToolCall[]): Requeste
       return [];
     }
   });
-}
-
-/** Asks for the approvals that calls need, in the commit that requests them. */
-function askPersons({ caller, run, approvals, journal }: Draft, requested: readonly RequestedCall[]): void {
-  const costEstimate = estimateCost(TOOL_CALL_USAGE, run.priceListVersion);
-  for (const { tool, call } of requested.filter(({ tool }) => tool.approval === "ALWAYS")) {
-    approvals.set(call.id, { status: "PENDING", reason: null });
-    journal.push((tx) => requestToolApproval(tx, caller, { tool, call, runId: run.id, costEstimate }));
-  }
 }

@@ -1,6 +1,4 @@
-import type { Caller } from "@sba/platform/caller";
 import { platformErrors } from "@sba/platform/errors";
-import { withTenant } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import {
   recordSettledCall,
@@ -8,12 +6,10 @@ import {
   runToolCall,
   settleToolCall,
   type RecordedToolCall,
-  type Tool,
   type ToolCall,
   type ToolOutcome,
 } from "@sba/integrations/index";
 import { parseId } from "@sba/platform/ids";
-import { approvalsOfCalls, isAsApproved } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { artifactCreated, toolOutcomeUnknown, toolResulted, usageRecorded, type ToolCallSnapshot } from "../events.ts";
 import { spend } from "../run/budget.ts";
@@ -30,7 +26,7 @@ type ToolWork = Extract<Work, { kind: "tool" }>;
 const MAX_TOOL_ATTEMPTS = 3;
 
 /**
- * Calls the tool of a step, if it is still what was asked for and approved. What the tool does is an outcome.
+ * Calls the tool of a step: its beginning held it against what was approved. What the tool does is an outcome.
  * @throws OPERATION_CANCELLED, AGENT_TOOL_UNAVAILABLE when the step is to be begun again
  */
 export async function takeToolTurn(
@@ -44,9 +40,6 @@ export async function takeToolTurn(
   if (tool.definitionHash !== call.definitionHash) {
     return refuseCall(errors.AGENT_TOOL_CHANGED({ details: { tool: call.name } }));
   }
-  if (tool.approval === "ALWAYS" && !(await isApproved(caller, tool, call))) {
-    return refuseCall(errors.AGENT_APPROVAL_DRIFTED());
-  }
   const outcome = await runToolCall(caller, tool, call, { signal });
   if (outcome.ok || outcome.unknown === true || !(await tool.isRepeatable(caller, call.params))) return outcome;
   // Draining or cancelled: not the tool's outcome, so the step is left to its next attempt or to the run's end.
@@ -54,11 +47,6 @@ export async function takeToolTurn(
   if (outcome.error.retryable && run.stepAttempt < MAX_TOOL_ATTEMPTS)
     throw errors.AGENT_TOOL_UNAVAILABLE({ details: { tool: call.name, code: outcome.error.code } });
   return outcome;
-}
-
-async function isApproved(caller: Caller, tool: Tool, call: ToolCall): Promise<boolean> {
-  const [approval] = await withTenant(caller, (tx) => approvalsOfCalls(tx, [call.id]));
-  return approval?.status === "APPROVED" && isAsApproved(approval, tool, call.params);
 }
 
 /** Commits the outcome of a tool call: its row, meter, message to the model and events. */

@@ -140,6 +140,14 @@ export async function findActiveMembership(scope: TenantScope, userId: string): 
   return member?.status === "ACTIVE" ? member : undefined;
 }
 
+/** The keys of the roles that a person has in the tenant now, in the caller's transaction; none for whoever is no active member. */
+export async function readMemberRoles(tx: Tx, scope: TenantScope, userId: string): Promise<readonly string[]> {
+  const [member] = await tx.sql<Pick<Membership, "roles">>`
+    SELECT roles FROM identity.membership
+    WHERE tenant_id = ${scope.tenantId} AND user_id = ${userId} AND status = 'ACTIVE'`;
+  return member?.roles ?? [];
+}
+
 /** The members of the caller's tenant, suspended ones too, who joined the system last first. */
 export async function listMembers(caller: Caller, { first, after }: PageRequest): Promise<Page<Membership>> {
   const position = decodeIdCursor(after);

@@ -151,6 +151,13 @@ export async function amendToolCall(
   return toToolCall(amended);
 }
 
+/** Binds a call that has not run yet to its tool as it is defined now, which a person is asked about. Nothing of it needs an answer. */
+export function rebindToolCall(tx: Tx, caller: Caller, { id, version, definitionHash }: ToolCall): void {
+  void tx.sql`
+    UPDATE integrations.tool_call SET version = ${version}, definition_hash = ${definitionHash}
+    WHERE tenant_id = ${caller.tenantId} AND id = ${id} AND status = 'REQUESTED'`;
+}
+
 /**
  * Records how a call ended and meters it, in the caller's transaction. The first outcome stays: a repeat changes and
  * meters nothing and returns the stored call.

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { errors } from "../errors.ts";
 import type { StepState } from "./step-kind.ts";
 
-/** What a denied step does to its workflow run: ends it, or counts as done with `approved: false` for later steps to see. */
+/** What a denied step, or one that nobody decided in time, does to its workflow run: ends it, or counts as done with `approved: false`. */
 export const onDenied = z.enum(["fail", "continue"]).default("fail");
 
 /** Nobody waits for it: a lost wake-up of an approval costs a minute at most. */
@@ -39,7 +39,8 @@ export async function findApprovalOfStep(caller: Caller, approvalId: string): Pr
 
 /** The state of a step whose approval ended without being given. */
 export function notApproved({ approval, decision }: ApprovalFindings, policy: z.output<typeof onDenied>): StepState {
-  if (policy === "continue" && approval.status === "DENIED") return { kind: "done", output: decision };
+  if (policy === "continue" && ["DENIED", "EXPIRED"].includes(approval.status))
+    return { kind: "done", output: decision };
   const { code, message } =
     approval.status === "DENIED" ? errors.WORKFLOW_STEP_DENIED() : errors.WORKFLOW_STEP_APPROVAL_WITHDRAWN();
   const reason = decision.reason === null ? "" : ` ${decision.reason}`;

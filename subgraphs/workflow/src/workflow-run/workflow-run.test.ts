@@ -1,5 +1,6 @@
-import { decideApproval, findApprovals } from "@sba/agent/index";
+import { decideApproval, findApprovals, lapseApprovals, setApprovalPolicy } from "@sba/agent/index";
 import { driveRun, useBlobs } from "@sba/agent/testing";
+import { givenTenant } from "@sba/identity/testing";
 import { givenCollection } from "@sba/knowledge/testing";
 import type { Caller } from "@sba/platform/caller";
 import { newId } from "@sba/platform/ids";
@@ -47,7 +48,8 @@ async function decide(
   const step = (await stepsOf(caller, workflowRunId)).at(-1)!;
   const [approval] = await findApprovals(caller, [step.approvalId!]);
   const { id, fingerprint, version } = approval!;
-  await decideApproval(caller, {
+  // Whoever starts a workflow does not approve its steps.
+  await decideApproval(aColleagueOf(caller), {
     approvalId: id,
     decision,
     fingerprint,
@@ -237,6 +239,39 @@ describe("a tool that needs approval", () => {
       status: "FAILED",
       errorCode: "WORKFLOW_STEP_APPROVAL_DRIFTED",
     });
+  });
+
+  it("is asked for by the tenant's policy, too", async () => {
+    const { owner: caller } = await givenTenant();
+    await withBuiltIns(caller);
+    await setApprovalPolicy(caller, { tool: "document.render", quorum: 1, allowRequester: false });
+    const step = { key: "document", kind: "tool-call", tool: "document.render", params: DOCUMENT };
+    const id = await givenWorkflowRun(caller, await givenWorkflow(caller, [step]), {});
+    expect(await getWorkflowRun(caller, id)).toMatchObject({ status: "WAITING" });
+    expect(await decide(caller, id, "APPROVED")).toMatchObject({ status: "COMPLETED" });
+  });
+
+  it("that nobody gives in time fails its run, or counts as denied if its definition says so", async () => {
+    const { owner: caller } = await givenTenant();
+    await withBuiltIns(caller);
+    await setApprovalPolicy(caller, { tool: "task.create", quorum: 1, allowRequester: false, expiresAfterSeconds: 60 });
+    const expired = async (onDenied: string) => {
+      const id = await givenWorkflowRun(caller, await givenWorkflow(caller, [{ ...TASK, onDenied }]), {
+        title: "Late",
+      });
+      const [step] = await stepsOf(caller, id);
+      for (const change of ["ESCALATED", "EXPIRED"]) {
+        await database().owner.query("UPDATE agent.approval SET expires_at = clock_timestamp() WHERE id = $1", [
+          step!.approvalId,
+        ]);
+        expect(await lapseApprovals(), change).toBe(1);
+      }
+      const [approval] = await findApprovals(caller, [step!.approvalId!]);
+      await resumeAfterApproval(caller, approval!.subject);
+      return driveWorkflowRun(caller, id);
+    };
+    expect(await expired("fail")).toMatchObject({ status: "FAILED", errorCode: "WORKFLOW_STEP_APPROVAL_WITHDRAWN" });
+    expect(await expired("continue")).toMatchObject({ status: "COMPLETED" });
   });
 
   it("fails its run when denied, without having been called", async () => {

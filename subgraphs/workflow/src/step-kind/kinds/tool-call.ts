@@ -1,5 +1,12 @@
-import { estimateCost } from "@sba/billing/index";
-import { cancelApprovalsOfSubject, findTool, isAsApproved, requestApproval } from "@sba/agent/index";
+import {
+  cancelApprovalsOfSubject,
+  estimateToolCall,
+  findTool,
+  isAsApproved,
+  readPolicies,
+  requestApproval,
+  rulesFor,
+} from "@sba/agent/index";
 import {
   listToolCalls,
   recordToolOutcome,
@@ -37,9 +44,13 @@ export const toolCall = defineStepKind({
     const tool = findTool(name);
     if (!tool) throw errors.WORKFLOW_STEP_TOOL_UNKNOWN({ details: { tool: name } });
     // The intent is committed with the step, so every attempt of it carries the same call id.
-    const call = await requestToolCall(tx, caller, { id: newId(), tool, params, stepNumber: step.number });
-    if (tool.approval === "NEVER") return { kind: "perform", links: { toolCallId: call.id } };
-    const approvalId = await askFirst(tx, caller, step, { tool, call });
+    const [call, policies] = await Promise.all([
+      requestToolCall(tx, caller, { id: newId(), tool, params, stepNumber: step.number }),
+      readPolicies(tx, null),
+    ]);
+    const rules = rulesFor(tool, policies, estimateToolCall().amountMicros);
+    if (!rules) return { kind: "perform", links: { toolCallId: call.id } };
+    const approvalId = await askFirst(tx, caller, step, { tool, call, rules });
     return { kind: "wait", lookAgainMs: APPROVAL_LOOK_AGAIN_MS, links: { toolCallId: call.id, approvalId } };
   },
   look: async (caller, step, { onDenied: policy }) => {
@@ -78,7 +89,7 @@ function askFirst(
   tx: Tx,
   caller: Caller,
   step: StepRun,
-  { tool, call }: { readonly tool: Tool; readonly call: ToolCall },
+  { tool, call, rules }: { readonly tool: Tool; readonly call: ToolCall; readonly rules: ReturnType<typeof rulesFor> },
 ): Promise<string> {
   return requestApproval(tx, caller, {
     subject: stepSubject(step),
@@ -89,7 +100,8 @@ function askFirst(
     definitionHash: tool.definitionHash,
     scope: [encodeId("WorkflowRun", step.workflowRunId)],
     requires: tool.requires,
-    costEstimate: estimateCost([{ meter: "tool.called", quantity: 1n }]),
+    costEstimate: estimateToolCall(),
+    rules,
   });
 }
 
@@ -110,10 +122,9 @@ async function refusalOf(
   step: StepRun,
   { tool, call }: { readonly tool: Tool; readonly call: ToolCall },
 ): Promise<AppError | undefined> {
-  if (tool.approval === "NEVER") return undefined;
-  if (step.approvalId === null) return errors.WORKFLOW_STEP_APPROVAL_DRIFTED();
+  if (step.approvalId === null) return tool.approval === "NEVER" ? undefined : errors.WORKFLOW_STEP_APPROVAL_DRIFTED();
   const { approval } = await findApprovalOfStep(caller, step.approvalId);
-  const stands = approval.status === "APPROVED" && isAsApproved(approval, tool, call.params);
+  const stands = isAsApproved(approval, { tool, params: call.params, costEstimate: estimateToolCall() });
   return stands ? undefined : errors.WORKFLOW_STEP_APPROVAL_DRIFTED();
 }
 

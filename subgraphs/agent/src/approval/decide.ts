@@ -1,0 +1,183 @@
+import { readMemberRoles } from "@sba/identity/index";
+import { amendToolCall } from "@sba/integrations/index";
+import { recordAudit } from "@sba/platform/audit";
+import { requirePermission, type Caller } from "@sba/platform/caller";
+import { json, withTenant, type Tx } from "@sba/platform/db";
+import { AppError } from "@sba/platform/errors";
+import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
+import { claimKey } from "@sba/platform/idempotency";
+import { encodeId, newId } from "@sba/platform/ids";
+import { errors } from "../errors.ts";
+import { wakeRun } from "../run/wake.ts";
+import { findTool } from "../tool/index.ts";
+import { auditOf, estimateToolCall, fingerprintOf } from "./approval.ts";
+import { isOpen, lapseOf, objectionTo, statusAfter, type ApprovalDecisionKind } from "./approval.state.ts";
+import { announceChange } from "./change.ts";
+import { lockApproval, type LockedApproval } from "./lock.ts";
+
+/** How an approval is decided: by approvers, each once, until enough have approved or one has denied. */
+
+export interface DecideApprovalInput {
+  /** UUID. */
+  readonly approvalId: string;
+  readonly decision: ApprovalDecisionKind;
+  /** What the person saw: a decision about anything else is refused. */
+  readonly fingerprint: string;
+  readonly expectedVersion: number;
+  readonly reason?: string | undefined;
+  /**
+   * Replaces the named params before the approval takes effect; only with APPROVED. Approvals that others gave before are
+   * void then: they approved something else.
+   */
+  readonly editedParams?: Readonly<Record<string, unknown>> | undefined;
+  readonly idempotencyKey?: string | undefined;
+}
+
+/**
+ * Decides an approval, or counts one of several approvals, and wakes what waits when it is decided. Actor and time are the
+ * caller's and the server's. Returns the approval's UUID. Idempotent by key.
+ * @throws AGENT_APPROVAL_NOT_FOUND, PERMISSION_MISSING, AGENT_APPROVAL_NOT_APPROVER, AGENT_APPROVAL_BY_REQUESTER,
+ * AGENT_APPROVAL_ALREADY_DECIDED, AGENT_APPROVAL_DECIDED_BY_CALLER, AGENT_APPROVAL_CHANGED (each with the state as it is now),
+ * AGENT_APPROVAL_PARAMS_INVALID, IDEMPOTENCY_KEY_REUSED
+ */
+export async function decideApproval(caller: Caller, input: DecideApprovalInput): Promise<string> {
+  requirePermission(caller, "approval:decide");
+  const { idempotencyKey, ...request } = input;
+  const { approvalId } = input;
+  await withTenant(caller, async (tx) => {
+    // Sent together: one round trip.
+    const [locked, roles, earlier] = await Promise.all([
+      lockApproval(tx, approvalId),
+      readMemberRoles(tx, caller, caller.principalId),
+      claimKey(tx, caller, { operation: "decideApproval", key: idempotencyKey, input: request }, approvalId),
+    ]);
+    if (!locked) throw errors.AGENT_APPROVAL_NOT_FOUND();
+    if (earlier === undefined) await decide(tx, caller, { ...locked, roles }, input);
+  });
+  return approvalId;
+}
+
+/** What a decision is held against: the approval as it is now, and the caller's roles now. */
+export type Standing = Pick<LockedApproval, "approval" | "decisions" | "now"> & { readonly roles: readonly string[] };
+
+async function decide(
+  tx: Tx,
+  caller: Caller,
+  locked: LockedApproval & Standing,
+  input: DecideApprovalInput,
+): Promise<void> {
+  requireDecidable(caller, locked, input);
+  const { approval: before, now } = locked;
+  const edited = await editParams(tx, caller, locked, input);
+  const isEdited = edited.fingerprint !== before.fingerprint;
+  const round = before.round + (isEdited ? 1 : 0);
+  const decision: ApprovalDecision = {
+    ...{ tenantId: caller.tenantId, id: newId(), approvalId: before.id, round, decision: input.decision },
+    ...{ fingerprint: edited.fingerprint, decidedBy: caller.principalId, decidedAt: now, reason: input.reason ?? null },
+  };
+  const decisions = [...(isEdited ? [] : locked.decisions), decision];
+  const status = statusAfter(input.decision, { approvals: decisions.length, quorum: before.quorum });
+  const version = before.version + (isEdited || !isOpen(status) ? 1 : 0);
+  const approval: Approval = { ...edited, round, status, version };
+  const change = isOpen(status) ? (isEdited ? "EDITED" : "VOTED") : "DECIDED";
+  const write = async (): Promise<void> => {
+    if (!isOpen(status) && approval.runId !== null) wakeRun(tx, approval.runId);
+    await Promise.all([
+      writeApproval(tx, approval),
+      writeDecision(tx, decision),
+      recordAudit(tx, caller, {
+        action: "agent.approval.decided",
+        ...auditOf(approval, { decision: input.decision, previousFingerprint: before.fingerprint }),
+      }),
+      announceChange(tx, caller, { change, approval, decisions }),
+    ]);
+  };
+  // For a run nothing waits for an answer: all of it travels with the commit.
+  await (approval.runId === null ? write() : tx.finish(write));
+}
+
+/** @throws what `decideApproval` says, in this order: whether it can be decided, by whom, and about what */
+function requireDecidable(
+  caller: Caller,
+  standing: Standing,
+  { fingerprint, expectedVersion }: DecideApprovalInput,
+): void {
+  const refusal = refusalFor(caller, standing);
+  if (refusal) throw refusal;
+  const { approval, decisions } = standing;
+  if (approval.version !== expectedVersion || approval.fingerprint !== fingerprint)
+    throw errors.AGENT_APPROVAL_CHANGED({ details: stateOf(approval, decisions) });
+}
+
+/** Why the caller may not decide it now, or undefined when they may. */
+export function refusalFor(caller: Caller, { approval, decisions, roles, now }: Standing): AppError | undefined {
+  const hasLapsed = lapseOf(approval, now) === "expire";
+  const details = stateOf(approval, decisions, hasLapsed);
+  if (!isOpen(approval.status) || hasLapsed) return errors.AGENT_APPROVAL_ALREADY_DECIDED({ details });
+  const { principalId, principalKind } = caller;
+  const objection = objectionTo(approval, { principalId, principalKind, roles });
+  if (objection === "requester") return errors.AGENT_APPROVAL_BY_REQUESTER();
+  if (objection === "notApprover") return errors.AGENT_APPROVAL_NOT_APPROVER();
+  const decided = decisions.some(({ decidedBy }) => decidedBy === principalId);
+  return decided ? errors.AGENT_APPROVAL_DECIDED_BY_CALLER({ details }) : undefined;
+}
+
+/** What whoever comes late is told. */
+function stateOf(approval: Approval, decisions: readonly ApprovalDecision[], hasLapsed = false) {
+  const { status, version, fingerprint, supersededBy } = approval;
+  const last = isOpen(status) ? undefined : decisions.at(-1);
+  return {
+    ...{ status: hasLapsed && isOpen(status) ? "EXPIRED" : status, version, fingerprint },
+    ...(supersededBy === null ? {} : { supersededBy: encodeId("Approval", supersededBy) }),
+    ...(last && { decidedBy: encodeId("Principal", last.decidedBy), decidedAt: last.decidedAt.toISOString() }),
+  };
+}
+
+/**
+ * The approval with the caller's params, if they gave any: as the tool's schema takes them, with what that would cost.
+ * @throws AGENT_APPROVAL_PARAMS_INVALID
+ */
+async function editParams(
+  tx: Tx,
+  caller: Caller,
+  { approval, priceListVersion }: LockedApproval,
+  { editedParams, decision }: DecideApprovalInput,
+): Promise<Approval> {
+  if (editedParams === undefined) return approval;
+  if (decision !== "APPROVED")
+    throw errors.AGENT_APPROVAL_PARAMS_INVALID({ message: "Only what is approved can be edited." });
+  const tool = findTool(approval.action);
+  const notEditable = Object.keys(editedParams).filter((name) => !approval.editableParams.includes(name));
+  if (!tool || approval.toolCallId === null || notEditable.length > 0)
+    throw errors.AGENT_APPROVAL_PARAMS_INVALID({ details: { notEditable } });
+  const params = { ...(approval.params as object), ...editedParams };
+  const call = await amendToolCall(tx, caller, { id: approval.toolCallId, tool, params }).catch(refuseParams);
+  const { amountMicros, currency } = estimateToolCall(priceListVersion);
+  const edited = {
+    ...approval,
+    params: call.params as Approval["params"],
+    costEstimateMicros: amountMicros,
+    currency,
+  };
+  return { ...edited, fingerprint: fingerprintOf(edited) };
+}
+
+function refuseParams(error: unknown): never {
+  if (!(error instanceof AppError) || error.kind !== "invalid_input") throw error;
+  throw errors.AGENT_APPROVAL_PARAMS_INVALID({ message: error.message, details: error.details, cause: error });
+}
+
+function writeApproval(tx: Tx, approval: Approval): Promise<object[]> {
+  const { id, status, version, round, params, fingerprint, costEstimateMicros, currency } = approval;
+  return tx.sql`
+    UPDATE agent.approval SET status = ${status}, version = ${version}, round = ${round}, params = ${json(params)}::jsonb,
+           fingerprint = ${fingerprint}, cost_estimate_micros = ${costEstimateMicros}, currency = ${currency}
+    WHERE id = ${id}`;
+}
+
+function writeDecision(tx: Tx, decision: ApprovalDecision): Promise<object[]> {
+  const { tenantId, id, approvalId, round, fingerprint, decidedBy, decidedAt, reason } = decision;
+  return tx.sql`
+    INSERT INTO agent.approval_decision (tenant_id, id, approval_id, round, decision, fingerprint, decided_by, decided_at, reason)
+    VALUES (${tenantId}, ${id}, ${approvalId}, ${round}, ${decision.decision}, ${fingerprint}, ${decidedBy}, ${decidedAt}, ${reason})`;
+}
