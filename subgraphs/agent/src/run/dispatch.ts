@@ -102,8 +102,10 @@ function openHand(capacity: number, drain: AbortSignal) {
   return {
     fill: async (): Promise<void> => {
       const free = capacity - runs.size;
-      crowded = true;
-      if (free <= 0) return;
+      if (free <= 0) {
+        crowded = true;
+        return;
+      }
       const byTenant = Map.groupBy(runs.values(), ({ tenantId }) => tenantId);
       const held = [...byTenant].map(([id, inHand]) => [id, inHand.length] as const);
       const leased = await leaseDueRuns({ free, most, held });
