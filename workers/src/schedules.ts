@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { forgetExpiredAnswers, forgetExpiredNotes, lapseApprovals } from "@sba/agent/index";
+import { forgetExpiredAnswers, forgetExpiredNotes, lapseApprovals, letWaitingRunsIn } from "@sba/agent/index";
 import { resumeIngestions } from "@sba/knowledge/index";
 import { forgetOldKeys } from "@sba/platform/idempotency";
 import { logger } from "@sba/platform/log";
@@ -12,6 +12,7 @@ import { reconcileWorkflowRuns } from "@sba/workflow/index";
  */
 export const schedules: readonly Schedule[] = [
   { name: "agent.lapseApprovals", everyMs: 2_000, run: lapseApprovals },
+  { name: "agent.letWaitingRunsIn", everyMs: 2_000, run: letWaitingRunsIn },
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 30_000, run: resumeIngestions },
   { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },

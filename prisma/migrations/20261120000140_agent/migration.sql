@@ -70,8 +70,11 @@ CREATE TABLE "agent"."run" (
     "takeovers" INTEGER NOT NULL DEFAULT 0,
     "text_pieces" INTEGER NOT NULL DEFAULT 0,
     "announces_end" BOOLEAN NOT NULL DEFAULT false,
+    "plan" JSONB,
     "replaced_by" UUID,
     "traceparent" TEXT,
+    "slot" TEXT,
+    "budgeted" BOOLEAN NOT NULL DEFAULT false,
     CONSTRAINT "run_pkey" PRIMARY KEY ("tenant_id","id")
 );
 
@@ -114,6 +117,7 @@ CREATE UNIQUE INDEX "agent_tenant_id_key_key" ON "agent"."agent"("tenant_id", "k
 CREATE UNIQUE INDEX "agent_version_tenant_id_agent_id_number_key" ON "agent"."agent_version"("tenant_id", "agent_id", "number");
 CREATE INDEX "run_tenant_id_thread_id_idx" ON "agent"."run"("tenant_id", "thread_id");
 CREATE INDEX "run_due_idx" ON "agent"."run"("tenant_id", "due_at") WHERE "due_at" IS NOT NULL;
+CREATE INDEX "run_waiting_idx" ON "agent"."run"("tenant_id", "id") WHERE "slot" = 'WAITING';
 
 ALTER TABLE "agent"."agent_version" ADD CONSTRAINT "agent_version_tenant_id_agent_id_fkey" FOREIGN KEY ("tenant_id", "agent_id") REFERENCES "agent"."agent"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 ALTER TABLE "agent"."run" ADD CONSTRAINT "run_tenant_id_thread_id_fkey" FOREIGN KEY ("tenant_id", "thread_id") REFERENCES "agent"."thread"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;

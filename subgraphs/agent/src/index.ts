@@ -19,6 +19,7 @@ export { forgetExpiredAnswers } from "./model/index.ts";
 export { findNotes, forgetExpiredNotes } from "./note/note.ts";
 export { usePublicUrl } from "./public-url.ts";
 export { advanceRun } from "./run/advance.ts";
+export { letWaitingRunsIn } from "./run/admission.ts";
 export { startDispatcher } from "./run/dispatch.ts";
 export {
   cancelRun,

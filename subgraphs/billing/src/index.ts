@@ -22,6 +22,7 @@ export {
 export { PLANS, subscribeToPlan, type Plan, type PlanQuotas } from "./plan/plan.ts";
 export {
   admitRuns,
+  findAdmitted,
   readStartLimits,
   releaseRunSlot,
   takeRunSlot,

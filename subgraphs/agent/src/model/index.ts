@@ -7,7 +7,7 @@ export {
   type ModelChoice,
 } from "./call.ts";
 export { forgetExpiredAnswers } from "./cached-answer.ts";
-export { approximateTokens, useWindow, windowOf } from "./window.ts";
+export { approximateTokens, frameTokens, useWindow, windowOf } from "./window.ts";
 export { getModel, isModelServed, resolveModelName, useModels, type ModelConfig } from "./registry.ts";
 export type {
   ModelEvent,

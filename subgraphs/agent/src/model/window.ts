@@ -28,6 +28,14 @@ export function windowOf(model: string): number {
   return WINDOWS.find(([prefix]) => model === prefix || model.startsWith(`${prefix}-`))?.[1] ?? otherWindow;
 }
 
+/** The frame of a chat and the function by which a model asks the person; generous. */
+const FRAME_TOKENS = 200;
+
+/** What is added to a request on its way to a model, in tokens: nothing for the built-in one. */
+export function frameTokens(model: string): number {
+  return model === LOCAL_MODEL ? 0 : FRAME_TOKENS;
+}
+
 // Four bytes a token is the mean for English; code, JSON and other languages have less.
 const BYTES_PER_TOKEN = 3;
 

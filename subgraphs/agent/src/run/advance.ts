@@ -7,6 +7,7 @@ import { commitModelTurn, meterFailedAttempts, takeModelTurn } from "../step/mod
 import { commitToolTurn, takeToolTurn } from "../step/tool-turn.ts";
 import { giveUpRun } from "./dead-letter.ts";
 import { failRun } from "./end.ts";
+import { fundStep } from "./funding.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
 import { MAX_ATTEMPTS, planNext, takeUp, type Work } from "./plan-next.ts";
 import { commit, openSession, reopenSession, type Draft, type Session } from "./session.ts";
@@ -90,13 +91,15 @@ interface StepTaken {
 
 /** Does one step, with no transaction open, and commits it together with the beginning of the next. */
 async function takeStep(session: Session, current: Work, { signal, drain, yields }: StepOptions): Promise<StepTaken> {
+  let funded: Session;
   let commitStep: (draft: Draft) => void;
   try {
-    commitStep = await perform(session, current, signal);
+    funded = await fundStep(session, current);
+    commitStep = await perform(funded, current, signal);
   } catch (error) {
     return interruptStep(session, { current, error: ensureAppError(error), draining: drain.aborted });
   }
-  return commit(session, (draft) => {
+  return commit(funded, (draft) => {
     commitStep(draft);
     if (!yields || draft.run.status === "CANCELLING") return planNext(draft);
     release(draft, 0);

@@ -1,12 +1,24 @@
-import { billingErrors, estimateCost, type MeteredLine, type UsageLine } from "@sba/billing/index";
+import {
+  affordableQuantity,
+  billingErrors,
+  estimateCost,
+  settleSlice,
+  type MeteredLine,
+  type Slice,
+  type UsageLine,
+} from "@sba/billing/index";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import type { RunOptions } from "./run.ts";
 import type { Draft } from "./session.ts";
 
 /**
- * What one run may cost, hard: before a step its worst case must fit what is left. A run has one writer at a time (the
- * lease), so its own row is all that it takes.
+ * What one run may cost, hard: before a step its worst case must fit what is left of the run's own budget and of its slice of
+ * those above it. A run has one writer at a time (the lease), so no step waits for what other runs write.
  */
+export interface Purse {
+  readonly run: Pick<RunRow, "model" | "options" | "priceListVersion" | "spentMicros">;
+  readonly slice?: Slice | undefined;
+}
 
 /** What a model turn is billed for. */
 export function turnUsage(model: string, inputTokens: number, outputTokens: number): MeteredLine[] {
@@ -28,45 +40,61 @@ export function requireStartBudget({ budgetMicros }: RunOptions = {}): void {
   throw billingErrors.BILLING_BUDGET_EXHAUSTED({ details: { budgetMicros } });
 }
 
-/** Micros that the run may still spend; undefined without a budget. */
-function leftOf({ options, spentMicros }: RunRow): bigint | undefined {
+/** Micros that are left of the run's own budget; undefined without one. */
+export function leftOfOwn({ run: { options, spentMicros } }: Purse): bigint | undefined {
   const { budgetMicros } = options as RunOptions;
   return budgetMicros === undefined ? undefined : BigInt(budgetMicros) - spentMicros;
 }
 
-/**
- * How many tokens a turn of this model may write so that the run stays within its budget whatever the model does, `most` at
- * most; 0 when not even one.
- */
-export function affordableTokens(run: RunRow, model: string, inputTokens: number, most: number): number {
-  const left = leftOf(run);
-  if (left === undefined) return most;
-  let [affordable, tooMany] = [0, most + 1];
-  while (tooMany - affordable > 1) {
-    const middle = Math.floor((affordable + tooMany) / 2);
-    const { amountMicros } = estimateCost(turnUsage(model, inputTokens, middle), run.priceListVersion);
-    if (amountMicros <= left) affordable = middle;
-    else tooMany = middle;
-  }
-  return affordable;
+/** Micros that the run may spend before it takes a slice anew; undefined without any budget. */
+export function leftOf(purse: Purse): bigint | undefined {
+  const [own, slice] = [leftOfOwn(purse), purse.slice?.leftMicros];
+  return own === undefined || (slice !== undefined && slice < own) ? slice : own;
 }
 
-/** @throws BILLING_BUDGET_EXHAUSTED when the run cannot pay for one more tool call */
-export function requireToolBudget(run: RunRow): void {
-  const left = leftOf(run);
-  if (left !== undefined && estimateCost(TOOL_CALL_USAGE, run.priceListVersion).amountMicros > left)
-    throw exhausted(run);
+/** What a turn of this model costs at the run's prices when it reads and writes so many tokens. */
+export function turnCost({ run }: Purse, model: string, inputTokens: number, outputTokens: number): bigint {
+  return estimateCost(turnUsage(model, inputTokens, outputTokens), run.priceListVersion).amountMicros;
+}
+
+/**
+ * How many tokens a turn of this model may write so that the run stays within its budgets whatever the model does, `most` at
+ * most; 0 when not even one.
+ */
+export function affordableTokens(purse: Purse, model: string, inputTokens: number, most: number): number {
+  const left = leftOf(purse);
+  if (left === undefined) return most;
+  const output: MeteredLine = { meter: "model.outputTokens", quantity: BigInt(most), model };
+  return Number(affordableQuantity(output, left - turnCost(purse, model, inputTokens, 0), purse.run.priceListVersion));
+}
+
+/** What a tool call costs at the run's prices. */
+export function toolCallCost({ run }: Purse): bigint {
+  return estimateCost(TOOL_CALL_USAGE, run.priceListVersion).amountMicros;
+}
+
+/** @throws BILLING_BUDGET_EXHAUSTED when the run's own budget cannot pay for one more tool call */
+export function requireToolBudget(purse: Purse): void {
+  const left = leftOfOwn(purse);
+  if (left !== undefined && toolCallCost(purse) > left) throw exhausted(purse);
 }
 
 /** BILLING_BUDGET_EXHAUSTED, of this run's own budget. */
-export function exhausted({ options, spentMicros }: RunRow) {
+export function exhausted({ run: { options, spentMicros } }: Purse) {
   const { budgetMicros } = options as RunOptions;
   return billingErrors.BILLING_BUDGET_EXHAUSTED({ details: { budgetMicros, spentMicros: String(spentMicros) } });
 }
 
-/** Counts usage against the run's budget. */
+/** Counts usage against the run's own budget, and against its slice. */
 export function spend(draft: Draft, usage: readonly UsageLine[]): void {
-  draft.run = { ...draft.run, spentMicros: draft.run.spentMicros + costOf(usage) };
+  const spentMicros = costOf(usage);
+  const { caller, run, slice } = draft;
+  draft.run = { ...run, spentMicros: run.spentMicros + spentMicros };
+  if (!slice || spentMicros === 0n) return;
+  draft.slice = { ...slice, leftMicros: slice.leftMicros - spentMicros };
+  draft.writes.push((tx) => {
+    settleSlice(tx, caller, { runId: run.id, spentMicros });
+  });
 }
 
 /** Micros. */

@@ -1,3 +1,4 @@
+import { readStartLimits } from "@sba/billing/index";
 import { recordAudit } from "@sba/platform/audit";
 import { narrowCaller, requirePermission, type Caller } from "@sba/platform/caller";
 import { withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
@@ -8,6 +9,7 @@ import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platfo
 import { getAgentVersion } from "../agent/version.ts";
 import { errors } from "../errors.ts";
 import { lockIdleThread } from "../thread/thread.ts";
+import { admitRun } from "./admission.ts";
 import { requireStartBudget } from "./budget.ts";
 import { failRun } from "./end.ts";
 import { insertRun, type RunOptions } from "./run.ts";
@@ -80,7 +82,7 @@ export interface ReplayDeadLetterInput {
  * where it takes the failed one's place. It acts for who replays it, with no permission that the failed one did not have.
  * Returns its UUID; once, idempotent by key.
  * @throws AGENT_DEAD_LETTER_NOT_FOUND, AGENT_DEAD_LETTER_REPLAYED, AGENT_THREAD_BUSY, BILLING_BUDGET_EXHAUSTED,
- * IDEMPOTENCY_KEY_REUSED, PERMISSION_MISSING
+ * BILLING_QUOTA_EXCEEDED, IDEMPOTENCY_KEY_REUSED, PERMISSION_MISSING
  */
 export async function replayDeadLetter(
   caller: Caller,
@@ -112,12 +114,9 @@ async function replay(tx: Tx, caller: Caller, run: RunRow, id: string): Promise<
   await lockIdleThread(tx, { threadId, agentId });
   const version = await getAgentVersion(tx, run.agentVersionId);
   const agent = { id: agentId, key: agentKey, version };
-  await insertRun(
-    tx,
-    narrowCaller(caller, run.permissions),
-    { id, input: { prompt, options }, agent, threadId },
-    false,
-  );
+  const start = { id, input: { prompt, options }, agent, threadId };
+  const admission = await admitRun(tx, caller, start, await readStartLimits(tx, caller));
+  await insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
   await Promise.all([
     tx.sql`UPDATE agent.run SET replaced_by = ${id} WHERE id = ${run.id}`,
     tx.sql`

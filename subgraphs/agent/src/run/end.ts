@@ -4,6 +4,7 @@ import type { Message } from "@sba/platform/generated/prisma/client";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { runFailed, runFinished, runStatusChanged } from "../events.ts";
 import { finishStep } from "../step/step.ts";
+import { giveBack } from "./admission.ts";
 import { citePassages } from "./citation.ts";
 import { assertMove, type RunStatus } from "./run.state.ts";
 import type { Draft } from "./session.ts";
@@ -45,6 +46,10 @@ function markEnded(draft: Draft, ending: Ending): string {
   const endedAt = new Date();
   draft.run = { ...draft.run, ...ending, endedAt };
   draft.release = { dueInMs: null };
+  const { caller, run } = draft;
+  draft.closing.push((tx) => {
+    giveBack(tx, caller, run);
+  });
   return endedAt.toISOString();
 }
 

@@ -1,10 +1,11 @@
 import { ensureAppError } from "@sba/platform/errors";
 import type { Step } from "@sba/platform/generated/prisma/client";
+import { returnSlice } from "@sba/billing/index";
 import { recordSettledCall, refuseCall, settleToolCall, type ToolCall } from "@sba/integrations/index";
 import { refusalOf } from "../approval/of-run.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, stepRestarted } from "../events.ts";
-import type { BilledAttempt } from "../model/index.ts";
+import type { PaidAttempt } from "../step/model-request.ts";
 import { answerCall } from "../step/tool-turn.ts";
 import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
@@ -22,7 +23,7 @@ export const MAX_ATTEMPTS = 5;
 /** A step that was begun and is to be done, outside any transaction. */
 export type Work =
   /** `billed` fills with what attempts were billed for that came to nothing. */
-  | { readonly kind: "model"; readonly step: Step; readonly billed: BilledAttempt[] }
+  | { readonly kind: "model"; readonly step: Step; readonly billed: PaidAttempt[] }
   | { readonly kind: "tool"; readonly step: Step; readonly call: ToolCall };
 
 /**
@@ -92,7 +93,7 @@ function beginTool(draft: Draft, callId: string): Work | undefined {
     return planNext(draft);
   }
   try {
-    requireToolBudget(draft.run);
+    requireToolBudget(draft);
   } catch (error) {
     return failRun(draft, ensureAppError(error));
   }
@@ -126,7 +127,18 @@ function answer(draft: Draft, callId: string): Work | undefined {
 function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT" | "WAITING_TOOL"): undefined {
   moveTo(draft, status);
   draft.release = { dueInMs: null };
+  returnSliceMeanwhile(draft);
   return undefined;
+}
+
+/** A wait may be long: what the run has left is not kept from others. Its next step takes anew. */
+function returnSliceMeanwhile(draft: Draft): void {
+  const { caller, run, slice } = draft;
+  if (!slice) return;
+  draft.slice = undefined;
+  draft.closing.push((tx) => {
+    returnSlice(tx, caller, run.id);
+  });
 }
 
 /**
@@ -135,6 +147,11 @@ function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT" | 
  */
 export function takeUp(draft: Draft): Work | undefined {
   const { unfinished, run } = draft;
+  if (run.slot === "WAITING" && run.status !== "CANCELLING") {
+    // Somebody woke it before its turn.
+    draft.release = { dueInMs: null };
+    return undefined;
+  }
   return unfinished && run.status !== "CANCELLING" ? restartStep(draft, unfinished) : planNext(draft);
 }
 

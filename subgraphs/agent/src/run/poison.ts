@@ -7,6 +7,7 @@ import { logger } from "@sba/platform/log";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runFailed, runStatusChanged, runStream } from "../events.ts";
+import { giveBack } from "./admission.ts";
 import { recordDeadLetter } from "./dead-letter.ts";
 
 /** A run at which workers fail before they can begin a step: it must neither be tried for ever nor harm another run. */
@@ -47,6 +48,7 @@ export async function giveUpPoison(run: RunRow): Promise<void> {
       runStatusChanged({ from: run.status, to: "FAILED" }),
       runFailed({ runId: run.id, status: "FAILED", output: run.output, endedAt, error: { code, message } }),
     ]);
+    giveBack(tx, caller, run);
   }).catch((error: unknown) => {
     logger.error({ err: error, "run.id": run.id }, "a run could not be given up; tried again when its lease ends");
   });

@@ -6,13 +6,14 @@ import { claimKey, once } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { currentTraceparent } from "@sba/platform/telemetry";
-import { priceUsage, recordNewUsage } from "@sba/billing/index";
+import { priceUsage, readStartLimits, recordNewUsage, settleSlice, type StartLimits } from "@sba/billing/index";
 import { getAgentForRun, pinVersion, type AgentForRun } from "../agent/version.ts";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
 import { appendInput } from "../thread/message.ts";
 import { insertThread, lockIdleThread } from "../thread/thread.ts";
+import { admitRun, type Admission } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
 import { announceCancel } from "./cancel-signal.ts";
 import { assertMove, isEnded, type RunStatus } from "./run.state.ts";
@@ -47,13 +48,14 @@ export interface StartRunInput {
  * Accepts a run: its row, first event, first message, meter and wake-up in one transaction. Returns its UUID.
  * Idempotent by key.
  * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED,
- * BILLING_BUDGET_EXHAUSTED
+ * BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED
  */
 export function startRun(caller: Caller, input: StartRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
     const start = await prepareStart(tx, caller, input);
     if (start.repeats) return start.id;
-    await tx.finish(() => insertRun(tx, caller, start, false));
+    const admission = await admitRun(tx, caller, start, start.limits);
+    await tx.finish(() => insertRun(tx, caller, start, { admission, announcesEnd: false }));
     return start.id;
   });
 }
@@ -61,7 +63,9 @@ export function startRun(caller: Caller, input: StartRunInput): Promise<string> 
 /** As `startRun`, in the transaction of a higher domain, which hears of the run's end. */
 export async function startRunIn(tx: Tx, caller: Caller, input: StartRunInput): Promise<string> {
   const start = await prepareStart(tx, caller, input);
-  if (!start.repeats) await insertRun(tx, caller, start, true);
+  if (start.repeats) return start.id;
+  const admission = await admitRun(tx, caller, start, start.limits);
+  await insertRun(tx, caller, start, { admission, announcesEnd: true });
   return start.id;
 }
 
@@ -77,6 +81,7 @@ export interface RunStart {
 interface PreparedStart extends RunStart {
   /** The same request made this run before. */
   readonly repeats: boolean;
+  readonly limits: StartLimits;
 }
 
 async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promise<PreparedStart> {
@@ -84,29 +89,44 @@ async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promi
   requireStartBudget(input.options);
   const id = newId();
   // What does not wait for another's answer is sent together, in order: one round trip.
-  const [earlier, agent] = await Promise.all([
+  const [earlier, agent, limits] = await Promise.all([
     claimKey(tx, caller, { operation: "startRun", key: idempotencyKey, input: request }, id),
     getAgentForRun(tx, input.agentKey),
+    readStartLimits(tx, caller),
   ]);
   const { threadId } = input;
   if (threadId !== undefined && earlier === undefined) await lockIdleThread(tx, { threadId, agentId: agent.id });
-  return { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId };
+  return { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId, limits };
+}
+
+export interface AcceptRunOptions {
+  /** What `admitRun` gave it. */
+  readonly admission: Admission;
+  /** A higher domain waits for its end. */
+  readonly announcesEnd: boolean;
 }
 
 /** Accepts a run on the caller's behalf. Every statement is issued at once. */
-export async function insertRun(tx: Tx, caller: Caller, start: RunStart, announcesEnd: boolean): Promise<void> {
+export async function insertRun(
+  tx: Tx,
+  caller: Caller,
+  start: RunStart,
+  { admission: { slot, budgeted }, announcesEnd }: AcceptRunOptions,
+): Promise<void> {
   const { id, input, agent } = start;
   const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
   const usage = priceUsage(START_USAGE);
   const pin = pinVersion(agent.version);
   void tx.sql`
     INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
-                           started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, due_at)
+                           started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, due_at)
     VALUES (${caller.tenantId}, ${id}, ${threadId}, ${agent.id}, ${pin.agentVersionId}, ${agent.key},
             ${pin.model}, ${json(pin.toolHashes)}::jsonb, ${pin.priceListVersion}, 'CREATED', ${input.prompt}, ${json(input.options ?? {})}::jsonb,
             ${caller.principalId}, ${caller.principalKind}, ${[...caller.permissions]}::text[], ${caller.requestId},
-            ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, clock_timestamp())`;
+            ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, ${slot}, ${budgeted},
+            CASE WHEN ${slot !== "WAITING"} THEN clock_timestamp() END)`;
   recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
+  if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
   nudge(tx);
   await Promise.all([
     appendInput(tx, caller, id, input.prompt),

@@ -3,6 +3,7 @@ import { isRequirementFailure, withTenant, withTenantOnce, type Tx } from "@sba/
 import { appendEvents, isAnnounced, type NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { LEASE_MS } from "@sba/platform/lease";
+import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
 import { getAgentVersion } from "../agent/version.ts";
 import { readApprovalsOfRun, type CallApproval } from "../approval/of-run.ts";
@@ -32,6 +33,8 @@ export interface Session {
   readonly policies: readonly ApprovalPolicy[];
   /** The step that an earlier attempt began, and what readers were shown of it. */
   readonly unfinished: Unfinished | undefined;
+  /** What it holds of the budgets above it; undefined when there are none, or when it holds nothing now. */
+  readonly slice: Slice | undefined;
 }
 
 /** What one commit will write and what the session is after it; made by functions that decide, sent by `commit`. */
@@ -44,6 +47,7 @@ export interface Draft {
   readonly approvals: Map<string, CallApproval>;
   readonly policies: readonly ApprovalPolicy[];
   unfinished: Unfinished | undefined;
+  slice: Slice | undefined;
   /** Set when the lease ends with this commit: the run is due again after so many ms, or waits for somebody (null). */
   release: { readonly dueInMs: number | null } | undefined;
   readonly messages: Message[];
@@ -51,19 +55,21 @@ export interface Draft {
   readonly writes: ((tx: Tx) => void)[];
   /** The run's events, in order, and between them what has to wait for answers, at the cost of its own round trips. */
   readonly journal: (NewEvent | Dialogue)[];
+  /** Statements after everything else: rows are locked that other runs wait for. */
+  readonly closing: ((tx: Tx) => void)[];
 }
 
 export type Dialogue = (tx: Tx) => Promise<unknown>;
 
-function openDraft({ caller, run, version, history, calls, approvals, policies, unfinished }: Session): Draft {
+function openDraft({ caller, run, version, history, calls, approvals, policies, unfinished, slice }: Session): Draft {
   return {
-    ...{ caller, version, policies, unfinished },
+    ...{ caller, version, policies, unfinished, slice },
     run: { ...run },
     history: [...history],
     calls: new Map(calls),
     approvals: new Map(approvals),
     release: undefined,
-    ...{ messages: [], writes: [], journal: [] },
+    ...{ messages: [], writes: [], journal: [], closing: [] },
   };
 }
 
@@ -99,17 +105,18 @@ export async function reopenSession({ caller, run: { id, fence } }: Session): Pr
 
 async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
   const isNew = run.stepNumber === 0;
-  const [version, history, policies, approvals, unfinished] = await Promise.all([
+  const [version, history, policies, approvals, unfinished, slice] = await Promise.all([
     getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run),
     readPolicies(tx, run.agentKey),
     isNew ? [] : readApprovalsOfRun(tx, run.id),
     isNew ? undefined : readUnfinished(tx, run),
+    run.budgeted ? findSlice(tx, caller, run.id) : undefined,
   ]);
   const open = openCallIds(history, run.id);
   const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
   return {
-    ...{ caller, run, version, history, policies, unfinished },
+    ...{ caller, run, version, history, policies, unfinished, slice },
     calls: new Map(calls.map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
   };
@@ -144,13 +151,18 @@ function write({ caller, run }: Session, draft: Draft): Promise<unknown> {
     appendMessages(tx, draft.messages);
     for (const send of draft.writes) send(tx);
   };
+  const close = (tx: Tx): void => {
+    for (const send of draft.closing) send(tx);
+  };
   const append = (tx: Tx, events: readonly NewEvent[]): Promise<unknown> =>
     events.length === 0 ? Promise.resolve() : appendEvents(tx, caller, runStream(run.id), events);
   const waitsForNothing = draft.journal.every((entry) => typeof entry !== "function" && !isAnnounced(entry));
   if (waitsForNothing) {
     return withTenantOnce(caller, (tx) => {
       start(tx);
-      return append(tx, draft.journal as NewEvent[]);
+      const appended = append(tx, draft.journal as NewEvent[]);
+      close(tx);
+      return appended;
     });
   }
   return withTenant(caller, async (tx) => {
@@ -166,6 +178,7 @@ function write({ caller, run }: Session, draft: Draft): Promise<unknown> {
       await entry(tx);
     }
     await append(tx, events);
+    close(tx);
   });
 }
 

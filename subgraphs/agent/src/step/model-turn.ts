@@ -1,4 +1,4 @@
-import { priceUsage, recordNewUsage, type MeteredLine } from "@sba/billing/index";
+import { priceUsage, recordNewUsage, withinReservation, type MeteredLine } from "@sba/billing/index";
 import { makeToolCall, recordNewToolCalls, type Tool, type ToolCall } from "@sba/integrations/index";
 import { AppError } from "@sba/platform/errors";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
@@ -8,14 +8,14 @@ import { errors } from "../errors.ts";
 import { tokenDelta, toolRequested, usageRecorded } from "../events.ts";
 import { callModel, type BilledAttempt, type ModelAnswer, type ModelToolCall } from "../model/index.ts";
 import { askFirst } from "../run/ask.ts";
-import { spend, turnUsage } from "../run/budget.ts";
+import { leftOf, spend, turnUsage } from "../run/budget.ts";
 import type { Work } from "../run/plan-next.ts";
 import type { RunOptions } from "../run/run.ts";
 import { addMessage, type Draft, type Session } from "../run/session.ts";
 import { usageSnapshot } from "../run/usage.ts";
 import type { MessageToolCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
-import { prepareTurn, type MadeSummary } from "./model-request.ts";
+import { payFor, prepareTurn, type MadeSummary, type PaidAttempt } from "./model-request.ts";
 import { toolCallSnapshot } from "./tool-turn.ts";
 import { finishStep } from "./step.ts";
 import { openTokenWriter, type LastPiece } from "./token-writer.ts";
@@ -25,6 +25,8 @@ type ModelWork = Extract<Work, { kind: "model" }>;
 /** What a model said in one turn; all of its text but the last piece is already in the journal. */
 export interface ModelTurn {
   readonly answer: ModelAnswer;
+  /** What the answer costs at the most. */
+  readonly reservedMicros: bigint;
   readonly last: LastPiece;
   /** What it asks for, under the ids that its calls have from now on. */
   readonly calls: readonly ModelToolCall[];
@@ -38,16 +40,20 @@ export async function takeModelTurn(
   { step, billed }: ModelWork,
   signal: AbortSignal,
 ): Promise<ModelTurn> {
-  const onBilled = (attempt: BilledAttempt): void => void billed.push(attempt);
-  const { call, summary } = await prepareTurn(session, onBilled, signal);
+  const pay = (attempt: PaidAttempt): void => void billed.push(attempt);
+  const { call, summary } = await prepareTurn(session, pay, signal);
   const writer = openTokenWriter(session.run, step.number, session.run.textPieces);
   try {
+    const onBilled = (attempt: BilledAttempt): void => {
+      pay(payFor(call.models, attempt));
+    };
     const answer = await callModel(session.caller, call, { onText: writer.write, onBilled }, signal);
     const calls = answer.toolCalls.map((asked) => ({ ...asked, id: newId() }));
-    return { answer, calls, summary, last: await writer.close() };
+    const { reservedMicros } = payFor(call.models, answer);
+    return { answer, reservedMicros, calls, summary, last: await writer.close() };
   } catch (error) {
     // The next attempt makes it anew; this one is paid for all the same.
-    if (summary) onBilled(summary.answer);
+    if (summary) pay(summary.paid);
     // What readers have been shown stays; nothing of this attempt may come after what is decided now.
     await writer.discard();
     throw error;
@@ -68,7 +74,7 @@ export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn:
     toolCalls: calls,
     asksPerson: turn.answer.reason === "needs_input",
   });
-  meterAnswer(draft, step.number, turn.answer);
+  meterAnswer(draft, step.number, turn);
   meterFailedAttempts(draft, { step, billed });
   const requested = requestCalls(draft, calls);
   draft.writes.push((tx) => {
@@ -84,29 +90,36 @@ export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn:
 }
 
 /** Stores a summary and charges it. In the commit of its step, so there is one however often the step was tried. */
-function keepSummary(draft: Draft, stepNumber: number, { text, answer: { model, usage } }: MadeSummary): void {
+function keepSummary(draft: Draft, stepNumber: number, { text, paid }: MadeSummary): void {
   addMessage(draft, { role: "summary", text });
-  const lines = turnUsage(model, usage.inputTokens, usage.outputTokens);
-  meter(draft, `run:${draft.run.id}:step:${stepNumber}:summary`, lines);
+  meter(draft, `run:${draft.run.id}:step:${stepNumber}:summary`, paid);
 }
 
-function meterAnswer(draft: Draft, stepNumber: number, { model, usage, isCached }: ModelAnswer): void {
-  const lines = turnUsage(model, usage.inputTokens, usage.outputTokens);
-  if (isCached) lines.push({ meter: "model.cachedAnswers", quantity: 1n });
-  meter(draft, `run:${draft.run.id}:step:${stepNumber}`, lines);
+function meterAnswer(draft: Draft, stepNumber: number, { answer, reservedMicros }: ModelTurn): void {
+  const { model, usage, isCached } = answer;
+  const key = `run:${draft.run.id}:step:${stepNumber}`;
+  meter(draft, key, { model, usage, reservedMicros }, isCached ? [{ meter: "model.cachedAnswers", quantity: 1n }] : []);
 }
 
 /** Charges what providers billed for attempts of a step that came to nothing, each under the model that was asked. */
 export function meterFailedAttempts(draft: Draft, { step, billed }: Pick<ModelWork, "step" | "billed">): void {
   const { id, stepAttempt } = draft.run;
-  for (const [index, { model, usage }] of billed.entries()) {
-    const key = `run:${id}:step:${step.number}:attempt:${stepAttempt}.${index + 1}`;
-    meter(draft, key, turnUsage(model, usage.inputTokens, usage.outputTokens));
-  }
+  for (const [index, attempt] of billed.entries())
+    meter(draft, `run:${id}:step:${step.number}:attempt:${stepAttempt}.${index + 1}`, attempt);
 }
 
-function meter(draft: Draft, key: string, lines: readonly MeteredLine[]): void {
+/** Charges what a model used, and never more than was reserved for it or than the run has left: the rest is the platform's. */
+function meter(
+  draft: Draft,
+  key: string,
+  { model, usage: used, reservedMicros }: PaidAttempt,
+  more: readonly MeteredLine[] = [],
+): void {
   const { id: runId, agentKey, priceListVersion } = draft.run;
+  const left = leftOf(draft) ?? reservedMicros;
+  const reserved = left < reservedMicros ? left : reservedMicros;
+  const reported = turnUsage(model, used.inputTokens, used.outputTokens);
+  const lines = [...withinReservation(reported, reserved, priceListVersion), ...more];
   const usage = priceUsage(lines, priceListVersion);
   draft.writes.push((tx) => {
     recordNewUsage(tx, draft.caller, { key, lines, runId, agentKey, priceListVersion });

@@ -139,6 +139,14 @@ export async function admitRuns(tx: Tx, scope: TenantScope): Promise<string[]> {
   return admitted.map(({ runId }) => runId);
 }
 
+/** Those of these runs (UUIDs) that hold a slot: their turn has come. */
+export async function findAdmitted(tx: Tx, { tenantId }: TenantScope, runIds: readonly string[]): Promise<string[]> {
+  const admitted = await tx.sql<{ runId: string }>`
+    SELECT run_id FROM billing.run_slot
+    WHERE tenant_id = ${tenantId} AND run_id = ANY(${[...runIds]}::uuid[]) AND admitted_at IS NOT NULL`;
+  return admitted.map(({ runId }) => runId);
+}
+
 /** Sets what becomes of a start when all concurrent runs are under way; those that wait go on waiting. */
 export async function setQuotaPolicy(caller: Caller, whenFull: WhenFull): Promise<void> {
   await withTenant(caller, async (tx) => {

@@ -1,0 +1,79 @@
+import { hasBudgets, reserveSlice, type Slice } from "@sba/billing/index";
+import { withTenant } from "@sba/platform/db";
+import { errors } from "../errors.ts";
+import { mostInputTokens } from "../step/model-request.ts";
+import { leftOfOwn, toolCallCost, turnCost } from "./budget.ts";
+import type { Work } from "./plan-next.ts";
+import type { Session } from "./session.ts";
+
+/** How a step gets the money for its worst case: from the run's slice, which is taken anew when it is used up or over. */
+
+/** What a turn is reserved for; it is let begin with less, and then writes less. */
+const TURN_TOKENS = 4_096;
+/** With so much a turn is not cut short for want of a little: no slice is taken anew for more. */
+const COMFORTABLE_TOKENS = 1_024;
+
+/** A start looks for budgets; a run asks again by itself when it is older than this. */
+const LOOKED_AT_START_MS = 2_000;
+
+interface Need {
+  readonly wantMicros: bigint;
+  /** With this the step is begun from what the run has. */
+  readonly comfortableMicros: bigint;
+  readonly atLeastMicros: bigint;
+}
+
+/**
+ * The session with a slice that the step can be paid from, or as it is when no budget is held for the run. A budget that was set
+ * while the run is under way reaches it here.
+ * @throws BILLING_BUDGET_EXHAUSTED, AGENT_RUN_LEASE_LOST
+ */
+export async function fundStep(session: Session, work: Work): Promise<Session> {
+  if (!(await needsSlice(session))) return session;
+  const need = work.kind === "model" ? needOfTurn(session) : needOfToolCall(session);
+  const { slice } = session;
+  if (slice && !isOver(slice) && slice.leftMicros >= need.comfortableMicros) return session;
+  const taken = await takeSlice(session, need);
+  return { ...session, slice: taken, run: { ...session.run, budgeted: session.run.budgeted || taken !== undefined } };
+}
+
+async function needsSlice({ caller, run, slice }: Session): Promise<boolean> {
+  if (slice || run.budgeted) return true;
+  return Date.now() - run.createdAt.getTime() > LOOKED_AT_START_MS && hasBudgets(caller);
+}
+
+function needOfTurn(session: Session): Need {
+  const inputTokens = mostInputTokens(session);
+  const cost = (outputTokens: number): bigint => turnCost(session, session.run.model, inputTokens, outputTokens);
+  const atLeastMicros = cost(1);
+  // Nothing is reserved that the run's own budget does not let it spend.
+  const own = leftOfOwn(session);
+  const cap = (micros: bigint): bigint => (own !== undefined && own > atLeastMicros && own < micros ? own : micros);
+  return { wantMicros: cap(cost(TURN_TOKENS)), comfortableMicros: cap(cost(COMFORTABLE_TOKENS)), atLeastMicros };
+}
+
+function needOfToolCall(session: Session): Need {
+  const cost = toolCallCost(session);
+  // A turn comes after it.
+  return { wantMicros: cost + needOfTurn(session).wantMicros, comfortableMicros: cost, atLeastMicros: cost };
+}
+
+function isOver({ endsAt }: Slice): boolean {
+  return endsAt !== null && endsAt.getTime() <= Date.now();
+}
+
+/** In a transaction of its own, which only whoever holds the lease can commit: what it takes, the end of the run gives back. */
+function takeSlice(session: Session, { wantMicros, atLeastMicros }: Need): Promise<Slice | undefined> {
+  const { caller, run } = session;
+  return withTenant(caller, async (tx) => {
+    const [held] = await tx.sql<{ id: string }>`
+      SELECT id FROM agent.run WHERE id = ${run.id} AND fence = ${run.fence} FOR NO KEY UPDATE`;
+    if (!held) throw errors.AGENT_RUN_LEASE_LOST();
+    const slice = await reserveSlice(tx, caller, {
+      ...{ runId: run.id, agentId: run.agentId, agentKey: run.agentKey, spentMicros: run.spentMicros },
+      ...{ wantMicros, atLeastMicros },
+    });
+    if (slice && !run.budgeted) await tx.sql`UPDATE agent.run SET budgeted = true WHERE id = ${run.id}`;
+    return slice;
+  });
+}
