@@ -1,8 +1,16 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { describe, expect, it } from "vitest";
+import { loadConfig } from "@sba/platform/config";
+import type { TenantScope } from "@sba/platform/caller";
+import { openEgress } from "@sba/platform/egress";
+import { newId } from "@sba/platform/ids";
+import { setLogLevel } from "@sba/platform/log";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { callModel, type ModelAnswer } from "./call.ts";
+import type { GuardOptions } from "./guard.ts";
 import type { ModelEvent, ModelFinish, ModelProvider, ModelRequest, ModelToolCall } from "./model.ts";
+import { useModels, type ModelConfig } from "./registry.ts";
 
 /** For tests of models: what every provider promises, and an OpenAI-compatible server that answers as it is told. */
 
@@ -242,4 +250,114 @@ export function openChunks(response: ServerResponse) {
       response.end();
     },
   };
+}
+
+/** Answers with these words and this usage. */
+export function says(...words: string[]): Answer {
+  return (response) => {
+    const chunks = openChunks(response);
+    for (const word of words) chunks.text(word);
+    chunks.end("stop", { prompt_tokens: 20, completion_tokens: words.length });
+  };
+}
+
+export const refuses =
+  (status: number, headers: Record<string, string> = {}): Answer =>
+  (response) => {
+    response.writeHead(status, headers).end("{}");
+  };
+/** Fails after these words, when it has said what it billed. */
+export const breaksOffAfter =
+  (...words: string[]): Answer =>
+  (response) => {
+    const chunks = openChunks(response);
+    for (const word of words) chunks.text(word, { usage: { prompt_tokens: 20, completion_tokens: 1 } });
+    chunks.send({ error: { message: "overloaded" } });
+    response.end();
+  };
+
+/** The answers in turn; the last one for all that follow. */
+export function inTurn(...answers: Answer[]): Answer {
+  let next = 0;
+  return (response, request) => answers[Math.min(next++, answers.length - 1)]!(response, request);
+}
+
+export const byModel =
+  (answers: Readonly<Record<string, Answer>>): Answer =>
+  (response, request) =>
+    answers[request.body.model]!(response, request);
+
+/** Gives a test file a scripted server that serves every model but the built-in one. Call it at the top of the file. */
+export function useScriptedModels(): {
+  readonly server: () => ScriptedServer;
+  /** Sets the models anew, with a provider that nobody has met yet. */
+  readonly configure: (given?: Partial<ModelConfig>, guard?: GuardOptions) => void;
+} {
+  let server: ScriptedServer;
+  let closeEgress: () => Promise<void>;
+  const configure = (given: Partial<ModelConfig> = {}, guard?: GuardOptions): void => {
+    useModels({ ...loadConfig({ OPENAI_API_KEY: "sk-test" }), OPENAI_BASE_URL: server.url, ...given }, guard);
+  };
+  beforeAll(async () => {
+    setLogLevel("silent");
+    server = await startScriptedServer(says("unset"));
+    closeEgress = openEgress({ allowedHosts: [], trustedUrls: [server.url] });
+  });
+  beforeEach(() => {
+    server.received.length = 0;
+    configure();
+  });
+  afterAll(async () => {
+    useModels(loadConfig({}));
+    await closeEgress();
+    await server.close();
+  });
+  return { server: () => server, configure };
+}
+
+export interface AskOutcome {
+  readonly answer?: ModelAnswer;
+  readonly error?: unknown;
+  readonly pieces: string[];
+  readonly billed: unknown[];
+}
+
+export interface AskInput {
+  readonly request?: Partial<ModelRequest>;
+  readonly models?: readonly string[];
+  readonly answerCacheSeconds?: number;
+}
+
+/** Asks for a turn of `gpt-a`, or of the models named, and tells what came of it. */
+export async function ask(
+  given: AskInput = {},
+  {
+    scope = { tenantId: newId() },
+    signal = new AbortController().signal,
+  }: { scope?: TenantScope; signal?: AbortSignal } = {},
+): Promise<AskOutcome> {
+  const { model: _model, maxOutputTokens, ...request } = aRequest(given.request);
+  const [first = "gpt-a", ...others] = given.models ?? [];
+  const choice = (model: string) => ({ model, maxOutputTokens, reservedMicros: 0n });
+  const pieces: string[] = [];
+  const billed: unknown[] = [];
+  const hooks = {
+    onText: (piece: string) => pieces.push(piece),
+    onBilled: (attempt: unknown) => billed.push(attempt),
+  };
+  try {
+    const answer = await callModel(
+      scope,
+      {
+        request,
+        models: [choice(first), ...others.map(choice)],
+        ...(given.answerCacheSeconds === undefined ? {} : { answerCacheSeconds: given.answerCacheSeconds }),
+      },
+      hooks,
+      signal,
+    );
+    return { answer, pieces, billed };
+  } catch (error) {
+    return { error, pieces, billed };
+  }
 }

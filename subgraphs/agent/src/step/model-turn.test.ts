@@ -1,61 +1,17 @@
-import { loadConfig } from "@sba/platform/config";
 import type { Caller } from "@sba/platform/caller";
-import { openEgress } from "@sba/platform/egress";
-import { setLogLevel } from "@sba/platform/log";
 import { encodeId, newId } from "@sba/platform/ids";
 import { aCaller, eventually } from "@sba/testkit/fixtures";
 import { expectData } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createAgent, type CreateAgentInput } from "../agent/agent.ts";
-import { useModels } from "../model/index.ts";
-import { openChunks, startScriptedServer, type Answer, type ScriptedServer } from "../model/testing.ts";
+import { breaksOffAfter, inTurn, openChunks, refuses, says, useScriptedModels } from "../model/testing.ts";
 import { getRun, startRun } from "../run/run.ts";
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 
 const database = useDatabase();
-let server: ScriptedServer;
-let closeEgress: () => Promise<void>;
-
-beforeAll(async () => {
-  setLogLevel("silent");
-  server = await startScriptedServer(() => undefined);
-  closeEgress = openEgress({ allowedHosts: [], trustedUrls: [server.url] });
-});
-beforeEach(() => {
-  server.received.length = 0;
-  useModels({ ...loadConfig({ OPENAI_API_KEY: "sk-test" }), OPENAI_BASE_URL: server.url });
-});
-afterAll(async () => {
-  useModels(loadConfig({}));
-  await closeEgress();
-  await server.close();
-});
-
-const says =
-  (text: string, usage = { prompt_tokens: 20, completion_tokens: 3 }): Answer =>
-  (response) => {
-    const chunks = openChunks(response);
-    chunks.text(text);
-    chunks.end("stop", usage);
-  };
-const refuses: Answer = (response) => {
-  response.writeHead(401).end("{}");
-};
-/** Fails after the provider has counted tokens, before or after there is text. */
-const breaksOff =
-  (text: string): Answer =>
-  (response) => {
-    const chunks = openChunks(response);
-    chunks.text(text, { usage: { prompt_tokens: 20, completion_tokens: 1 } });
-    chunks.send({ error: { message: "overloaded" } });
-    response.end();
-  };
-function inTurn(...answers: Answer[]): Answer {
-  let next = 0;
-  return (response, request) => answers[Math.min(next++, answers.length - 1)]!(response, request);
-}
+const { server } = useScriptedModels();
 
 async function startAgent(
   caller: Caller,
@@ -100,8 +56,8 @@ async function stepModels(caller: Caller, runId: string): Promise<unknown> {
 describe("a model turn", () => {
   it("is billed under the fallback that answered, which its step names", async () => {
     const caller = aCaller();
-    server.answer = (response, request) =>
-      (request.body.model === "gpt-4.1" ? refuses : says("From mini."))(response, request);
+    server().answer = (response, request) =>
+      (request.body.model === "gpt-4.1" ? refuses(401) : says("From mini."))(response, request);
     const runId = await startAgent(caller, { fallbackModels: ["gpt-4.1-mini"] });
     expect(await driveRun(caller, runId)).toMatchObject({
       status: "COMPLETED",
@@ -110,7 +66,7 @@ describe("a model turn", () => {
     });
     expect(await billed(runId)).toEqual([
       { meter: "model.inputTokens", model: "gpt-4.1-mini", quantity: 20, prices: 1 },
-      { meter: "model.outputTokens", model: "gpt-4.1-mini", quantity: 3, prices: 1 },
+      { meter: "model.outputTokens", model: "gpt-4.1-mini", quantity: 1, prices: 1 },
     ]);
     expect(await stepModels(caller, runId)).toEqual(["gpt-4.1-mini"]);
     await expectAgreement(caller, runId);
@@ -118,12 +74,12 @@ describe("a model turn", () => {
 
   it("is charged for an attempt that came to nothing, when the provider says what it billed", async () => {
     const caller = aCaller();
-    server.answer = inTurn(breaksOff(""), says("Fine."));
+    server().answer = inTurn(breaksOffAfter(""), says("Fi", "ne."));
     const runId = await startAgent(caller);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Fine." });
     expect(await billed(runId)).toMatchObject([
       { meter: "model.inputTokens", quantity: 20 },
-      { meter: "model.outputTokens", quantity: 3 },
+      { meter: "model.outputTokens", quantity: 2 },
       { meter: "model.inputTokens", quantity: 20 },
       { meter: "model.outputTokens", quantity: 1 },
     ]);
@@ -132,7 +88,7 @@ describe("a model turn", () => {
 
   it("restarts its step when it fails after readers saw text, and is charged for both attempts", async () => {
     const caller = aCaller();
-    server.answer = inTurn(breaksOff("Half "), says("Whole."));
+    server().answer = inTurn(breaksOffAfter("Half "), says("Whole."));
     const runId = await startAgent(caller);
     const restarted = async (): Promise<boolean> =>
       (await journalOf(caller, runId)).some(({ type }) => type === "agent.run.stepRestarted");
@@ -145,7 +101,7 @@ describe("a model turn", () => {
 
   it("costs no tokens when its answer was cached, and says so by a meter", async () => {
     const caller = aCaller();
-    server.answer = says("Fine.");
+    server().answer = says("Fine.");
     const key = `a-${newId().slice(-12)}`;
     await createAgent(caller, {
       key,
@@ -159,7 +115,7 @@ describe("a model turn", () => {
     await ask();
     const { id, output } = await ask();
     expect(output).toBe("Fine.");
-    expect(server.received).toHaveLength(1);
+    expect(server().received).toHaveLength(1);
     expect(await billed(id)).toMatchObject([
       { meter: "model.cachedAnswers", quantity: 1 },
       { meter: "model.inputTokens", quantity: 0 },
@@ -171,7 +127,7 @@ describe("a model turn", () => {
 
   it("waits for the person when the model asks", async () => {
     const caller = aCaller();
-    server.answer = (response) => {
+    server().answer = (response) => {
       const chunks = openChunks(response);
       chunks.call(0, "q", "ask_person", ['{"question":"Which year?"}']);
       chunks.end("tool_calls", { prompt_tokens: 20, completion_tokens: 3 });
@@ -182,18 +138,18 @@ describe("a model turn", () => {
 
   it("limits each model to what the run can pay for at that model's price, and asks none that it cannot", async () => {
     const caller = aCaller();
-    server.answer = (response, request) =>
-      (request.body.model === "gpt-4.1-nano" ? refuses : says("Fine."))(response, request);
+    server().answer = (response, request) =>
+      (request.body.model === "gpt-4.1-nano" ? refuses(401) : says("Fine."))(response, request);
     const runId = await startAgent(caller, { model: "gpt-4.1-nano", fallbackModels: ["dear", "gpt-4.1-mini"] }, "1300");
     expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
-    expect(server.received.map(({ body }) => body.model)).toEqual(["gpt-4.1-nano", "gpt-4.1-mini"]);
-    const [nano, mini] = server.received.map(({ body }) => body.max_tokens!);
+    expect(server().received.map(({ body }) => body.model)).toEqual(["gpt-4.1-nano", "gpt-4.1-mini"]);
+    const [nano, mini] = server().received.map(({ body }) => body.max_tokens!);
     expect(nano).toBeGreaterThan(mini!);
   });
 
   it("offers and calls only tools that are what they were when the run was accepted", async () => {
     const caller = aCaller();
-    server.answer = inTurn((response) => {
+    server().answer = inTurn((response) => {
       const chunks = openChunks(response);
       // By a name that it was not offered: it knows the tool from elsewhere.
       chunks.call(0, "c", "task.create", ['{"title":"x"}']);
@@ -205,7 +161,7 @@ describe("a model turn", () => {
       { "task.create": "old" },
     ]);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Done." });
-    expect(server.received[0]!.body.tools).toMatchObject([{ function: { name: "ask_person" } }]);
-    expect(JSON.stringify(server.received[1]!.body.messages)).toContain("AGENT_TOOL_CHANGED");
+    expect(server().received[0]!.body.tools).toMatchObject([{ function: { name: "ask_person" } }]);
+    expect(JSON.stringify(server().received[1]!.body.messages)).toContain("AGENT_TOOL_CHANGED");
   });
 });

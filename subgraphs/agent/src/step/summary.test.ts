@@ -1,52 +1,33 @@
 import { loadConfig } from "@sba/platform/config";
 import type { Caller } from "@sba/platform/caller";
-import { openEgress } from "@sba/platform/egress";
-import { setLogLevel } from "@sba/platform/log";
 import { aCaller, eventually } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { createAgent } from "../agent/agent.ts";
 import { useModels, useWindow } from "../model/index.ts";
 import {
-  openChunks,
-  startScriptedServer,
+  breaksOffAfter,
+  inTurn,
+  says,
+  useScriptedModels,
   type Answer,
   type ReceivedRequest,
-  type ScriptedServer,
 } from "../model/testing.ts";
 import { getRun, startRun } from "../run/run.ts";
 import { driveRun, journalOf } from "../testing.ts";
 
 const database = useDatabase();
-let server: ScriptedServer;
-let closeEgress: () => Promise<void>;
+const { server } = useScriptedModels();
 
-beforeAll(async () => {
-  setLogLevel("silent");
-  server = await startScriptedServer(() => undefined);
-  closeEgress = openEgress({ allowedHosts: [], trustedUrls: [server.url] });
-});
 beforeEach(() => {
-  server.received.length = 0;
   useWindow(4_000);
-  useModels({ ...loadConfig({ OPENAI_API_KEY: "sk-test" }), OPENAI_BASE_URL: server.url });
 });
-afterAll(async () => {
+afterAll(() => {
   useWindow(undefined);
-  useModels(loadConfig({}));
-  await closeEgress();
-  await server.close();
 });
 
 const isSummary = ({ body }: ReceivedRequest): boolean =>
   JSON.stringify(body.messages[0]).includes("Summarise the conversation");
-const says =
-  (text: string): Answer =>
-  (response) => {
-    const chunks = openChunks(response);
-    chunks.text(text);
-    chunks.end("stop", { prompt_tokens: 100, completion_tokens: 10 });
-  };
 const withSummary =
   (summary: Answer, turn: Answer): Answer =>
   (response, request) =>
@@ -58,9 +39,9 @@ const NEXT = "And about that? ".repeat(425);
 
 async function aThread(caller: Caller): Promise<string> {
   await createAgent(caller, { key: "support", name: "S", instructions: "Help.", model: "other-model", tools: [] });
-  server.answer = says("First answer.");
+  server().answer = says("First answer.");
   const { threadId } = await driveRun(caller, await startRun(caller, { agentKey: "support", prompt: LONG }));
-  server.received.length = 0;
+  server().received.length = 0;
   return threadId;
 }
 
@@ -87,11 +68,11 @@ describe("a thread that outgrows its model's window", () => {
   it("is summarised by the model, once, and goes on with the summary and what came since", async () => {
     const caller = aCaller();
     const threadId = await aThread(caller);
-    server.answer = withSummary(says("They asked about this."), says("Second answer."));
+    server().answer = withSummary(says("They asked about this."), says("Second answer."));
     const run = await driveRun(caller, await goOn(caller, threadId, NEXT));
     expect(run).toMatchObject({ status: "COMPLETED", output: "Second answer." });
 
-    const [summary, turn] = server.received;
+    const [summary, turn] = server().received;
     expect(isSummary(summary!)).toBe(true);
     expect(summary!.body.tools ?? []).toEqual([]);
     expect(JSON.stringify(summary!.body.messages)).toContain("Person: What about this?");
@@ -101,22 +82,22 @@ describe("a thread that outgrows its model's window", () => {
     ]);
     expect(await summariesOf(run.id)).toHaveLength(1);
 
-    server.received.length = 0;
+    server().received.length = 0;
     await driveRun(caller, await goOn(caller, threadId, "And then?"));
-    expect(server.received).toHaveLength(1);
-    expect(JSON.stringify(server.received[0]!.body.messages)).toContain("They asked about this.");
+    expect(server().received).toHaveLength(1);
+    expect(JSON.stringify(server().received[0]!.body.messages)).toContain("They asked about this.");
   });
 
   it("pays for its summary, under the model that made it, as readers and the run are told", async () => {
     const caller = aCaller();
     const threadId = await aThread(caller);
-    server.answer = withSummary(says("They asked."), says("Second answer."));
+    server().answer = withSummary(says("They asked."), says("Second answer."));
     const { id, spentMicros } = await driveRun(caller, await goOn(caller, threadId, NEXT));
     expect(await usageOf(id)).toEqual([
-      { part: "", meter: "model.inputTokens", quantity: 100 },
-      { part: "", meter: "model.outputTokens", quantity: 10 },
-      { part: "summary", meter: "model.inputTokens", quantity: 100 },
-      { part: "summary", meter: "model.outputTokens", quantity: 10 },
+      { part: "", meter: "model.inputTokens", quantity: 20 },
+      { part: "", meter: "model.outputTokens", quantity: 1 },
+      { part: "summary", meter: "model.inputTokens", quantity: 20 },
+      { part: "summary", meter: "model.outputTokens", quantity: 1 },
     ]);
     const events = (await journalOf(caller, id)).filter(({ type }) => type === "agent.run.usageRecorded");
     const told = events.flatMap(({ payload }) => payload["usage"] as { cost: { amountMicros: string } }[]);
@@ -126,7 +107,7 @@ describe("a thread that outgrows its model's window", () => {
   it("shows readers nothing of its summary", async () => {
     const caller = aCaller();
     const threadId = await aThread(caller);
-    server.answer = withSummary(says("They asked."), says("Second answer."));
+    server().answer = withSummary(says("They asked."), says("Second answer."));
     const { id } = await driveRun(caller, await goOn(caller, threadId, NEXT));
     const shown = (await journalOf(caller, id)).filter(({ type }) => type === "agent.run.tokenDelta");
     expect(shown.map(({ payload }) => payload["text"]).join("")).toBe("Second answer.");
@@ -135,19 +116,14 @@ describe("a thread that outgrows its model's window", () => {
   it("has one summary when the turn after it fails and is tried again, and pays for both that were made", async () => {
     const caller = aCaller();
     const threadId = await aThread(caller);
-    let failures = 0;
-    server.answer = withSummary(says("They asked."), (response, request) => {
-      if (failures++ > 0) return says("Second answer.")(response, request);
-      const chunks = openChunks(response);
-      chunks.text("Half ");
-      response.end();
-    });
+    const turns = inTurn(breaksOffAfter("Half "), says("Second answer."));
+    server().answer = withSummary(says("They asked."), turns);
     const runId = await goOn(caller, threadId, NEXT);
     await eventually(async () => (await driveRun(caller, runId)).status === "COMPLETED");
     expect(await summariesOf(runId)).toHaveLength(1);
     expect(
       (await usageOf(runId)).filter((line) => (line as { meter: string }).meter === "model.inputTokens"),
-    ).toHaveLength(3);
+    ).toHaveLength(4);
   });
 
   it("ends when it cannot pay for a summary, before the model is asked", async () => {
@@ -156,7 +132,7 @@ describe("a thread that outgrows its model's window", () => {
     const options = { budgetMicros: "1500" };
     const runId = await startRun(caller, { agentKey: "support", prompt: NEXT, threadId, options });
     expect(await driveRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode: "BILLING_BUDGET_EXHAUSTED" });
-    expect(server.received).toEqual([]);
+    expect(server().received).toEqual([]);
   });
 
   it("is summarised by the built-in model, too", async () => {
