@@ -87,10 +87,11 @@ function attach<Extra extends SocketExtra>(
 ): void {
   const stopPinging = keepAlive(socket, options.keepAliveMs);
   const { answerPing } = options;
+  const send = openSender(socket, extra.request.socket);
   const closed = protocol.opened(
     {
       protocol: socket.protocol,
-      send: (data) => send(socket, data),
+      send,
       close: (code, reason) => {
         socket.close(code, reason);
       },
@@ -106,7 +107,7 @@ function attach<Extra extends SocketExtra>(
       ...(answerPing
         ? {
             onPing: async (payload: Record<string, unknown> | undefined) => {
-              await pong(socket, await answerPing(extra, payload));
+              await send(pongOf(await answerPing(extra, payload)));
             },
           }
         : {}),
@@ -128,22 +129,41 @@ function asText(data: Buffer | ArrayBuffer | Buffer[]): string {
   return Buffer.isBuffer(data) ? data.toString() : Buffer.from(data).toString();
 }
 
-/** Resolves when the bytes are handed to the operating system: who produces faster than the peer reads waits here. */
-function send(socket: WebSocket, data: string): Promise<void> {
-  return new Promise((resolve) => {
-    if (socket.readyState !== socket.OPEN) {
-      resolve();
-      return;
+/** What may wait in this process for a peer that reads slowly, before those who produce for it wait too. */
+const MAX_WAITING_BYTES = 64 * 1024;
+
+/**
+ * Frames that are ready in one turn of the event loop leave in one system call, which is most of what a frame costs. Who produces
+ * faster than the peer reads waits here until its own frame is handed to the operating system.
+ */
+function openSender(socket: WebSocket, transport: Duplex): (data: string) => Promise<void> {
+  let corked = false;
+  const flush = (): void => {
+    corked = false;
+    transport.uncork();
+  };
+  return (data) => {
+    if (socket.readyState !== socket.OPEN) return Promise.resolve();
+    if (!corked) {
+      corked = true;
+      transport.cork();
+      setImmediate(flush);
     }
-    // A write that fails belongs to a socket that is closing: its own close event tells the rest.
-    socket.send(data, () => {
-      resolve();
+    if (socket.bufferedAmount < MAX_WAITING_BYTES) {
+      // A write that fails belongs to a socket that is closing: its own close event tells the rest.
+      socket.send(data, () => undefined);
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      socket.send(data, () => {
+        resolve();
+      });
     });
-  });
+  };
 }
 
-async function pong(socket: WebSocket, payload: Record<string, unknown> | undefined): Promise<void> {
-  await send(socket, JSON.stringify(payload === undefined ? { type: "pong" } : { type: "pong", payload }));
+function pongOf(payload: Record<string, unknown> | undefined): string {
+  return JSON.stringify(payload === undefined ? { type: "pong" } : { type: "pong", payload });
 }
 
 function failSocket(socket: WebSocket, error: unknown): void {
