@@ -46,11 +46,11 @@ export function egressPolicyOf(config: Config): EgressPolicy {
 /** Sets the policy of this process, once; returns how to close its connections. Throws for an entry that is no host. */
 export function openEgress(options: EgressOptions): () => Promise<void> {
   if (current) throw new Error("openEgress was called twice");
-  const opened = { rules: toRules(options), agent: openAgent(toRules(options), options.resolve ?? resolveAll) };
-  current = opened;
+  const agent = openAgent(toRules(options), options.resolve ?? resolveAll);
+  current = { rules: toRules(options), agent };
   return async () => {
     current = undefined;
-    await opened.agent.destroy();
+    await agent.destroy();
   };
 }
 
@@ -113,12 +113,11 @@ export async function egressFetch(
   init: RequestInit = {},
   limits: EgressLimits = {},
 ): Promise<Response> {
-  if (!current) throw new Error("openEgress was not called");
-  const target = parseUrl(url);
-  checkUrl(current.rules, target);
+  const { agent } = opened();
+  const target = allowedUrl(url);
   const exchange = openExchange({ ...DEFAULT_LIMITS, ...limits }, init.signal ?? undefined);
   try {
-    const request = { ...init, signal: exchange.signal, redirect: "manual", dispatcher: current.agent };
+    const request = { ...init, signal: exchange.signal, redirect: "manual", dispatcher: agent };
     const response = (await undiciFetch(target, request as Parameters<typeof undiciFetch>[1])) as unknown as Response;
     return await toResponse(response, exchange);
   } catch (error) {
@@ -135,9 +134,20 @@ export function limitedFetch(limits: EgressLimits): typeof globalThis.fetch {
   };
 }
 
-function parseUrl(url: string | URL): URL {
+/**
+ * The URL, if the policy of this process allows its host; which address it has is judged when it is called.
+ * @throws EGRESS_REFUSED
+ */
+export function allowedUrl(url: string | URL): URL {
   if (!URL.canParse(url)) throw platformErrors.EGRESS_REFUSED({ message: "This is not an absolute URL." });
-  return new URL(url);
+  const target = new URL(url);
+  checkUrl(opened().rules, target);
+  return target;
+}
+
+function opened(): Egress {
+  if (!current) throw new Error("openEgress was not called");
+  return current;
 }
 
 /** One request and its answer: what may end it, and why it did. */

@@ -20,6 +20,7 @@ export const ID_PREFIXES = {
   DeadLetter: "dlt",
   Step: "stp",
   ToolCall: "tcl",
+  WebhookEndpoint: "whk",
   Approval: "apr",
   Artifact: "art",
   Task: "tsk",

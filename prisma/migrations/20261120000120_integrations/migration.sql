@@ -27,3 +27,18 @@ CREATE INDEX "tool_call_tenant_id_requested_at_name_idx" ON "integrations"."tool
 CREATE INDEX "tool_call_unknown_idx" ON "integrations"."tool_call"("tenant_id", "id") WHERE "status" = 'UNKNOWN';
 
 CALL platform.protect_table('integrations.tool_call', 'SELECT, INSERT, UPDATE');
+
+CREATE TABLE "integrations"."webhook_endpoint" (
+    "tenant_id" UUID NOT NULL,
+    "id" UUID NOT NULL,
+    "name" TEXT NOT NULL,
+    "url" TEXT NOT NULL,
+    "honours_idempotency_keys" BOOLEAN NOT NULL,
+    "sealed_secret" TEXT NOT NULL,
+    "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "webhook_endpoint_pkey" PRIMARY KEY ("tenant_id","id")
+);
+CREATE UNIQUE INDEX "webhook_endpoint_tenant_id_name_key" ON "integrations"."webhook_endpoint"("tenant_id", "name");
+
+CALL platform.protect_table('integrations.webhook_endpoint', 'SELECT, INSERT, DELETE');

@@ -35,3 +35,4 @@ export { isEnded } from "./run/run.state.ts";
 export { findTask, findTasks } from "./task/task.ts";
 export { findThreads } from "./thread/thread.ts";
 export { findTool, tools } from "./tool/index.ts";
+export { resolveToolCall } from "./tool-call/tool-call.ts";

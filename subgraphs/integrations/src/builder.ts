@@ -1,3 +1,4 @@
 import { createBuilder } from "@sba/platform/graphql";
 
 export const builder = createBuilder();
+builder.mutationType();

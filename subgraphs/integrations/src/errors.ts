@@ -28,6 +28,14 @@ export const errors = defineErrors("integrations", {
     kind: "conflict",
     message: "This tool call's id belongs to a call with other parameters.",
   },
+  INTEGRATIONS_WEBHOOK_ENDPOINT_INVALID: { kind: "invalid_input", message: "This is no webhook endpoint." },
+  INTEGRATIONS_WEBHOOK_ENDPOINT_NAME_TAKEN: {
+    kind: "conflict",
+    message: "The tenant has a webhook endpoint of this name.",
+  },
+  INTEGRATIONS_WEBHOOK_ENDPOINT_NOT_FOUND: { kind: "not_found", message: "There is no such webhook endpoint." },
+  INTEGRATIONS_WEBHOOK_UNREACHABLE: { kind: "unavailable", message: "The webhook endpoint cannot be reached." },
+  INTEGRATIONS_WEBHOOK_REFUSED: { kind: "upstream_failed", message: "The webhook endpoint refused what was sent." },
   INTEGRATIONS_STATISTICS_WINDOW_INVALID: {
     kind: "invalid_input",
     message: "The window must end (to) after it begins (from), and at most 92 days after.",

@@ -33,3 +33,9 @@ export {
   type Resolution,
   type ResolveToolCallInput,
 } from "./tool-call/resolve.ts";
+export { integrationTools } from "./tools/index.ts";
+export {
+  createWebhookEndpoint,
+  findWebhookEndpoints,
+  type CreateWebhookEndpointInput,
+} from "./webhook-endpoint/webhook-endpoint.ts";

@@ -58,7 +58,10 @@ function paramsContract(tool: Tool): void {
     const incomplete = required.map((name) =>
       Object.fromEntries(Object.entries(example).filter(([key]) => key !== name)),
     );
-    const wrong = Object.keys(example).map((name) => ({ ...example, [name]: { unexpected: true } }));
+    const wrong = Object.entries(example).map(([name, value]) => ({
+      ...example,
+      [name]: typeof value === "object" ? "no object" : { unexpected: true },
+    }));
     for (const params of [null, "text", 42, [], ...incomplete, ...wrong]) {
       expect(tool.params.safeParse(params).success, JSON.stringify(params)).toBe(false);
     }
@@ -119,3 +122,5 @@ export function aCountingTool({ idempotent = false, isRepeatable, fails, hangs }
   });
   return { tool, received };
 }
+
+export { answer, breakOff, useSink, type Sink } from "./webhook-endpoint/sink.testing.ts";

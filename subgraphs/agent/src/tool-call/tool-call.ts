@@ -31,8 +31,7 @@ async function resolve(tx: Tx, caller: Caller, input: ResolveToolCallInput): Pro
   const { name, runId } = await getToolCall(tx, caller, input.toolCallId);
   // The run first, as the loop does, so that the two never wait for each other.
   const run = runId === null ? undefined : await lockRun(tx, runId);
-  const hasEnded = run !== undefined && isEnded(run.status);
-  if (hasEnded && input.outcome === "RETRY") throw errors.AGENT_RUN_ENDED({ details: { status: run.status } });
   await resolveCall(tx, caller, input, findTool(name));
-  if (run && !hasEnded) wakeRun(tx, run.id);
+  if (run && !isEnded(run.status)) wakeRun(tx, run.id);
+  else if (run && input.outcome === "RETRY") throw errors.AGENT_RUN_ENDED({ details: { status: run.status } });
 }

@@ -1,4 +1,4 @@
-import type { Tool } from "@sba/integrations/index";
+import { integrationTools, type Tool } from "@sba/integrations/index";
 import { knowledgeTools } from "@sba/knowledge/index";
 import { documentRender } from "./document-render.ts";
 import { memoryRead } from "./memory-read.ts";
@@ -6,7 +6,14 @@ import { memoryWrite } from "./memory-write.ts";
 import { taskCreate } from "./task-create.ts";
 
 /** Every tool of the platform. To add one, add a line; the contract suite runs over the whole array. */
-export const tools: readonly Tool[] = [...knowledgeTools, documentRender, taskCreate, memoryWrite, memoryRead];
+export const tools: readonly Tool[] = [
+  ...knowledgeTools,
+  documentRender,
+  taskCreate,
+  memoryWrite,
+  memoryRead,
+  ...integrationTools,
+];
 
 const byName = new Map(tools.map((tool) => [tool.name, tool]));
 

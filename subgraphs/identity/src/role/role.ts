@@ -23,6 +23,7 @@ const OPERATES: readonly Permission[] = [
   "run:operate",
   "tool-call:resolve",
   "document:render",
+  "webhook:send",
   "task:create",
   "note:write",
   "approval:decide",

@@ -39,3 +39,4 @@ export const TaskStub = nodeStub("Task");
 export const TenantStub = nodeStub("Tenant");
 export const ThreadStub = nodeStub("Thread");
 export const ToolCallStub = nodeStub("ToolCall");
+export const WebhookEndpointStub = nodeStub("WebhookEndpoint");

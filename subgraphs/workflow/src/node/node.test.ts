@@ -2,13 +2,15 @@ import { createBuiltInAgents, findAgents, getRun, requestApproval, startRun } fr
 import { useBlobs } from "@sba/agent/testing";
 import { givenTenant } from "@sba/identity/testing";
 import { estimateCost } from "@sba/billing/index";
-import { callTool } from "@sba/integrations/index";
+import { callTool, createWebhookEndpoint } from "@sba/integrations/index";
+import { useSink } from "@sba/integrations/testing";
 import { findTool } from "@sba/agent/index";
 import { addDocuments, createCollection, searchKnowledge } from "@sba/knowledge/index";
 import { ingest } from "@sba/knowledge/testing";
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { encodeId, newId, parseId, type IdType } from "@sba/platform/ids";
+import { useSecretKey } from "@sba/platform/secrets";
 import { aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
@@ -21,6 +23,8 @@ import { nodeKinds } from "./node.ts";
 
 const database = useDatabase();
 useBlobs();
+const sink = useSink();
+useSecretKey("a-secret-key-that-only-tests-know");
 
 const NODE = "query ($id: ID!) { node(id: $id) { __typename id } }";
 const signal = new AbortController().signal;
@@ -57,6 +61,9 @@ async function oneOfEach(caller: Caller): Promise<Record<string, string>> {
     AgentVersion: run.agentVersionId,
     Thread: run.threadId,
     ToolCall: task.id,
+    WebhookEndpoint: await createWebhookEndpoint(caller, {
+      ...{ name: "orders", url: sink.url(), honoursIdempotencyKeys: false },
+    }),
     Tenant: caller.tenantId,
     Principal: caller.principalId,
     Collection: collection.id,

@@ -8,7 +8,7 @@ import {
   findThreads,
   findVersions,
 } from "@sba/agent/index";
-import { listToolCalls } from "@sba/integrations/index";
+import { findWebhookEndpoints, listToolCalls } from "@sba/integrations/index";
 import { findPrincipals } from "@sba/identity/index";
 import { findChunks, findCollections, findDocuments, getIngestion } from "@sba/knowledge/index";
 import { AppError } from "@sba/platform/errors";
@@ -45,6 +45,7 @@ export const nodeKinds: Readonly<Partial<Record<IdType, NodeKind>>> = {
   Artifact: { permission: "run:read", find: findArtifacts },
   Approval: { permission: "approval:read", find: findApprovals },
   Task: { permission: "task:read", find: findTasks },
+  WebhookEndpoint: { permission: "integration:read", find: findWebhookEndpoints },
   Note: { permission: "note:read", find: findNotes },
   Workflow: { permission: "workflow:read", find: findWorkflows },
   WorkflowRun: { permission: "workflow:read", find: findWorkflowRuns },
