@@ -47,6 +47,7 @@ CREATE TABLE "agent"."run" (
     "tool_hashes" JSONB NOT NULL,
     "price_list_version" INTEGER NOT NULL,
     "status" TEXT NOT NULL,
+    "paused_from" TEXT,
     "prompt" TEXT NOT NULL,
     "output" TEXT,
     "options" JSONB NOT NULL,

@@ -15,6 +15,7 @@ export const errors = defineErrors("agent", {
   AGENT_THREAD_OF_OTHER_AGENT: { kind: "conflict", message: "This thread belongs to another agent." },
   AGENT_RUN_NOT_FOUND: { kind: "not_found", message: "There is no such run." },
   AGENT_RUN_ENDED: { kind: "conflict", message: "The run has ended." },
+  AGENT_RUN_CANCELLING: { kind: "conflict", message: "The run is being cancelled." },
   AGENT_RUN_NOT_AWAITING_INPUT: { kind: "conflict", message: "The run does not wait for input." },
   AGENT_RUN_STEPS_EXHAUSTED: { kind: "conflict", message: "The run used all the steps it was allowed." },
   AGENT_RUN_ATTEMPTS_EXHAUSTED: { kind: "internal", message: "A step of the run failed every time it was tried." },

@@ -5,6 +5,7 @@ import "./approval/approval.graphql.ts";
 import "./approval/policy.graphql.ts";
 import "./artifact/artifact.graphql.ts";
 import "./note/note.graphql.ts";
+import "./run/control.graphql.ts";
 import "./run/run.graphql.ts";
 import "./run/run-events.graphql.ts";
 import "./run/dead-letter.graphql.ts";

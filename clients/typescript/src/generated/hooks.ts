@@ -79,6 +79,12 @@ import {
   ReplayDeadLetterDocument,
   type ReplayDeadLetterMutation,
   type ReplayDeadLetterMutationVariables,
+  PauseRunDocument,
+  type PauseRunMutation,
+  type PauseRunMutationVariables,
+  ResumeRunDocument,
+  type ResumeRunMutation,
+  type ResumeRunMutationVariables,
 } from "./graphql.ts";
 
 export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
@@ -158,3 +164,9 @@ export const useDeadLettersQuery = (options?: useQuery.Options<DeadLettersQuery,
 
 export const useReplayDeadLetterMutation = (options?: useMutation.Options<ReplayDeadLetterMutation, ReplayDeadLetterMutationVariables>) =>
   useMutation<ReplayDeadLetterMutation, ReplayDeadLetterMutationVariables>(ReplayDeadLetterDocument, options);
+
+export const usePauseRunMutation = (options?: useMutation.Options<PauseRunMutation, PauseRunMutationVariables>) =>
+  useMutation<PauseRunMutation, PauseRunMutationVariables>(PauseRunDocument, options);
+
+export const useResumeRunMutation = (options?: useMutation.Options<ResumeRunMutation, ResumeRunMutationVariables>) =>
+  useMutation<ResumeRunMutation, ResumeRunMutationVariables>(ResumeRunDocument, options);

@@ -10,6 +10,7 @@ import { failRun } from "./end.ts";
 import { fundStep } from "./funding.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
 import { MAX_ATTEMPTS, planNext, takeUp, type Work } from "./plan-next.ts";
+import { isStopping } from "./run.state.ts";
 import { commit, openSession, reopenSession, type Draft, type Session } from "./session.ts";
 import { nudge } from "./wake.ts";
 
@@ -50,7 +51,7 @@ export async function advanceLeased(
   const session = await openSession(run);
   const keeper = keepRunLease(session.caller, run, signal);
   try {
-    await goOn(session, { signal: keeper.signal, drain: signal, isCrowded });
+    await goOn(session, { signal: keeper.signal, pause: keeper.pause, drain: signal, isCrowded });
   } catch (error) {
     // Another worker has the run: whatever this one was doing is void, and nothing of it was committed.
     if (!(error instanceof AppError && error.code === "AGENT_RUN_LEASE_LOST")) throw error;
@@ -63,6 +64,8 @@ export async function advanceLeased(
 interface Signals {
   /** The step under way is to stop. */
   readonly signal: AbortSignal;
+  /** The step under way is to stop if it can be done again. */
+  readonly pause: AbortSignal;
   /** The worker takes no more. */
   readonly drain: AbortSignal;
   readonly isCrowded: () => boolean;
@@ -90,31 +93,34 @@ interface StepTaken {
 }
 
 /** Does one step, with no transaction open, and commits it together with the beginning of the next. */
-async function takeStep(session: Session, current: Work, { signal, drain, yields }: StepOptions): Promise<StepTaken> {
+async function takeStep(session: Session, current: Work, options: StepOptions): Promise<StepTaken> {
+  const { pause, drain, yields } = options;
   let funded: Session;
   let commitStep: (draft: Draft) => void;
   try {
     funded = await fundStep(session, current);
-    commitStep = await perform(funded, current, signal);
+    commitStep = await perform(funded, current, options);
   } catch (error) {
-    return interruptStep(session, { current, error: ensureAppError(error), draining: drain.aborted });
+    const interruption = { current, error: ensureAppError(error), draining: drain.aborted, paused: pause.aborted };
+    return interruptStep(session, interruption);
   }
   return commit(funded, (draft) => {
     commitStep(draft);
-    if (!yields || draft.run.status === "CANCELLING") return planNext(draft);
+    // What is begun next must not be stopped by a pause that is over: that takes a lease of its own.
+    if (!(yields || pause.aborted) || isStopping(draft.run.status)) return planNext(draft);
     release(draft, 0);
     return undefined;
   });
 }
 
-async function perform(session: Session, current: Work, signal: AbortSignal): Promise<(draft: Draft) => void> {
+async function perform(session: Session, current: Work, { signal, pause }: Signals): Promise<(draft: Draft) => void> {
   if (current.kind === "model") {
-    const turn = await takeModelTurn(session, current, signal);
+    const turn = await takeModelTurn(session, current, AbortSignal.any([signal, pause]));
     return (draft) => {
       commitModelTurn(draft, current, turn);
     };
   }
-  const outcome = await takeToolTurn(session, current, signal);
+  const outcome = await takeToolTurn(session, current, { signal, pause });
   return (draft) => {
     commitToolTurn(draft, current, outcome);
   };
@@ -132,14 +138,17 @@ interface Interruption {
   readonly current: Work;
   readonly error: AppError;
   readonly draining: boolean;
+  readonly paused: boolean;
 }
 
-/** What becomes of a step whose attempt failed: cancelled with its run, tried again later, or the end of the run. */
-async function interruptStep(session: Session, { current, error, draining }: Interruption): Promise<StepTaken> {
+/** What becomes of a step whose attempt failed: cancelled with its run, put aside, tried again later, or the end of the run. */
+async function interruptStep(session: Session, interruption: Interruption): Promise<StepTaken> {
+  const { current, error, draining, paused } = interruption;
   const { session: ended } = await commit(await reopenSession(session), (draft) => {
     if (current.kind === "model") meterFailedAttempts(draft, current);
     const { run } = draft;
     if (run.status === "CANCELLING") return planNext(draft);
+    if (paused) return putAside(draft);
     if (!draining && !error.retryable) return failRun(draft, error);
     if (!draining && run.stepAttempt >= MAX_ATTEMPTS) return giveUpRun(draft, error.code);
     draft.run = { ...run, errorCode: draining ? "WORKER_DRAINED" : error.code };
@@ -147,4 +156,12 @@ async function interruptStep(session: Session, { current, error, draining }: Int
     return undefined;
   });
   return { session: ended, result: undefined };
+}
+
+/** A step that a pause cut off is begun again afterwards, which may be now. That is not an attempt that failed. */
+function putAside(draft: Draft): Work | undefined {
+  draft.run = { ...draft.run, stepAttempt: draft.run.stepAttempt - 1, errorCode: "RUN_PAUSED" };
+  if (isStopping(draft.run.status)) return planNext(draft);
+  release(draft, 0);
+  return undefined;
 }

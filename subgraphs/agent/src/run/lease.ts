@@ -2,7 +2,7 @@ import type { Caller } from "@sba/platform/caller";
 import { withTenant, type Tx } from "@sba/platform/db";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { keepLease, LEASE_MS, type LeaseKeeper } from "@sba/platform/lease";
-import { abortOnCancel } from "./cancel-signal.ts";
+import { abortOnInterrupt } from "./interrupt-signal.ts";
 
 /**
  * Who may move a run. A lease lasts 4 s and is renewed each second by the worker that holds it; taking one raises the
@@ -20,18 +20,24 @@ export async function takeLease(tx: Tx, runId: string): Promise<RunRow | undefin
   return run;
 }
 
+export interface RunLeaseKeeper extends LeaseKeeper {
+  /** Aborted when the run is paused: what can be done again stops, what must not be done twice goes on to its end. */
+  readonly pause: AbortSignal;
+}
+
 /** Keeps the lease until stopped; the step under way is aborted when it may no longer go on. */
-export function keepRunLease(caller: Caller, run: RunRow, drain: AbortSignal): LeaseKeeper {
-  const controller = new AbortController();
-  const forget = abortOnCancel(run.id, controller);
-  const keeper = keepLease({
-    renew: () => renewLease(caller, run),
-    drain,
-    controller,
-    attributes: { "run.id": run.id },
-  });
+export function keepRunLease(caller: Caller, run: RunRow, drain: AbortSignal): RunLeaseKeeper {
+  const controllers = { cancel: new AbortController(), pause: new AbortController() };
+  const forget = abortOnInterrupt(run.id, controllers);
+  const renew = async (): Promise<boolean> => {
+    const status = await renewLease(caller, run);
+    if (status === "PAUSED") controllers.pause.abort();
+    return status !== undefined && status !== "CANCELLING";
+  };
+  const keeper = keepLease({ renew, drain, controller: controllers.cancel, attributes: { "run.id": run.id } });
   return {
     signal: keeper.signal,
+    pause: controllers.pause.signal,
     stop: () => {
       keeper.stop();
       forget();
@@ -39,13 +45,13 @@ export function keepRunLease(caller: Caller, run: RunRow, drain: AbortSignal): L
   };
 }
 
-/** False when another worker took the run, or when it is being cancelled: either way the step under way is to stop. */
-async function renewLease(caller: Caller, run: RunRow): Promise<boolean> {
+/** The run's status; undefined when another worker took it. */
+async function renewLease(caller: Caller, run: RunRow): Promise<string | undefined> {
   const [held] = await withTenant(
     caller,
     (tx) => tx.sql<Pick<RunRow, "status">>`
     UPDATE agent.run SET lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
     WHERE id = ${run.id} AND fence = ${run.fence} RETURNING status`,
   );
-  return held !== undefined && held.status !== "CANCELLING";
+  return held?.status;
 }

@@ -14,7 +14,7 @@ import { requireToolBudget } from "./budget.ts";
 import { giveUpRun } from "./dead-letter.ts";
 import { endRun, failRun } from "./end.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
-import { assertMove, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
+import { assertMove, isStopping, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
 import type { Draft } from "./session.ts";
 
 /** How often a step is begun, over all workers that die or fail at it, before the run is given up. */
@@ -47,6 +47,8 @@ export function planNext(draft: Draft): Work | undefined {
       return suspend(draft, "WAITING_TOOL");
     case "awaitInput":
       return suspend(draft, "AWAITING_INPUT");
+    case "rest":
+      return rest(draft);
     case "cancel":
       return endRun(draft, "CANCELLED");
     case "complete":
@@ -126,6 +128,10 @@ function answer(draft: Draft, callId: string): Work | undefined {
 /** Waits for a person: nothing is held, no job exists, and what the person says wakes the run. */
 function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT" | "WAITING_TOOL"): undefined {
   moveTo(draft, status);
+  return rest(draft);
+}
+
+function rest(draft: Draft): undefined {
   draft.release = { dueInMs: null };
   returnSliceMeanwhile(draft);
   return undefined;
@@ -147,12 +153,9 @@ function returnSliceMeanwhile(draft: Draft): void {
  */
 export function takeUp(draft: Draft): Work | undefined {
   const { unfinished, run } = draft;
-  if (run.slot === "WAITING" && run.status !== "CANCELLING") {
-    // Somebody woke it before its turn.
-    draft.release = { dueInMs: null };
-    return undefined;
-  }
-  return unfinished && run.status !== "CANCELLING" ? restartStep(draft, unfinished) : planNext(draft);
+  // Somebody woke it before its turn.
+  if (run.slot === "WAITING" && !isStopping(run.status)) return rest(draft);
+  return unfinished && !isStopping(run.status) ? restartStep(draft, unfinished) : planNext(draft);
 }
 
 function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinished"]>): Work | undefined {

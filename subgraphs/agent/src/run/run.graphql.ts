@@ -151,7 +151,8 @@ const RunFilter = builder.inputType("RunFilter", {
   }),
 });
 
-async function getRunOf(context: GraphContext, id: string): Promise<Run> {
+/** The run as it is now. @throws AGENT_RUN_NOT_FOUND */
+export async function getRunOf(context: GraphContext, id: string): Promise<Run> {
   const run = await runById(context).clear(id).load(id);
   if (!run) throw errors.AGENT_RUN_NOT_FOUND();
   return run;

@@ -70,6 +70,12 @@ describe("the next action of a run", () => {
     expect(nextAction({ ...spent, lastSpeaker: "assistant" })).toEqual({ kind: "complete" });
   });
 
+  it("rests while the run is paused, whatever is due", () => {
+    const pendingCalls = [{ id: "a", approval: undefined, outcome: "REQUESTED" as const }];
+    expect(nextAction({ ...situation, status: "PAUSED" })).toEqual({ kind: "rest" });
+    expect(nextAction({ ...situation, status: "PAUSED", pendingCalls })).toEqual({ kind: "rest" });
+  });
+
   it("cancels before anything else", () => {
     expect(
       nextAction({
@@ -86,6 +92,12 @@ describe("the statuses of a run", () => {
     for (const from of RUN_STATUSES) {
       const ways = RUN_STATUSES.filter((to) => canMove(from, to));
       expect(ways.length === 0, from).toBe(isEnded(from));
+    }
+  });
+
+  it("come back from PAUSED to wherever they were", () => {
+    for (const from of RUN_STATUSES.filter((status) => canMove(status, "PAUSED"))) {
+      expect(canMove("PAUSED", from), from).toBe(true);
     }
   });
 

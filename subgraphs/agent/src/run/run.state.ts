@@ -16,16 +16,24 @@ export const RUN_STATUSES = [
 export type RunStatus = (typeof RUN_STATUSES)[number];
 
 const ENDED = ["COMPLETED", "FAILED", "CANCELLED"] as const satisfies readonly RunStatus[];
+const PAUSABLE = [
+  "CREATED",
+  "PLANNING",
+  "EXECUTING",
+  "WAITING_TOOL",
+  "AWAITING_APPROVAL",
+  "AWAITING_INPUT",
+] as const satisfies readonly RunStatus[];
 const LEAVING = ["CANCELLING", "FAILED"] as const satisfies readonly RunStatus[];
 
 const TRANSITIONS: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
-  CREATED: ["PLANNING", "EXECUTING", ...LEAVING],
-  PLANNING: ["EXECUTING", ...LEAVING],
+  CREATED: ["PLANNING", "EXECUTING", "PAUSED", ...LEAVING],
+  PLANNING: ["EXECUTING", "PAUSED", ...LEAVING],
   EXECUTING: ["WAITING_TOOL", "AWAITING_APPROVAL", "AWAITING_INPUT", "PAUSED", "COMPLETED", ...LEAVING],
   WAITING_TOOL: ["EXECUTING", "AWAITING_APPROVAL", "PAUSED", ...LEAVING],
   AWAITING_APPROVAL: ["EXECUTING", "WAITING_TOOL", "PAUSED", ...LEAVING],
   AWAITING_INPUT: ["EXECUTING", "PAUSED", ...LEAVING],
-  PAUSED: ["EXECUTING", ...LEAVING],
+  PAUSED: [...PAUSABLE, ...LEAVING],
   CANCELLING: ["CANCELLED"],
   COMPLETED: [],
   FAILED: [],
@@ -39,6 +47,11 @@ export function isRunStatus(value: string): value is RunStatus {
 /** Nothing can happen to the run any more. */
 export function isEnded(status: string): boolean {
   return (ENDED as readonly string[]).includes(status);
+}
+
+/** No step is begun: the run is being cancelled, or is paused. */
+export function isStopping(status: string): boolean {
+  return status === "CANCELLING" || status === "PAUSED";
 }
 
 /** Whether a run may go from one status to another. */
@@ -81,6 +94,7 @@ export type NextAction =
   | { readonly kind: "awaitOperator" }
   | { readonly kind: "awaitInput" }
   | { readonly kind: "cancel" }
+  | { readonly kind: "rest" }
   | { readonly kind: "complete" }
   | { readonly kind: "stepsExhausted" };
 
@@ -88,6 +102,7 @@ export type NextAction =
 export function nextAction(situation: Situation): NextAction {
   const { pendingCalls, status } = situation;
   if (status === "CANCELLING") return { kind: "cancel" };
+  if (status === "PAUSED") return { kind: "rest" };
   const resolved = pendingCalls.find(({ outcome }) => outcome === "SUCCEEDED" || outcome === "FAILED");
   if (resolved) return { kind: "answer", callId: resolved.id };
   const requested = pendingCalls.filter(({ outcome }) => outcome === "REQUESTED");

@@ -15,7 +15,7 @@ import { appendInput } from "../thread/message.ts";
 import { insertThread, lockIdleThread } from "../thread/thread.ts";
 import { admitRun, type Admission } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
-import { announceCancel } from "./cancel-signal.ts";
+import { announceInterrupt } from "./interrupt-signal.ts";
 import { assertMove, isEnded, type RunStatus } from "./run.state.ts";
 import { usageSnapshot } from "./usage.ts";
 import { nudge, wakeRun } from "./wake.ts";
@@ -191,7 +191,7 @@ export async function cancelRun(caller: Caller, { runId, reason }: CancelRunInpu
     await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "CANCELLING" })]);
     wakeRun(tx, runId);
     tx.afterCommit(() => {
-      announceCancel(runId);
+      announceInterrupt(runId, "cancel");
     });
   });
 }

@@ -6,11 +6,13 @@ export const RUNS_DUE = "agent.run.due";
 
 /**
  * Says, in the transaction of whoever changed a run other than the worker that holds its lease, that there is something
- * new: the run is due, and a worker that is at it looks again before it commits anything. Every such change ends with this.
- * Needs no answer.
+ * new: the run is due unless it is paused, and a worker that is at it looks again before it commits anything. Every such
+ * change ends with this. Needs no answer.
  */
 export function wakeRun(tx: Tx, runId: string): void {
-  void tx.sql`UPDATE agent.run SET due_at = clock_timestamp(), revision = revision + 1 WHERE id = ${runId}`;
+  void tx.sql`
+    UPDATE agent.run SET due_at = CASE WHEN status = 'PAUSED' THEN due_at ELSE clock_timestamp() END, revision = revision + 1
+    WHERE id = ${runId}`;
   nudge(tx);
 }
 

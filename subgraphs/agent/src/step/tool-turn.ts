@@ -32,7 +32,7 @@ const MAX_TOOL_ATTEMPTS = 3;
 export async function takeToolTurn(
   { caller, run }: Session,
   { call }: ToolWork,
-  signal: AbortSignal,
+  signals: ToolSignals,
 ): Promise<ToolOutcome> {
   const tool = findTool(call.name);
   if (!tool) return refuseCall(errors.AGENT_TOOL_NOT_ALLOWED({ details: { tool: call.name } }));
@@ -40,13 +40,21 @@ export async function takeToolTurn(
   if (tool.definitionHash !== call.definitionHash) {
     return refuseCall(errors.AGENT_TOOL_CHANGED({ details: { tool: call.name } }));
   }
+  const isRepeatable = await tool.isRepeatable(caller, call.params);
+  const signal = isRepeatable ? AbortSignal.any([signals.signal, signals.pause]) : signals.signal;
   const outcome = await runToolCall(caller, tool, call, { signal });
-  if (outcome.ok || outcome.unknown === true || !(await tool.isRepeatable(caller, call.params))) return outcome;
-  // Draining or cancelled: not the tool's outcome, so the step is left to its next attempt or to the run's end.
+  if (outcome.ok || outcome.unknown === true || !isRepeatable) return outcome;
+  // Draining, cancelled or paused: not the tool's outcome, so the step is left to its next attempt or to the run's end.
   if (signal.aborted) throw platformErrors.OPERATION_CANCELLED();
   if (outcome.error.retryable && run.stepAttempt < MAX_TOOL_ATTEMPTS)
     throw errors.AGENT_TOOL_UNAVAILABLE({ details: { tool: call.name, code: outcome.error.code } });
   return outcome;
+}
+
+interface ToolSignals {
+  readonly signal: AbortSignal;
+  /** Stops only what can be called again. */
+  readonly pause: AbortSignal;
 }
 
 /** Commits the outcome of a tool call: its row, meter, message to the model and events. */

@@ -1,0 +1,193 @@
+import { encodeId } from "@sba/platform/ids";
+import type { Caller } from "@sba/platform/caller";
+import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
+import { expectData, expectRefusal } from "@sba/testkit/graphql";
+import { useDatabase } from "@sba/testkit/services";
+import { beforeEach, describe, expect, it } from "vitest";
+import { findApprovalsOfRuns } from "../approval/approval.ts";
+import { decide } from "../approval/testing.ts";
+import { inTurn, says, useScriptedModels } from "../model/testing.ts";
+import { schema } from "../schema.ts";
+import { driveRun, journalOf } from "../testing.ts";
+import { leaseDueRuns } from "./dispatch.ts";
+import { pauseRun, resumeRun } from "./pause.ts";
+import { cancelRun, continueRun, getRun, startRun } from "./run.ts";
+import { anAgent, asks, calls, expectSoundRuns, holds, shownText, statusesOf, untilShown, workOn } from "./testing.ts";
+
+const database = useDatabase();
+const model = useScriptedModels().server;
+
+/** Nobody holds it, nobody looks at it. */
+const AT_REST = { status: "PAUSED", dueAt: null, leaseExpiresAt: null };
+const ALL = { free: 8, most: 8, held: [] };
+
+let caller: Caller;
+beforeEach(() => {
+  caller = aCaller();
+});
+
+async function aRun(): Promise<string> {
+  return startRun(caller, { agentKey: await anAgent(caller), prompt: "Hello?" });
+}
+
+/** A run in the middle of a model turn, and the worker that is at it. */
+async function aRunThatSpeaks() {
+  const turn = holds("Half ");
+  model().answer = inTurn(turn.answer, says("Whole."));
+  const runId = await aRun();
+  const worker = workOn(caller, runId);
+  await untilShown(caller, runId, "Half ");
+  return { runId, worker, turn };
+}
+
+/** A run that waits for an approval. */
+async function aRunThatAsks(): Promise<string> {
+  model().answer = inTurn(calls(["task.create", { title: "Renew the lease" }]), says("Done."));
+  const agentKey = await anAgent(caller, { tools: ["task.create"] });
+  const runId = await startRun(caller, { agentKey, prompt: "Hello?" });
+  expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL" });
+  return runId;
+}
+
+describe("pausing a run", () => {
+  it("cuts a model turn off, lets go of the run, and begins the turn again when it goes on", async () => {
+    const { runId, worker } = await aRunThatSpeaks();
+    await pauseRun(caller, runId);
+    await worker;
+    expect(await getRun(caller, runId)).toMatchObject(AT_REST);
+    expect(await driveRun(caller, runId)).toMatchObject(AT_REST);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
+    expect(await statusesOf(caller, runId)).toEqual(["CREATED", "EXECUTING", "PAUSED", "EXECUTING", "COMPLETED"]);
+    expect((await journalOf(caller, runId)).filter(({ type }) => type === "agent.run.stepRestarted")).toMatchObject([
+      { payload: { attempt: 1, cause: "RUN_PAUSED", step: { number: 1 } } },
+    ]);
+    expect(await shownText(caller, runId)).toBe("Half Whole.");
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("is no failed attempt of the step, however often it happens", async () => {
+    model().answer = holds("Half ").answer;
+    const runId = await aRun();
+    for (let paused = 1; paused <= 7; paused++) {
+      const worker = workOn(caller, runId);
+      await untilShown(caller, runId, "Half ".repeat(paused));
+      await pauseRun(caller, runId);
+      await worker;
+      await resumeRun(caller, runId);
+    }
+    model().answer = says("Whole.");
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
+  });
+
+  it("and resuming it before its step has stopped begins the step again at once", async () => {
+    const { runId, worker } = await aRunThatSpeaks();
+    await Promise.all([pauseRun(caller, runId), resumeRun(caller, runId)]);
+    await resumeRun(caller, runId);
+    await worker;
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("before it begins keeps it from beginning", async () => {
+    model().answer = says("Whole.");
+    const runId = await aRun();
+    await pauseRun(caller, runId);
+    expect(await getRun(caller, runId)).toMatchObject(AT_REST);
+    expect(await leaseDueRuns(ALL)).toEqual([]);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await statusesOf(caller, runId)).toEqual(["CREATED", "PAUSED", "CREATED", "EXECUTING", "COMPLETED"]);
+  });
+
+  it("keeps the decision that it waited for, and acts on it when it goes on", async () => {
+    const runId = await aRunThatAsks();
+    await pauseRun(caller, runId);
+    const [approval] = await findApprovalsOfRuns(caller, [runId]);
+    await decide(aColleagueOf(caller), approval!, "APPROVED");
+    expect(await leaseDueRuns(ALL)).toEqual([]);
+    expect(await driveRun(caller, runId)).toMatchObject(AT_REST);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    const { rows } = await database().owner.query("SELECT title FROM agent.task WHERE tenant_id = $1", [
+      caller.tenantId,
+    ]);
+    expect(rows).toHaveLength(1);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("keeps waiting for what it waited for when nobody said anything meanwhile", async () => {
+    const runId = await aRunThatAsks();
+    await pauseRun(caller, runId);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL", dueAt: null });
+    expect(await findApprovalsOfRuns(caller, [runId])).toMatchObject([{ status: "PENDING" }]);
+  });
+
+  it("that waits for an answer takes one again once it has gone on", async () => {
+    model().answer = inTurn(asks("Which year?"), says("Whole."));
+    const runId = await aRun();
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_INPUT" });
+    await pauseRun(caller, runId);
+    await expect(continueRun(caller, { runId, input: "2026" })).rejects.toMatchObject({
+      code: "AGENT_RUN_NOT_AWAITING_INPUT",
+    });
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_INPUT", dueAt: null });
+    await continueRun(caller, { runId, input: "2026" });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+  });
+
+  it("holds nothing even when the worker that was to let go of it died", async () => {
+    const { runId, worker } = await aRunThatSpeaks();
+    // As if another worker had taken it over and died.
+    await database().owner.query("UPDATE agent.run SET fence = fence + 1 WHERE id = $1", [runId]);
+    await pauseRun(caller, runId);
+    await worker;
+    await database().owner.query("UPDATE agent.run SET lease_expires_at = now() WHERE id = $1", [runId]);
+    expect(await driveRun(caller, runId)).toMatchObject(AT_REST);
+    expect(model().received).toHaveLength(1);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("can be repeated, as resuming it can", async () => {
+    const runId = await aRunThatAsks();
+    await resumeRun(caller, runId);
+    await pauseRun(caller, runId);
+    await pauseRun(caller, runId);
+    await resumeRun(caller, runId);
+    await resumeRun(caller, runId);
+    expect((await statusesOf(caller, runId)).slice(-3)).toEqual(["AWAITING_APPROVAL", "PAUSED", "AWAITING_APPROVAL"]);
+  });
+
+  it("leaves it to be cancelled, and is refused once it is or has ended", async () => {
+    const runId = await aRun();
+    await pauseRun(caller, runId);
+    await cancelRun(caller, { runId });
+    for (const change of [pauseRun, resumeRun]) {
+      await expect(change(caller, runId)).rejects.toMatchObject({ code: "AGENT_RUN_CANCELLING", kind: "conflict" });
+    }
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "CANCELLED" });
+    for (const change of [pauseRun, resumeRun]) {
+      await expect(change(caller, runId)).rejects.toMatchObject({ code: "AGENT_RUN_ENDED", kind: "conflict" });
+    }
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("is for those who may cancel it, in its own tenant", async () => {
+    const runId = await aRun();
+    const id = encodeId("Run", runId);
+    const PAUSE = "mutation PauseRun($runId: ID!) { pauseRun(input: { runId: $runId }) { id status } }";
+    const RESUME = "mutation ResumeRun($runId: ID!) { resumeRun(input: { runId: $runId }) { id status } }";
+    const starter = aColleagueOf(caller, ["run:start", "run:read"]);
+    for (const operation of [PAUSE, RESUME]) {
+      expect(await expectRefusal(schema, starter, operation, { runId: id })).toMatchObject({ code: "FORBIDDEN" });
+      expect(await expectRefusal(schema, aCaller(), operation, { runId: id })).toMatchObject({ code: "NOT_FOUND" });
+    }
+    const may = aColleagueOf(caller, ["run:cancel", "run:read"]);
+    expect(await expectData(schema, may, PAUSE, { runId: id })).toEqual({ pauseRun: { id, status: "PAUSED" } });
+    expect(await expectData(schema, may, RESUME, { runId: id })).toEqual({ resumeRun: { id, status: "CREATED" } });
+  });
+});
