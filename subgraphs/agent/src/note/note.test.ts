@@ -1,7 +1,7 @@
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { encodeId, newId } from "@sba/platform/ids";
-import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
+import { aCaller, aColleagueOf, eventually } from "@sba/testkit/fixtures";
 import { execute, expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
@@ -112,6 +112,29 @@ describe("the room for notes", () => {
     expect(await write(caller, { key: "k1", text: "New." })).toMatchObject({ text: "New." });
     await write(caller, { agentKey: "sales" });
     await write(caller, { scope: "TENANT" });
+  });
+
+  it("is counted by one writer at a time", async () => {
+    const caller = await almostFull();
+    const [written, release] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    const given = { scope: "AGENT", agentKey: "support", text: "x", ttlSeconds: 60 } as const;
+    const first = withTenant(caller, async (tx) => {
+      await writeNote(tx, caller, { ...given, key: "a", callId: newId() });
+      written.resolve(undefined);
+      await release.promise;
+    });
+    await written.promise;
+    const second = write(caller, { key: "b" });
+    const refused = expect(second).rejects.toMatchObject({ code: "AGENT_NOTES_FULL" });
+    await eventually(async () => {
+      const { rowCount } = await database().owner.query(
+        "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted",
+      );
+      return rowCount === 1;
+    });
+    release.resolve(undefined);
+    await first;
+    await refused;
   });
 
   it("is not taken by what has expired", async () => {

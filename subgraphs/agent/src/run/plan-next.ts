@@ -108,9 +108,9 @@ function refuse(draft: Draft, { callId }: Extract<NextAction, { kind: "refuse" }
   const call = draft.calls.get(callId)!;
   const step = beginStep(draft, "TOOL", callId);
   const outcome = refuseCall(refusalOf(draft.approvals.get(callId)!));
-  const settled = settleToolCall(call, outcome);
+  const settled = settleToolCall(call, outcome, draft.run.priceListVersion);
   draft.writes.push((tx) => {
-    recordSettledCall(tx, draft.caller, call, outcome);
+    recordSettledCall(tx, draft.caller, call, outcome, draft.run.priceListVersion);
   });
   answerCall(draft, settled);
   finishStep(draft, step);

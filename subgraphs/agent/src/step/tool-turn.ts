@@ -59,9 +59,9 @@ interface ToolSignals {
 
 /** Commits the outcome of a tool call: its row, meter, message to the model and events. */
 export function commitToolTurn(draft: Draft, { step, call }: ToolWork, outcome: ToolOutcome): void {
-  const settled = settleToolCall(call, outcome);
+  const settled = settleToolCall(call, outcome, draft.run.priceListVersion);
   draft.writes.push((tx) => {
-    recordSettledCall(tx, draft.caller, call, outcome);
+    recordSettledCall(tx, draft.caller, call, outcome, draft.run.priceListVersion);
   });
   spend(draft, settled.usage);
   if (settled.status === "UNKNOWN") {

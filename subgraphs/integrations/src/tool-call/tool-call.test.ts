@@ -8,7 +8,7 @@ import { z } from "zod";
 import { defineTool } from "../tool/tool.ts";
 import { refuseCall, type ToolOutcome } from "./execute.ts";
 import { errors } from "../errors.ts";
-import { listToolCalls, recordToolOutcome, requestToolCall } from "./tool-call.ts";
+import { listToolCalls, recordSettledCall, recordToolOutcome, requestToolCall, settleToolCall } from "./tool-call.ts";
 
 useDatabase();
 
@@ -154,5 +154,22 @@ describe("recordToolOutcome", () => {
     const record = withTenant(stranger, (tx) => recordToolOutcome(tx, stranger, id, done));
     await expect(record).rejects.toMatchObject({ code: "INTEGRATIONS_TOOL_CALL_NOT_FOUND" });
     expect(await listToolCalls(stranger, [id])).toEqual([]);
+  });
+});
+
+describe("recordSettledCall", () => {
+  it("stores what settleToolCall says that the call costs, by the price list that is asked for", async () => {
+    const caller = aCaller();
+    const [id, runId] = [newId(), newId()];
+    const call = await withTenant(caller, async (tx) => {
+      const requested = await requestToolCall(tx, caller, { id, tool, params: {}, runId });
+      recordSettledCall(tx, caller, requested, done, 1);
+      return requested;
+    });
+    expect(await listRunUsage(caller, [runId])).toEqual([{ runId, ...settleToolCall(call, done, 1).usage[0]! }]);
+    expect(() => settleToolCall(call, done, 99)).toThrow("there is no price list 99");
+    const other = { ...call, id: newId() };
+    const record = withTenant(caller, (tx) => Promise.resolve(recordSettledCall(tx, caller, other, done, 99)));
+    await expect(record).rejects.toThrow("there is no price list 99");
   });
 });

@@ -1,4 +1,4 @@
-import { priceUsage, recordNewUsage, recordUsage, type UsageInput } from "@sba/billing/index";
+import { PRICE_LIST_VERSION, priceUsage, recordNewUsage, recordUsage, type UsageInput } from "@sba/billing/index";
 import { requirePermission, type Caller } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
 import { canonicalJson } from "@sba/platform/idempotency";
@@ -204,8 +204,8 @@ function durationOf(outcome: ToolOutcome): number | null {
   return wasRun(outcome) && statusOf(outcome) !== "UNKNOWN" ? outcome.durationMs : null;
 }
 
-/** The call with its outcome and what that costs, as `recordSettledCall` stores it. */
-export function settleToolCall(call: ToolCall, outcome: ToolOutcome): RecordedToolCall {
+/** The call with its outcome and what that costs by a price list, as `recordSettledCall` stores it. */
+export function settleToolCall(call: ToolCall, outcome: ToolOutcome, priceListVersion?: number): RecordedToolCall {
   const status = statusOf(outcome);
   return {
     ...call,
@@ -216,7 +216,7 @@ export function settleToolCall(call: ToolCall, outcome: ToolOutcome): RecordedTo
     durationMs: durationOf(outcome),
     unknownAt: status === "UNKNOWN" ? new Date() : call.unknownAt,
     finishedAt: status === "UNKNOWN" ? null : new Date(),
-    usage: isToMeter(call, outcome) ? priceUsage(usageOf(call).lines) : [],
+    usage: isToMeter(call, outcome) ? priceUsage(usageOf(call).lines, priceListVersion) : [],
   };
 }
 
@@ -229,9 +229,15 @@ function isToMeter(call: ToolCall, outcome: ToolOutcome): boolean {
  * As `recordToolOutcome`, for who alone moves the call: nothing of it needs an answer, so that its statements travel with
  * others.
  */
-export function recordSettledCall(tx: Tx, caller: Caller, call: ToolCall, outcome: ToolOutcome): void {
+export function recordSettledCall(
+  tx: Tx,
+  caller: Caller,
+  call: ToolCall,
+  outcome: ToolOutcome,
+  priceListVersion: number = PRICE_LIST_VERSION,
+): void {
   void writeOutcome(tx, caller, call.id, outcome);
-  if (isToMeter(call, outcome)) recordNewUsage(tx, caller, usageOf(call));
+  if (isToMeter(call, outcome)) recordNewUsage(tx, caller, { ...usageOf(call), priceListVersion });
 }
 
 function usageOf(call: Pick<ToolCallRow, "id" | "runId" | "agentKey">): UsageInput {
