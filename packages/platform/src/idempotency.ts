@@ -47,17 +47,31 @@ export async function claimKey(
   newId: string,
 ): Promise<string | undefined> {
   if (key === undefined || key === null) return undefined;
-  const inputHash = hashInput(input);
   const [claimed] = await tx.sql<StoredKey>`
     INSERT INTO platform.idempotency_key (tenant_id, principal_id, operation, key, input_hash, result_id)
-    VALUES (${caller.tenantId}, ${caller.principalId}, ${operation}, ${key}, ${inputHash}, ${newId})
+    VALUES (${caller.tenantId}, ${caller.principalId}, ${operation}, ${key}, ${hashInput(input)}, ${newId})
     ON CONFLICT DO NOTHING RETURNING input_hash, result_id`;
-  if (claimed) return undefined;
+  return claimed ? undefined : findEarlier(tx, caller, { operation, key, input });
+}
+
+/**
+ * The UUID that the same request made before, if it did; for who has work to do, outside any transaction, before the key is
+ * claimed.
+ * @throws IDEMPOTENCY_KEY_REUSED when the key was used with another input.
+ */
+export async function findEarlier(
+  tx: Tx,
+  caller: Caller,
+  { operation, key, input }: IdempotentOperation,
+): Promise<string | undefined> {
+  if (key === undefined || key === null) return undefined;
   const [stored] = await tx.sql<StoredKey>`
     SELECT input_hash, result_id FROM platform.idempotency_key
     WHERE tenant_id = ${caller.tenantId} AND principal_id = ${caller.principalId} AND operation = ${operation} AND key = ${key}`;
-  if (stored?.inputHash !== inputHash) throw platformErrors.IDEMPOTENCY_KEY_REUSED({ details: { operation } });
-  return stored.resultId;
+  if (stored && stored.inputHash !== hashInput(input)) {
+    throw platformErrors.IDEMPOTENCY_KEY_REUSED({ details: { operation } });
+  }
+  return stored?.resultId;
 }
 
 /** A client's repeats come within minutes; a week also covers one that was switched off over the weekend. */

@@ -9,6 +9,7 @@ import "./run/control.graphql.ts";
 import "./run/run.graphql.ts";
 import "./run/run-events.graphql.ts";
 import "./run/dead-letter.graphql.ts";
+import "./run/plan-run.graphql.ts";
 import "./step/step.graphql.ts";
 import "./task/task.graphql.ts";
 import "./tool/tool.graphql.ts";

@@ -79,12 +79,12 @@ import {
   ReplayDeadLetterDocument,
   type ReplayDeadLetterMutation,
   type ReplayDeadLetterMutationVariables,
-  PauseRunDocument,
-  type PauseRunMutation,
-  type PauseRunMutationVariables,
-  ResumeRunDocument,
-  type ResumeRunMutation,
-  type ResumeRunMutationVariables,
+  PlanRunDocument,
+  type PlanRunMutation,
+  type PlanRunMutationVariables,
+  ExecuteRunDocument,
+  type ExecuteRunMutation,
+  type ExecuteRunMutationVariables,
 } from "./graphql.ts";
 
 export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
@@ -165,8 +165,8 @@ export const useDeadLettersQuery = (options?: useQuery.Options<DeadLettersQuery,
 export const useReplayDeadLetterMutation = (options?: useMutation.Options<ReplayDeadLetterMutation, ReplayDeadLetterMutationVariables>) =>
   useMutation<ReplayDeadLetterMutation, ReplayDeadLetterMutationVariables>(ReplayDeadLetterDocument, options);
 
-export const usePauseRunMutation = (options?: useMutation.Options<PauseRunMutation, PauseRunMutationVariables>) =>
-  useMutation<PauseRunMutation, PauseRunMutationVariables>(PauseRunDocument, options);
+export const usePlanRunMutation = (options?: useMutation.Options<PlanRunMutation, PlanRunMutationVariables>) =>
+  useMutation<PlanRunMutation, PlanRunMutationVariables>(PlanRunDocument, options);
 
-export const useResumeRunMutation = (options?: useMutation.Options<ResumeRunMutation, ResumeRunMutationVariables>) =>
-  useMutation<ResumeRunMutation, ResumeRunMutationVariables>(ResumeRunDocument, options);
+export const useExecuteRunMutation = (options?: useMutation.Options<ExecuteRunMutation, ExecuteRunMutationVariables>) =>
+  useMutation<ExecuteRunMutation, ExecuteRunMutationVariables>(ExecuteRunDocument, options);

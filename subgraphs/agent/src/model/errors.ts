@@ -10,6 +10,7 @@ export const modelErrors = defineErrors("agent.model", {
     message: "The model's provider refused the platform's credentials.",
   },
   AGENT_MODEL_REQUEST_REFUSED: { kind: "upstream_failed", message: "The model's provider refused the request." },
+  AGENT_PLAN_INVALID: { kind: "upstream_failed", message: "What the model answered is no plan." },
   AGENT_MODEL_REFUSED: {
     kind: "upstream_failed",
     message: "The model declined to answer: its content filter stopped it.",

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { extractAnswer, termsOf } from "./extract.ts";
+import { outline } from "./local-outline.ts";
 import type { ModelMessage, ModelRequest, ModelToolCall } from "./model.ts";
 import { countTokens } from "./tokens.ts";
 
@@ -48,6 +49,7 @@ type ToolResult =
 export function planTurn(request: ModelRequest): PlannedTurn {
   if (request.purpose === "summary") return say(summarise(request));
   const exchange = readExchange(request.messages);
+  if (request.purpose === "plan") return outline(planFirstTurn(request, exchange), request);
   const last = exchange.calls.findLast(({ id }) => exchange.results.has(id));
   const result = last && exchange.results.get(last.id);
   if (!last || !result) return planFirstTurn(request, exchange);

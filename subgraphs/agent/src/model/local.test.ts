@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { citationsOf } from "./citations.ts";
 import { localProvider, LOCAL_MODEL } from "./local.ts";
 import type { ModelMessage, ModelToolCall } from "./model.ts";
+import { planParams } from "./plan-call.ts";
 import { afterSearch, aRequest, collectTurn, HITS, modelContract, SEARCH_TOOL } from "./testing.ts";
 import { countRequestTokens, countTokens } from "./tokens.ts";
 
@@ -23,6 +24,37 @@ const SEARCH: ModelToolCall = { id: "call_1", name: "knowledge.search", params: 
 const turn = (messages: readonly ModelMessage[], tools = ALL_TOOLS) =>
   collectTurn(localProvider, aRequest({ messages, tools }));
 const asked = (text: string, tools = ALL_TOOLS) => turn([{ role: "user", text }], tools);
+
+describe("the built-in model asked for a plan", () => {
+  const plan = async (text: string, tools = ALL_TOOLS) => {
+    const request = aRequest({ messages: [{ role: "user", text }], tools, purpose: "plan" });
+    const { calls } = await collectTurn(localProvider, request);
+    return planParams(tools).parse(calls[0]!.params).steps;
+  };
+
+  it("names the steps that its turns would take, and no tool that it is not offered", async () => {
+    expect((await plan("What is the notice period?")).map(({ tool }) => tool)).toEqual([
+      "knowledge.search",
+      null,
+      "document.render",
+    ]);
+    expect((await plan("What is the notice period?", [SEARCH_TOOL])).map(({ tool }) => tool)).toEqual([
+      "knowledge.search",
+      null,
+    ]);
+    expect(await plan("Create a task to call Ada")).toEqual([
+      { title: "Create the task “call Ada”", tool: "task.create" },
+      { title: "Say what was done", tool: null },
+    ]);
+    expect(await plan("?!")).toEqual([{ title: "Ask what is wanted", tool: null }]);
+    expect(await plan("What are you?")).toEqual([{ title: "Answer", tool: null }]);
+  });
+
+  it("keeps titles as short as a plan's may be", async () => {
+    const [step] = await plan(`Create a task to ${"🦆".repeat(150)}`);
+    expect(step!.title.length).toBeLessThanOrEqual(200);
+  });
+});
 
 describe("the built-in model with a question", () => {
   it("looks it up first, then answers with citations and writes the document in the same turn, then ends without more text", async () => {

@@ -28,8 +28,11 @@ export interface ModelRequest {
   readonly tools: readonly ModelTool[];
   /** Text and tool calls together. */
   readonly maxOutputTokens: number;
-  /** Absent for a turn of the conversation. A summary is for the platform: nobody can be asked meanwhile. */
-  readonly purpose?: "summary";
+  /**
+   * Absent for a turn of the conversation. A summary is for the platform: nobody can be asked meanwhile. A plan is what the model
+   * would do with the tools, as one call of PLAN_CALL; none of them can be called meanwhile.
+   */
+  readonly purpose?: "summary" | "plan";
 }
 
 export interface ModelUsage {

@@ -39,6 +39,14 @@ const turn = (given: Parameters<typeof aRequest>[0] = {}) => collectTurn(open(),
 /** Does what a model would do in the contract's conversations. */
 const cooperate: Answer = (response, { body }) => {
   const chunks = openChunks(response);
+  if (body.tools?.[0]?.function.name === "submit_plan") {
+    chunks.call(0, "call_p", "submit_plan", [
+      '{"steps":[{"title":"Look it up",',
+      '"tool":"knowledge.search"},{"title":"Answer"}]}',
+    ]);
+    chunks.end("tool_calls", { prompt_tokens: 30, completion_tokens: 12 });
+    return;
+  }
   if (body.messages.at(-1)?.role === "user") {
     chunks.call(0, "call_a", "knowledge__search", ['{"que', 'ry":"notice period"}']);
     chunks.end("tool_calls", { prompt_tokens: 20, completion_tokens: 9 });
@@ -191,6 +199,23 @@ describe("the OpenAI-compatible provider", () => {
       await turn({ purpose: "summary", tools: [] });
       expect(server.received[0]!.body.tools ?? []).toEqual([]);
     });
+  });
+
+  it("makes a plan by the one function that it is given then, which knows the names of the tools and calls none", async () => {
+    const { calls } = await turn({ purpose: "plan" });
+    const { body } = server.received[0]!;
+    expect(body.tools).toMatchObject([
+      {
+        function: {
+          name: "submit_plan",
+          parameters: {
+            properties: { steps: { items: { properties: { tool: { anyOf: [{ enum: ["knowledge.search"] }, {}] } } } } },
+          },
+        },
+      },
+    ]);
+    expect(body).toMatchObject({ tool_choice: { type: "function", function: { name: "submit_plan" } } });
+    expect(calls).toMatchObject([{ params: { steps: [{ tool: "knowledge.search" }, { title: "Answer" }] } }]);
   });
 
   it("closes the connection when the turn is cancelled", async () => {

@@ -1,5 +1,13 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { APICallError, jsonSchema, streamText, tool, type ModelMessage as SdkMessage, type ToolSet } from "ai";
+import {
+  APICallError,
+  jsonSchema,
+  streamText,
+  tool,
+  ToolChoiceViolationError,
+  type ModelMessage as SdkMessage,
+  type ToolSet,
+} from "ai";
 import { z } from "zod";
 import { limitedFetch } from "@sba/platform/egress";
 import { AppError, platformErrors } from "@sba/platform/errors";
@@ -15,6 +23,7 @@ import type {
   ModelToolCall,
   ModelUsage,
 } from "./model.ts";
+import { PLAN_CALL, planParams } from "./plan-call.ts";
 import { estimateUsage, toolCallText } from "./tokens.ts";
 
 export interface OpenAiCompatibleOptions {
@@ -178,12 +187,11 @@ function estimateTurn({ instructions, messages, tools }: ModelRequest, received:
 }
 
 function openStream(sdk: Sdk, request: ModelRequest, signal: AbortSignal) {
-  const tools: ToolSet = Object.fromEntries(request.tools.map((each) => [wireName(each.name), toSdkTool(each)]));
   return streamText({
     model: sdk.chatModel(request.model),
     instructions: request.instructions,
     messages: toSdkMessages(request.messages),
-    tools: request.purpose === "summary" ? tools : { ...tools, [ASK_PERSON]: askPersonTool },
+    ...offeredTools(request),
     maxOutputTokens: request.maxOutputTokens,
     abortSignal: signal,
     // What is tried again is decided where it is known what readers have seen: a repeat in here would stream text twice.
@@ -192,6 +200,22 @@ function openStream(sdk: Sdk, request: ModelRequest, signal: AbortSignal) {
     // By default the SDK prints errors; they arrive in the stream as well.
     onError: () => undefined,
   }).fullStream;
+}
+
+function offeredTools({ tools, purpose }: ModelRequest): { readonly tools: ToolSet; readonly toolChoice?: PlanChoice } {
+  if (purpose === "plan") return { tools: { [PLAN_CALL]: planTool(tools) }, toolChoice: PLAN_CHOICE };
+  const offered = Object.fromEntries(tools.map((each) => [wireName(each.name), toSdkTool(each)]));
+  return { tools: purpose === "summary" ? offered : { ...offered, [ASK_PERSON]: askPersonTool } };
+}
+
+const PLAN_CHOICE = { type: "tool", toolName: PLAN_CALL } as const;
+type PlanChoice = typeof PLAN_CHOICE;
+
+function planTool(tools: readonly ModelTool[]): ToolSet[string] {
+  return toSdkTool({
+    description: "Says which steps you would take. Nothing is done by it.",
+    paramsSchema: z.toJSONSchema(planParams(tools), { io: "input" }),
+  });
 }
 
 function toSdkTool({ description, paramsSchema }: Omit<ModelTool, "name">): ToolSet[string] {
@@ -268,6 +292,8 @@ function toModelError(thrown: unknown, signal: AbortSignal, deadline: TurnDeadli
   if (signal.aborted) return platformErrors.OPERATION_CANCELLED({ cause: thrown });
   const expired = deadline.expired();
   if (expired) return expired;
+  // It did not call the one function that it was to call.
+  if (ToolChoiceViolationError.isInstance(thrown)) return modelErrors.AGENT_PLAN_INVALID({ cause: thrown });
   const ours = findAppError(thrown);
   if (ours?.code.startsWith("AGENT_MODEL_")) return ours;
   if (ours?.code === platformErrors.EGRESS_TIMED_OUT().code)

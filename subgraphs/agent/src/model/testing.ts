@@ -9,6 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { callModel, type ModelAnswer } from "./call.ts";
 import type { GuardOptions } from "./guard.ts";
+import { PLAN_CALL, planParams } from "./plan-call.ts";
 import type { ModelEvent, ModelFinish, ModelProvider, ModelRequest, ModelToolCall } from "./model.ts";
 import { useModels, type ModelConfig } from "./registry.ts";
 
@@ -118,6 +119,15 @@ export function modelContract(
       expect(turn.finish.reason).toBe("stop");
       expect(turn.finish.usage.inputTokens).toBeGreaterThan(10);
       expect(turn.finish.usage.outputTokens).toBeGreaterThan(3);
+    });
+
+    it("says what it would do, with the tools that it is offered, and calls none", async () => {
+      const { provider, model } = open();
+      const { calls, finish } = await collectTurn(provider, aRequest({ model, purpose: "plan" }));
+      expect(calls).toMatchObject([{ name: PLAN_CALL }]);
+      const { steps } = planParams([SEARCH_TOOL]).parse(calls[0]!.params);
+      expect(steps[0]).toMatchObject({ tool: "knowledge.search" });
+      expect(finish.usage.outputTokens).toBeGreaterThan(3);
     });
 
     it("stops at the tokens it may use and says so", async () => {

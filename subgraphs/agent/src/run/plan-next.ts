@@ -13,6 +13,7 @@ import { askAgain, findDrift } from "./ask.ts";
 import { requireToolBudget } from "./budget.ts";
 import { giveUpRun } from "./dead-letter.ts";
 import { endRun, failRun } from "./end.ts";
+import { planOf } from "./plan.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
 import { assertMove, isStopping, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
 import type { Draft } from "./session.ts";
@@ -49,6 +50,8 @@ export function planNext(draft: Draft): Work | undefined {
       return suspend(draft, "AWAITING_INPUT");
     case "rest":
       return rest(draft);
+    case "awaitExecution":
+      return restPlan(draft);
     case "cancel":
       return endRun(draft, "CANCELLED");
     case "complete":
@@ -134,6 +137,14 @@ function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT" | 
 function rest(draft: Draft): undefined {
   draft.release = { dueInMs: null };
   returnSliceMeanwhile(draft);
+  return undefined;
+}
+
+/** A plan rests until somebody has it executed: until it expires it is nobody's turn. */
+function restPlan(draft: Draft): undefined {
+  const restsMs = Date.parse(planOf(draft.run)!.expiresAt) - Date.now();
+  if (restsMs <= 0) return failRun(draft, errors.AGENT_PLAN_EXPIRED());
+  draft.release = { dueInMs: restsMs };
   return undefined;
 }
 

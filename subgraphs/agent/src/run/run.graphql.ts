@@ -188,10 +188,10 @@ builder.queryFields((t) => ({
   }),
 }));
 
-const MAX_PROMPT_CHARACTERS = 100_000;
-const idempotencyKey = { minLength: 1, maxLength: 255 } as const;
+export const MAX_PROMPT_CHARACTERS = 100_000;
+export const idempotencyKey = { minLength: 1, maxLength: 255 } as const;
 
-const RunOptionsInput = builder.inputType("RunOptionsInput", {
+export const RunOptionsInput = builder.inputType("RunOptionsInput", {
   fields: (t) => ({
     locale: t.string({
       validate: { regex: [/^[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})*$/, { message: "must be a BCP 47 language tag" }] },
@@ -238,7 +238,7 @@ interface GivenOptions {
 }
 
 /** Without what was not given: options are stored, and two requests that mean the same must hash the same. */
-function runOptions({ locale, topK, maxSteps, budgetMicros }: GivenOptions): RunOptions {
+export function runOptions({ locale, topK, maxSteps, budgetMicros }: GivenOptions): RunOptions {
   return {
     ...(locale ? { locale } : {}),
     ...(topK ? { topK } : {}),

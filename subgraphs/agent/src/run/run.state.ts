@@ -93,6 +93,7 @@ export type NextAction =
   | { readonly kind: "awaitApproval" }
   | { readonly kind: "awaitOperator" }
   | { readonly kind: "awaitInput" }
+  | { readonly kind: "awaitExecution" }
   | { readonly kind: "cancel" }
   | { readonly kind: "rest" }
   | { readonly kind: "complete" }
@@ -102,6 +103,7 @@ export type NextAction =
 export function nextAction(situation: Situation): NextAction {
   const { pendingCalls, status } = situation;
   if (status === "CANCELLING") return { kind: "cancel" };
+  if (status === "PLANNING") return { kind: "awaitExecution" };
   if (status === "PAUSED") return { kind: "rest" };
   const resolved = pendingCalls.find(({ outcome }) => outcome === "SUCCEEDED" || outcome === "FAILED");
   if (resolved) return { kind: "answer", callId: resolved.id };

@@ -144,11 +144,7 @@ export function preparePlanCall(
   const instructions = `${instructionsOf(version, { options: { ...input.options }, plan: null })}\n\n${planInstructions(tools)}`;
   const count = (text: string): number => approximateTokens(model, text);
   const roomTokens = Math.max(LEAST_ROOM_TOKENS, inputWindow(model) - count(JSON.stringify({ instructions, tools })));
-  const messages = fitMessages(
-    [...shownMessages(history), { role: "user", text: input.prompt }],
-    roomTokens,
-    count,
-  );
+  const messages = fitMessages([...shownMessages(history), { role: "user", text: input.prompt }], roomTokens, count);
   const request = { purpose: "plan", instructions, messages, tools } as const;
   return { request, models: affordableModels(purse, version, bytesOf(request), MAX_PLAN_TOKENS) };
 }

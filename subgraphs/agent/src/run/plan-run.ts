@@ -1,0 +1,135 @@
+import {
+  estimateCost,
+  priceUsage,
+  readStartLimits,
+  recordNewUsage,
+  reserveSlice,
+  returnSlice,
+  settleSlice,
+} from "@sba/billing/index";
+import { recordAudit } from "@sba/platform/audit";
+import type { Caller } from "@sba/platform/caller";
+import { json, withTenant, type Tx } from "@sba/platform/db";
+import { appendEvents } from "@sba/platform/events";
+import { findEarlier, once, type IdempotentOperation } from "@sba/platform/idempotency";
+import { encodeId, newId } from "@sba/platform/ids";
+import { getAgentForRun } from "../agent/version.ts";
+import { readPolicies } from "../approval/policy.ts";
+import { errors } from "../errors.ts";
+import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
+import { takePlanningTurn, type PlanningInput, type PlanningTurn } from "../step/planning-turn.ts";
+import { readHistory } from "../thread/message.ts";
+import { lockIdleThread } from "../thread/thread.ts";
+import { admitRun } from "./admission.ts";
+import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
+import type { RunPlan } from "./plan.ts";
+import { insertRun, lockRun, type RunStart, type StartRunInput } from "./run.ts";
+import { usageSnapshot } from "./usage.ts";
+import { wakeRun } from "./wake.ts";
+
+/**
+ * A run that is planned before anything happens: it rests in PLANNING, with what the model would do and about what that costs,
+ * until somebody has it executed, cancels it, or it expires.
+ */
+
+/** A plan is for now: prices, tools and documents go on without it. */
+const RESTS_MS = 7 * 86_400_000;
+
+export interface PlanRunInput extends StartRunInput {
+  /** Ends the planning turn when whoever asked is gone. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Has the model plan a run, and keeps the plan with the run that it is for. Nothing else is done; the planning turn is charged
+ * like any other. Returns the run's UUID. Idempotent by key.
+ * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_OF_OTHER_AGENT, AGENT_MODEL_...,
+ * AGENT_PLAN_TIMED_OUT, AGENT_PLAN_INVALID, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, IDEMPOTENCY_KEY_REUSED
+ */
+export async function planRun(caller: Caller, { signal, ...input }: PlanRunInput): Promise<string> {
+  requireStartBudget(input.options);
+  const { idempotencyKey, ...request } = input;
+  const operation = { operation: "planRun", key: idempotencyKey, input: request };
+  const basis = await withTenant(caller, (tx) => readBasis(tx, caller, input, operation));
+  if (typeof basis === "string") return basis;
+  const turn = await takePlanningTurn(caller, basis, signal);
+  return withTenant(caller, (tx) =>
+    once(tx, caller, operation, basis.start.id, () => acceptPlan(tx, caller, basis.start, turn)),
+  );
+}
+
+/** What the plan is made from, or the UUID of the run that the same request made before. */
+async function readBasis(
+  tx: Tx,
+  caller: Caller,
+  { agentKey, prompt, options, threadId }: StartRunInput,
+  operation: IdempotentOperation,
+): Promise<PlanningInput | string> {
+  const id = newId();
+  const [earlier, agent, history, policies] = await Promise.all([
+    findEarlier(tx, caller, operation),
+    getAgentForRun(tx, agentKey),
+    threadId === undefined ? [] : readHistory(tx, { id, threadId }),
+    readPolicies(tx, agentKey),
+  ]);
+  if (earlier !== undefined) return earlier;
+  if (threadId !== undefined) await lockIdleThread(tx, { threadId, agentId: agent.id });
+  const input = options === undefined ? { prompt } : { prompt, options };
+  return { start: { id, input, agent, threadId }, history, policies };
+}
+
+/** The run, its plan and what planning cost, in one transaction. */
+async function acceptPlan(tx: Tx, caller: Caller, start: RunStart, turn: PlanningTurn): Promise<void> {
+  const { id, agent, threadId } = start;
+  if (threadId !== undefined) await lockIdleThread(tx, { threadId, agentId: agent.id });
+  const admission = await admitRun(tx, caller, start, await readStartLimits(tx, caller));
+  const charged = turn.metered.map((lines) => priceUsage(lines));
+  const planningMicros = charged.reduce((sum, usage) => sum + costOf(usage), 0n);
+  // What was planned is known to the micro-unit: a budget that has not so much left keeps the plan from being made.
+  if (admission.budgeted) {
+    const needMicros = estimateCost(START_USAGE).amountMicros + planningMicros;
+    const { id: agentId, key: agentKey } = agent;
+    const needed = { runId: id, agentId, agentKey, spentMicros: 0n, wantMicros: needMicros, atLeastMicros: needMicros };
+    await reserveSlice(tx, caller, needed);
+  }
+  await insertRun(tx, caller, start, { admission, announcesEnd: false });
+  const plan: RunPlan = { steps: turn.steps, expiresAt: new Date(Date.now() + RESTS_MS).toISOString() };
+  void tx.sql`
+    UPDATE agent.run SET status = 'PLANNING', plan = ${json(plan)}::jsonb, due_at = ${new Date(plan.expiresAt)},
+           spent_micros = spent_micros + ${planningMicros} WHERE id = ${id}`;
+  for (const [index, lines] of turn.metered.entries()) {
+    recordNewUsage(tx, caller, { key: `run:${id}:plan:${index + 1}`, lines, runId: id, agentKey: agent.key });
+  }
+  await appendEvents(tx, caller, runStream(id), [
+    runStatusChanged({ from: "CREATED", to: "PLANNING" }),
+    ...charged.map((usage) => usageRecorded({ usage: usage.map(usageSnapshot) })),
+  ]);
+  if (!admission.budgeted) return;
+  settleSlice(tx, caller, { runId: id, spentMicros: planningMicros });
+  // A plan may rest for long: what is left is not kept from others.
+  returnSlice(tx, caller, id);
+}
+
+export interface ExecuteRunInput {
+  /** UUID. */
+  readonly runId: string;
+  readonly idempotencyKey?: string | undefined;
+}
+
+/**
+ * Has a planned run executed: once, by the ordinary loop, on behalf of who planned it. Idempotent by key.
+ * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_NOT_PLANNED, IDEMPOTENCY_KEY_REUSED
+ */
+export function executeRun(caller: Caller, { runId, idempotencyKey }: ExecuteRunInput): Promise<string> {
+  return withTenant(caller, async (tx) => {
+    const { status } = await lockRun(tx, runId);
+    const operation = { operation: "executeRun", key: idempotencyKey, input: { runId } };
+    return once(tx, caller, operation, runId, async () => {
+      if (status !== "PLANNING") throw errors.AGENT_RUN_NOT_PLANNED({ details: { status } });
+      void tx.sql`UPDATE agent.run SET status = 'EXECUTING' WHERE id = ${runId}`;
+      void recordAudit(tx, caller, { action: "agent.run.executed", target: encodeId("Run", runId) });
+      wakeRun(tx, runId);
+      await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: status, to: "EXECUTING" })]);
+    });
+  });
+}
