@@ -1,4 +1,4 @@
-import { decodeId } from "@sba/platform/ids";
+import { decodeId, encodeId } from "@sba/platform/ids";
 import type { Watched } from "./load.ts";
 import type { World } from "./world.ts";
 
@@ -18,7 +18,20 @@ export async function findViolations(world: World, watched: readonly Watched[]):
             .join(", ")})`,
         ];
   });
-  return [...onceEach(runIds), ...watched.flatMap(missedEvents), ...(await Promise.all(checks)).flat()];
+  const rows = (await Promise.all(checks)).flat();
+  return [...onceEach(runIds), ...watched.flatMap(missedEvents), ...rows, ...(await strayEffects(world, runIds))];
+}
+
+/** What was sent outside happened there once. */
+async function strayEffects({ look, sink }: World, runIds: readonly string[]): Promise<string[]> {
+  const calls = await look<{ id: string }>(
+    "SELECT id FROM integrations.tool_call WHERE run_id = ANY($1) AND name = 'webhook.send'",
+    [runIds],
+  );
+  return calls.flatMap(({ id }) => {
+    const times = sink.effects.get(encodeId("ToolCall", id)) ?? 0;
+    return times === 1 ? [] : [`the webhook call ${id} had ${times} effects`];
+  });
 }
 
 /** Clients that sent a start again got the same run. */

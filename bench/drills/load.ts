@@ -31,6 +31,7 @@ const AGAIN_AFTER_MS = 100;
 const PROMPTS = [
   { agentKey: "handbook", prompt: "Where does a slender wing carry its lift?" },
   { agentKey: "assistant", prompt: "Create a task to order a new wind tunnel fan" },
+  { agentKey: "messenger", prompt: 'Send {"order": 42} to the webhook sink' },
   { agentKey: "handbook", prompt: "Through which point does heat reach a blunt body?" },
 ];
 

@@ -75,12 +75,12 @@ function report(name: string, violations: readonly string[], began: number): voi
 }
 
 /** Passes when the missing guarantee is seen. */
-async function drillPlanted({ name, fault: faultName, sql }: Plant): Promise<void> {
+async function drillPlanted({ name, fault: faultName, plant }: Plant): Promise<void> {
   const fault = FAULTS.find((each) => each.name === faultName);
   if (!fault?.name.includes(values.only)) return;
   const began = performance.now();
   const seen = await inWorld(false, async (world) => {
-    await world.look(sql);
+    await plant(world);
     for (let round = 0; round < PLANTED_ROUNDS; round++) {
       const violations = await drill(world, fault, { name: `${name} ${round}`, withinMs: PLANTED_WITHIN_MS });
       if (violations.length > 0) return violations;

@@ -1,12 +1,14 @@
+import type { World } from "./world.ts";
+
 /**
- * Guarantees taken away, in the drill's own database and nowhere else: a drill that stays green without one of them proves
+ * Guarantees taken away, in the drill's own world and nowhere else: a drill that stays green without one of them proves
  * nothing. The product has no switch for this.
  */
 export interface Plant {
   readonly name: string;
   /** Of the fault that it turns red. */
   readonly fault: string;
-  readonly sql: string;
+  plant(world: World): Promise<unknown>;
 }
 
 export const PLANTS: readonly Plant[] = [
@@ -14,25 +16,30 @@ export const PLANTS: readonly Plant[] = [
     name: "no fencing",
     fault: "a worker sleeps and wakes up late",
     // Whatever a write requires holds, and nothing else stops a second writer.
-    sql: `
+    plant: ({ look }) =>
+      look(`
       CREATE OR REPLACE FUNCTION platform.require(holds boolean, otherwise text) RETURNS void LANGUAGE sql AS 'SELECT';
       ALTER TABLE agent.step DROP CONSTRAINT step_pkey; ALTER TABLE agent.message DROP CONSTRAINT message_pkey;
       CREATE FUNCTION agent.keep_fence() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.fence = OLD.fence; RETURN NEW; END';
-      CREATE TRIGGER keep_fence BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.keep_fence()`,
+      CREATE TRIGGER keep_fence BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.keep_fence()`),
   },
   {
     name: "no idempotency",
     fault: "both workers are killed, twice",
-    // A tool that is called again with the same key does its work again.
-    sql: "ALTER TABLE agent.task DROP CONSTRAINT task_pkey",
+    // The world outside does its work again when it is asked again with the same key.
+    plant: ({ sink }) => {
+      sink.forgetKeys();
+      return Promise.resolve();
+    },
   },
   {
     name: "no reconciler",
     fault: "a worker is killed",
     // What was once leased is due no more: only who holds it can bring it to its end.
-    sql: `
+    plant: ({ look }) =>
+      look(`
       CREATE FUNCTION agent.forget_due() RETURNS trigger LANGUAGE plpgsql AS
         'BEGIN IF NEW.takeovers > OLD.takeovers THEN NEW.due_at = NULL; END IF; RETURN NEW; END';
-      CREATE TRIGGER forget_due BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.forget_due()`,
+      CREATE TRIGGER forget_due BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.forget_due()`),
   },
 ];

@@ -2,13 +2,15 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createBuiltInAgents } from "@sba/agent/index";
-import { createClient, SignInDocument, type Client } from "@sba/client";
+import { createClient, CreateAgentDocument, SignInDocument, type Client } from "@sba/client";
 import { givenMember, givenTenant, PASSWORD } from "@sba/identity/testing";
+import { createWebhookEndpoint } from "@sba/integrations/index";
 import { addDocuments, createCollection, runIngestion } from "@sba/knowledge/index";
 import { prepareDatabase } from "@sba/launcher/database";
 import { EMBEDDED_SETTINGS, freePort, keepCluster, type Cluster } from "@sba/launcher/postgres";
 import { loadConfig } from "@sba/platform/config";
 import { closeDatabase, connectDatabase } from "@sba/platform/db";
+import { openEgress } from "@sba/platform/egress";
 import { openPubSub, usePubSub } from "@sba/platform/pubsub";
 import { closeReaders } from "@sba/platform/reader";
 import { useSecretKey } from "@sba/platform/secrets";
@@ -16,6 +18,7 @@ import { startRedisServer, type RedisServer } from "@sba/testkit/redis-server";
 import pg from "pg";
 import { closing, inFolder } from "../cleanup.ts";
 import { openProxy, type Proxy } from "./proxy.ts";
+import { openSink, type Sink } from "./sink.ts";
 
 /** A whole system to be hurt: a server, two workers, Postgres behind a proxy, Redis if asked for, a tenant with people in it. */
 export interface World {
@@ -23,6 +26,8 @@ export interface World {
   /** Between the processes and Postgres. */
   readonly postgres: Proxy;
   readonly redis: RedisWorld | undefined;
+  /** Where the webhook "sink" leads. */
+  readonly sink: Sink;
   /** Who starts runs, and who decides approvals. */
   readonly operator: Client;
   readonly owner: Client;
@@ -50,6 +55,13 @@ export interface Process {
 
 const ROOT = join(import.meta.dirname, "../..");
 const SECRET_KEY = "the-secret-key-of-the-drills-only";
+const SINK_HOST = "127.0.0.1";
+const MESSENGER = {
+  key: "messenger",
+  name: "Messenger",
+  instructions: "You send what you are told to.",
+  tools: ["webhook.send"],
+};
 const DOCUMENTS = [
   {
     title: "Wings",
@@ -113,12 +125,14 @@ async function populate<T>(
   useSecretKey(SECRET_KEY);
   const pubsub = await openPubSub({ databaseUrl: urls.app });
   usePubSub(pubsub);
-  const people = await makePeople();
+  const sink = await openSink();
+  const people = await makePeople(sink.url);
   const past = (url: string): string => url.replace(`:${cluster.port}/`, `:${postgres.port}/`);
   const port = await freePort();
   const env = {
     ...{ NODE_ENV: "development", LOG_LEVEL: "fatal", SECRET_KEY, DATA_DIR: folder, PORT: String(port) },
     ...{ DATABASE_URL: past(urls.app), DATABASE_SYSTEM_URL: past(urls.system), REDIS_URL: redis?.url ?? "" },
+    EGRESS_ALLOWED_HOSTS: SINK_HOST,
   };
   const server = keep("packages/launcher/src/server.ts", env);
   const workers = [keep("workers/src/main.ts", env), keep("workers/src/main.ts", env)] as const;
@@ -128,6 +142,7 @@ async function populate<T>(
   const close = async (): Promise<void> => {
     await Promise.all(clients.map((client) => client.close()));
     await Promise.all([server, ...workers].map((each) => each.stop()));
+    await sink.close();
     usePubSub(undefined);
     await pubsub.close();
     closeReaders();
@@ -137,15 +152,19 @@ async function populate<T>(
     await Promise.all([server, ...workers].map((each) => each.ready()));
     for (const email of people) clients.push(createClient({ url, token: await signIn(url, email) }));
     const [operator, owner] = clients as [Client, Client];
-    return work({ cluster, postgres, redis, operator, owner, look, server, workers });
+    await owner.mutate(CreateAgentDocument, { input: MESSENGER });
+    return work({ cluster, postgres, redis, sink, operator, owner, look, server, workers });
   });
 }
 
 /** Their addresses. */
-async function makePeople(): Promise<readonly [operator: string, owner: string]> {
+async function makePeople(sinkUrl: string): Promise<readonly [operator: string, owner: string]> {
   const tenant = await givenTenant();
   const operator = await givenMember("operator", tenant);
   await createBuiltInAgents(tenant.owner);
+  const closeEgress = openEgress({ allowedHosts: [SINK_HOST] });
+  await createWebhookEndpoint(tenant.owner, { name: "sink", url: sinkUrl, honoursIdempotencyKeys: true });
+  await closeEgress();
   const { id: collectionId } = await createCollection(tenant.owner, { name: "Drills" });
   const { id: ingestionId } = await addDocuments(tenant.owner, { collectionId, documents: DOCUMENTS });
   await runIngestion(tenant.owner, { ingestionId }, { signal: new AbortController().signal });

@@ -28,6 +28,11 @@ export function usePubSub(pubsub: PubSub | undefined): void {
   current = pubsub;
 }
 
+/** The backend of this process; undefined when it is closed. */
+export function findPubSub(): PubSub | undefined {
+  return current;
+}
+
 export function pubsub(): PubSub {
   if (!current) throw new Error("usePubSub was not called");
   return current;

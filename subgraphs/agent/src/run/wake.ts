@@ -1,5 +1,5 @@
 import type { Tx } from "@sba/platform/db";
-import { pubsub } from "@sba/platform/pubsub";
+import { findPubSub } from "@sba/platform/pubsub";
 
 /** The topic on which workers hear that a run may be due. */
 export const RUNS_DUE = "agent.run.due";
@@ -24,6 +24,7 @@ export function nudge(tx: Tx, delayMs = 0): void {
   });
 }
 
+/** A delayed one may come when this process has closed everything: somebody else's clock finds the run. */
 function announceDue(): void {
-  pubsub().publish(RUNS_DUE);
+  findPubSub()?.publish(RUNS_DUE);
 }
