@@ -81,7 +81,7 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-export async function putToSleep(pid: number): Promise<void> {
+async function putToSleep(pid: number): Promise<void> {
   process.kill(pid, "SIGSTOP");
   await delay(ASLEEP_MS);
   process.kill(pid, "SIGCONT");

@@ -37,7 +37,7 @@ export interface World {
   readonly workers: readonly [Process, Process];
 }
 
-export interface RedisWorld {
+interface RedisWorld {
   readonly proxy: Proxy;
   /** Ends the server with what it holds, and starts an empty one at the same address. */
   replace(): Promise<void>;
@@ -45,7 +45,7 @@ export interface RedisWorld {
 }
 
 /** A process of ours that is started again whenever it dies. */
-export interface Process {
+interface Process {
   pid(): number;
   /** Resolves when the one that runs is ready. */
   ready(): Promise<void>;
