@@ -14,7 +14,7 @@ export const schedules: readonly Schedule[] = [
   { name: "agent.lapseApprovals", everyMs: 2_000, run: lapseApprovals },
   { name: "agent.letWaitingRunsIn", everyMs: 2_000, run: letWaitingRunsIn },
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
-  { name: "knowledge.resumeIngestions", everyMs: 30_000, run: resumeIngestions },
+  { name: "knowledge.resumeIngestions", everyMs: 2_000, run: resumeIngestions },
   { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },
   { name: "agent.forgetExpiredAnswers", everyMs: 600_000, run: forgetExpiredAnswers },
   { name: "platform.forgetOldKeys", everyMs: 3_600_000, run: forgetOldKeys },

@@ -49,6 +49,11 @@ CREATE TABLE "knowledge"."ingestion" (
     "documents_failed" INTEGER NOT NULL DEFAULT 0,
     "created_by" UUID NOT NULL,
     "created_by_kind" TEXT NOT NULL,
+    "due_at" TIMESTAMPTZ(6) DEFAULT CURRENT_TIMESTAMP,
+    "lease_expires_at" TIMESTAMPTZ(6),
+    "fence" INTEGER NOT NULL DEFAULT 0,
+    "attempt" INTEGER NOT NULL DEFAULT 0,
+    "woken_at" TIMESTAMPTZ(6),
     "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "ended_at" TIMESTAMPTZ(6),
@@ -58,7 +63,7 @@ CREATE TABLE "knowledge"."ingestion" (
     CONSTRAINT "ingestion_count_check" CHECK ("documents_ready" + "documents_failed" <= "documents_total")
 );
 CREATE INDEX "ingestion_tenant_id_collection_id_idx" ON "knowledge"."ingestion"("tenant_id", "collection_id");
-CREATE INDEX "ingestion_ended_at_updated_at_idx" ON "knowledge"."ingestion"("ended_at", "updated_at");
+CREATE INDEX "ingestion_due_at_idx" ON "knowledge"."ingestion"("due_at") WHERE "due_at" IS NOT NULL;
 ALTER TABLE "knowledge"."ingestion" ADD CONSTRAINT "ingestion_tenant_id_collection_id_fkey" FOREIGN KEY ("tenant_id", "collection_id") REFERENCES "knowledge"."collection"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 
 CREATE TABLE "knowledge"."source" (

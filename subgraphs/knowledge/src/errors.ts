@@ -22,6 +22,7 @@ export const errors = defineErrors("knowledge", {
     message: "The media type is none of text/plain, text/markdown and text/html.",
   },
   KNOWLEDGE_INGESTION_NOT_FOUND: { kind: "not_found", message: "There is no such ingestion." },
+  KNOWLEDGE_INGESTION_LEASE_LOST: { kind: "unavailable", message: "Another worker took the ingestion over." },
   KNOWLEDGE_EMBEDDING_FAILED: { kind: "upstream_failed", message: "The embedding model did not answer as it should." },
   KNOWLEDGE_QUERY_INVALID: {
     kind: "invalid_input",

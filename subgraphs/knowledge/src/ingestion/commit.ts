@@ -7,7 +7,8 @@ import { replaceChunks } from "../chunk/chunk-index.ts";
 import { countInCollection } from "../collection/collection.ts";
 import { ingestionEnded, ingestionProgressed, ingestionStream } from "../events.ts";
 import { readIngestion } from "./ingestion.ts";
-import { isEnded, planRevision, statusOf, type Plan } from "./ingestion.state.ts";
+import { isEnded, MAX_ATTEMPTS, planRevision, statusOf, type Plan } from "./ingestion.state.ts";
+import { lockLeased, type Leased } from "./lease.ts";
 import { indexHashOf, type PreparedSource } from "./prepare.ts";
 
 /** The one transaction in which prepared documents become searchable: chunks, counts, usage and the event together. */
@@ -21,16 +22,14 @@ interface Decision {
 
 type LockedDocument = Pick<Document, "id" | "indexedRevision" | "indexedHash">;
 
-/** Commits what is still pending of `prepared`; what another worker committed first is left alone. */
+/** Commits what is still pending of `prepared`, under the lease. @throws KNOWLEDGE_INGESTION_LEASE_LOST */
 export async function commitSources(
   caller: Caller,
-  ingestionId: string,
+  leased: Leased,
   prepared: readonly PreparedSource[],
 ): Promise<void> {
   await withTenant(caller, async (tx) => {
-    const [ingestion] =
-      await tx.sql<Ingestion>`SELECT * FROM knowledge.ingestion WHERE id = ${ingestionId} FOR NO KEY UPDATE`;
-    if (!ingestion || isEnded(ingestion.status)) return;
+    const ingestion = { ...(await lockLeased(tx, leased)), attempt: leased.attempt };
     const decisions = await decide(tx, ingestion, prepared);
     if (decisions.length === 0) return;
     const indexed = decisions.filter(({ outcome }) => outcome === "INDEX");
@@ -151,7 +150,8 @@ async function writeProgress(tx: Tx, caller: Caller, before: Ingestion, decision
   const status = statusOf({ documentsTotal: before.documentsTotal, documentsReady, documentsFailed });
   await tx.sql`
     UPDATE knowledge.ingestion SET status = ${status}, documents_ready = ${documentsReady}, documents_failed = ${documentsFailed},
-           updated_at = clock_timestamp(), ended_at = CASE WHEN ${isEnded(status)} THEN clock_timestamp() END
+           attempt = ${before.attempt > MAX_ATTEMPTS ? MAX_ATTEMPTS : 0}, updated_at = clock_timestamp(),
+           ended_at = CASE WHEN ${isEnded(status)} THEN clock_timestamp() END, due_at = CASE WHEN NOT ${isEnded(status)} THEN due_at END
     WHERE id = ${before.id}`;
   const event = isEnded(status) ? ingestionEnded : ingestionProgressed;
   await appendEvents(tx, caller, ingestionStream(before.id), [

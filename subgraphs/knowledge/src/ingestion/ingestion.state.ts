@@ -6,6 +6,9 @@ export type IngestionStatus = (typeof INGESTION_STATUSES)[number];
 export const DOCUMENT_STATUSES = ["PENDING", "READY", "FAILED"] as const;
 export type DocumentStatus = (typeof DOCUMENT_STATUSES)[number];
 
+/** Beginnings without progress, over all workers that die or fail at it; at the last one, what could be retried counts as failed. */
+export const MAX_ATTEMPTS = 5;
+
 export interface Progress {
   readonly documentsTotal: number;
   readonly documentsReady: number;

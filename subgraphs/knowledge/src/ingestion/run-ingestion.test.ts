@@ -1,14 +1,18 @@
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
+import type { Source } from "@sba/platform/generated/prisma/client";
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, test } from "vitest";
 import { createCollection } from "../collection/collection.ts";
 import { listDocuments, type Document } from "../document/document.ts";
-import { advanceIngestion } from "../jobs.ts";
 import { searchKnowledge } from "../retrieval/retrieval.ts";
 import { consistentIndex, describeIndex, givenCollection, ingest } from "../testing.ts";
+import { commitSources } from "./commit.ts";
 import { addDocuments, getIngestion } from "./ingestion.ts";
+import { MAX_ATTEMPTS } from "./ingestion.state.ts";
+import { giveBack, takeLease } from "./lease.ts";
+import { prepareSource } from "./prepare.ts";
 import { resumeIngestions } from "./resume.ts";
 import { runIngestion } from "./run-ingestion.ts";
 import type { DocumentInput } from "./submission.ts";
@@ -122,7 +126,7 @@ describe("dying", () => {
     });
     expect(await describeIndex(caller)).toEqual(consistentIndex(25));
     await database().owner.query("DROP TRIGGER die ON knowledge.collection");
-    await runIngestion(caller, { ingestionId }, { signal, attempt: 2 });
+    await runIngestion(caller, { ingestionId }, { signal });
     expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "COMPLETED", documentsReady: 60 });
     expect(await describeIndex(caller)).toEqual(consistentIndex(60));
     expect(await chunksMetered(caller)).toBe(60n);
@@ -135,9 +139,11 @@ describe("dying", () => {
     await database().owner.query(`
       CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'deadlock' USING ERRCODE = '40P01'; END $$;
       CREATE TRIGGER stumble BEFORE INSERT ON knowledge.chunk FOR EACH ROW EXECUTE FUNCTION stumble()`);
-    await expect(runIngestion(caller, { ingestionId }, { signal })).rejects.toThrow("deadlock");
-    expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "PENDING", documentsFailed: 0 });
-    await runIngestion(caller, { ingestionId }, { signal, attempt: advanceIngestion.attempts });
+    for (let attempt = 1; attempt < MAX_ATTEMPTS; attempt++) {
+      await expect(runIngestion(caller, { ingestionId }, { signal })).rejects.toThrow("deadlock");
+      expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "PENDING", documentsFailed: 0 });
+    }
+    await runIngestion(caller, { ingestionId }, { signal });
     expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "FAILED", documentsFailed: 1 });
     await database().owner.query("DROP TRIGGER stumble ON knowledge.chunk");
   });
@@ -150,21 +156,87 @@ describe("dying", () => {
     expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "PENDING" });
   });
 
-  test("asks again for the job of an ingestion that stands still, once", async () => {
+  const expireLease = (ingestionId: string, fields = "") =>
+    database().owner.query(`UPDATE knowledge.ingestion SET lease_expires_at = now()${fields} WHERE id = $1`, [
+      ingestionId,
+    ]);
+
+  test("lets one worker have it, and one that was paused commit nothing", async () => {
+    const caller = aCaller();
+    const { id: collectionId } = await createCollection(caller, { name: "Handbook" });
+    const { id: ingestionId } = await addDocuments(caller, { collectionId, documents: [leave] });
+    const paused = (await takeLease(caller, ingestionId))!;
+    await runIngestion(caller, { ingestionId }, { signal });
+    expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "PENDING" });
+    await expireLease(ingestionId);
+    await runIngestion(caller, { ingestionId }, { signal });
+    expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "COMPLETED", documentsReady: 1 });
+    await expect(commitSources(caller, paused, [])).rejects.toMatchObject({ code: "KNOWLEDGE_INGESTION_LEASE_LOST" });
+    await giveBack(caller, paused, true);
+    expect(await takeLease(caller, ingestionId)).toBeUndefined();
+  });
+
+  test("gives up the one document at which workers die, and no other", async () => {
+    const caller = aCaller();
+    const { id: collectionId } = await createCollection(caller, { name: "Handbook" });
+    const documents = ["One", "Deadly", "Three"].map((title) => ({ title, text: `Text of ${title}.` }));
+    const { id: ingestionId } = await addDocuments(caller, { collectionId, documents });
+    // A worker takes the lease and is never heard of again, at whatever comes with the second document.
+    const die = async (): Promise<void> => {
+      const leased = await takeLease(caller, ingestionId);
+      if (leased && leased.attempt > MAX_ATTEMPTS && (await getIngestion(caller, ingestionId)).documentsReady === 0) {
+        const [first] = await withTenant(
+          caller,
+          (tx) => tx.sql<Source>`SELECT * FROM knowledge.source WHERE ingestion_id = ${ingestionId} AND number = 1`,
+        );
+        await commitSources(caller, leased, [await prepareSource(first!, { signal, isLastAttempt: true })]);
+      }
+      await expireLease(ingestionId);
+    };
+    let deaths = 0;
+    while ((await attemptOf(ingestionId)) < MAX_ATTEMPTS + 2) {
+      await die();
+      deaths += 1;
+    }
+    expect(deaths).toBe(8);
+    await runIngestion(caller, { ingestionId }, { signal });
+    expect(await getIngestion(caller, ingestionId)).toMatchObject({
+      status: "COMPLETED",
+      documentsReady: 2,
+      failures: [{ title: "Deadly", message: "The document could not be indexed." }],
+    });
+  });
+
+  async function attemptOf(ingestionId: string): Promise<number> {
+    const { rows } = await database().owner.query<{ attempt: number }>(
+      "SELECT attempt FROM knowledge.ingestion WHERE id = $1",
+      [ingestionId],
+    );
+    return rows[0]!.attempt;
+  }
+
+  test("asks again for the job of an ingestion that is overdue and that nobody holds, once", async () => {
     const caller = aCaller();
     const { id: collectionId } = await createCollection(caller, { name: "Handbook" });
     const { id: ingestionId } = await addDocuments(caller, { collectionId, documents: [leave] });
     await withTenant(caller, (tx) => tx.sql`DELETE FROM platform.outbox WHERE tenant_id = ${caller.tenantId}`);
+    const outbox = async () =>
+      (
+        await database().owner.query("SELECT name, envelope FROM platform.outbox WHERE tenant_id = $1", [
+          caller.tenantId,
+        ])
+      ).rows;
     await resumeIngestions();
-    const outbox = () =>
-      database().owner.query("SELECT name, envelope FROM platform.outbox WHERE tenant_id = $1", [caller.tenantId]);
-    expect((await outbox()).rows).toEqual([]);
-    await database().owner.query(
-      "UPDATE knowledge.ingestion SET updated_at = now() - interval '2 minutes' WHERE id = $1",
-      [ingestionId],
-    );
+    expect(await outbox()).toEqual([]);
+    await takeLease(caller, ingestionId);
+    const overdue = "UPDATE knowledge.ingestion SET due_at = now() - interval '3 seconds' WHERE id = $1";
+    await database().owner.query(overdue, [ingestionId]);
+    await resumeIngestions();
+    expect(await outbox()).toEqual([]);
+    await expireLease(ingestionId);
     await Promise.all([resumeIngestions(), resumeIngestions()]);
-    expect((await outbox()).rows).toMatchObject([
+    await resumeIngestions();
+    expect(await outbox()).toMatchObject([
       {
         name: "knowledge.ingestion.advance",
         envelope: { payload: { ingestionId }, caller: { principalId: caller.principalId } },

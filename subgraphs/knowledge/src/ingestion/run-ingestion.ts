@@ -4,9 +4,9 @@ import { AppError } from "@sba/platform/errors";
 import type { Source } from "@sba/platform/generated/prisma/client";
 import { reader } from "@sba/platform/reader";
 import { errors } from "../errors.ts";
-import { advanceIngestion } from "../jobs.ts";
 import { commitSources } from "./commit.ts";
-import { planRevision } from "./ingestion.state.ts";
+import { MAX_ATTEMPTS, planRevision } from "./ingestion.state.ts";
+import { giveBack, keepIngestionLease, takeLease, type Leased } from "./lease.ts";
 import { indexHashOf, prepareSource, type PreparedSource, type PrepareOptions } from "./prepare.ts";
 
 /** The work of the job `knowledge.ingestion.advance`. */
@@ -14,42 +14,72 @@ import { indexHashOf, prepareSource, type PreparedSource, type PrepareOptions } 
 /** A transaction takes up to this many documents, and stops at this much text. */
 const BATCH_DOCUMENTS = 25;
 const BATCH_BYTES = 1024 * 1024;
+/** Workers that still die at it take its documents one by one, and give up the one at which two more died. */
+const MAX_ATTEMPTS_ALONE = 2;
 
 export interface RunIngestionOptions {
+  /** Aborted when the worker drains. */
   readonly signal: AbortSignal;
-  /** Of the job, from 1. At the last one, what could be retried counts as failed. */
-  readonly attempt?: number;
 }
 
 /**
- * Ingests what is pending, a batch a transaction. May be stopped anywhere and run again, also twice at once: what is
- * committed is not done again, what is not committed left no trace.
+ * Ingests what is pending, a batch a transaction. May be stopped anywhere and run again, also by several at once: one of them
+ * has the lease, what is committed is not done again, what is not committed left no trace.
+ * @throws what went wrong and may pass; the ingestion is then due again at once
  */
 export async function runIngestion(
   caller: Caller,
   { ingestionId }: { readonly ingestionId: string },
-  { signal, attempt = 1 }: RunIngestionOptions,
+  { signal }: RunIngestionOptions,
 ): Promise<void> {
-  const options = { signal, isLastAttempt: attempt >= advanceIngestion.attempts };
-  for (;;) {
-    signal.throwIfAborted();
-    const sources = await readBatch(caller, ingestionId);
-    if (sources.length === 0) return;
-    const prepared: PreparedSource[] = [];
-    for (const source of await withoutUnchanged(caller, sources, prepared))
-      prepared.push(await prepareSource(source, options));
-    await commitOrIsolate(caller, ingestionId, prepared, options);
+  signal.throwIfAborted();
+  const leased = await takeLease(caller, ingestionId);
+  if (!leased) return;
+  const keeper = keepIngestionLease(caller, leased, signal);
+  try {
+    await ingestPending(caller, leased, keeper.signal);
+  } catch (error) {
+    // Another worker has the ingestion: nothing of what this one was doing was committed.
+    if (error instanceof AppError && error.code === "KNOWLEDGE_INGESTION_LEASE_LOST") return;
+    await giveBack(caller, leased, !signal.aborted).catch(() => undefined); // the lease ends by itself
+    throw error;
+  } finally {
+    keeper.stop();
   }
 }
 
-function readBatch(caller: Caller, ingestionId: string): Promise<Source[]> {
+async function ingestPending(caller: Caller, leased: Leased, signal: AbortSignal): Promise<void> {
+  const { attempt } = leased;
+  const isAlone = attempt > MAX_ATTEMPTS;
+  let isLastAttempt = attempt >= MAX_ATTEMPTS;
+  if (attempt > MAX_ATTEMPTS + MAX_ATTEMPTS_ALONE) await giveUpFirst(caller, leased);
+  for (;;) {
+    signal.throwIfAborted();
+    const sources = await readBatch(caller, leased.id, isAlone ? 1 : BATCH_DOCUMENTS);
+    if (sources.length === 0) return;
+    const options = { signal, isLastAttempt };
+    const prepared: PreparedSource[] = [];
+    for (const source of await withoutUnchanged(caller, sources, prepared))
+      prepared.push(await prepareSource(source, options));
+    await commitOrIsolate(caller, leased, prepared, options);
+    isLastAttempt = isAlone;
+  }
+}
+
+/** The document at which workers die without a word. */
+async function giveUpFirst(caller: Caller, leased: Leased): Promise<void> {
+  const [source] = await readBatch(caller, leased.id, 1);
+  if (source) await commitSources(caller, leased, [{ source, failure: errors.KNOWLEDGE_DOCUMENT_NOT_INDEXED() }]);
+}
+
+function readBatch(caller: Caller, ingestionId: string, most: number): Promise<Source[]> {
   return withTenant(
     caller,
     (tx) => tx.sql<Source>`
     SELECT * FROM knowledge.source WHERE ingestion_id = ${ingestionId} AND number IN (
       SELECT number FROM (
         SELECT number, sum(octet_length(text)) OVER (ORDER BY number) - octet_length(text) AS bytes_before
-        FROM knowledge.source WHERE ingestion_id = ${ingestionId} AND status = 'PENDING' ORDER BY number LIMIT ${BATCH_DOCUMENTS}
+        FROM knowledge.source WHERE ingestion_id = ${ingestionId} AND status = 'PENDING' ORDER BY number LIMIT ${most}
       ) AS pending WHERE bytes_before < ${BATCH_BYTES})
     ORDER BY number`,
   );
@@ -80,20 +110,20 @@ async function withoutUnchanged(
  */
 async function commitOrIsolate(
   caller: Caller,
-  ingestionId: string,
+  leased: Leased,
   prepared: readonly PreparedSource[],
   options: PrepareOptions,
 ): Promise<void> {
   try {
-    await commitSources(caller, ingestionId, prepared);
+    await commitSources(caller, leased, prepared);
   } catch (error) {
     if (!isRefusal(error, options)) throw error;
     const [only] = prepared;
     if (prepared.length > 1) {
-      for (const item of prepared) await commitOrIsolate(caller, ingestionId, [item], options);
+      for (const item of prepared) await commitOrIsolate(caller, leased, [item], options);
     } else if (only?.chunks) {
       const failure = errors.KNOWLEDGE_DOCUMENT_NOT_INDEXED({ cause: error });
-      await commitSources(caller, ingestionId, [{ source: only.source, failure }]);
+      await commitSources(caller, leased, [{ source: only.source, failure }]);
     } else throw error;
   }
 }
