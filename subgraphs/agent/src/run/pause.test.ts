@@ -1,9 +1,11 @@
 import { encodeId } from "@sba/platform/ids";
+import { createWebhookEndpoint } from "@sba/integrations/index";
 import type { Caller } from "@sba/platform/caller";
+import { useSecretKey } from "@sba/platform/secrets";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { findApprovalsOfRuns } from "../approval/approval.ts";
 import { decide } from "../approval/testing.ts";
 import { inTurn, says, useScriptedModels } from "../model/testing.ts";
@@ -11,6 +13,7 @@ import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { leaseDueRuns } from "./dispatch.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
+import { executeRun, planRun } from "./plan-run.ts";
 import { cancelRun, continueRun, getRun, startRun } from "./run.ts";
 import { anAgent, asks, calls, expectSoundRuns, holds, shownText, statusesOf, untilShown, workOn } from "./testing.ts";
 
@@ -21,6 +24,9 @@ const model = useScriptedModels().server;
 const AT_REST = { status: "PAUSED", dueAt: null, leaseExpiresAt: null };
 const ALL = { free: 8, most: 8, held: [] };
 
+beforeAll(() => {
+  useSecretKey("a secret key that only this test knows");
+});
 let caller: Caller;
 beforeEach(() => {
   caller = aCaller();
@@ -49,6 +55,30 @@ async function aRunThatAsks(): Promise<string> {
   return runId;
 }
 
+/** A run in the middle of a call to a webhook, which may or may not be repeated, and how to answer the call. */
+async function aRunThatSends(honoursIdempotencyKeys: boolean) {
+  await createWebhookEndpoint(caller, { name: "orders", url: `${model().url}/orders`, honoursIdempotencyKeys });
+  const speaks = inTurn(calls(["webhook.send", { endpoint: "orders", payload: {} }]), says("Sent."));
+  const keys: unknown[] = [];
+  const sent = Promise.withResolvers<() => void>();
+  model().answer = (response, request) => {
+    if (!request.path.endsWith("/orders")) return speaks(response, request);
+    keys.push(request.headers["idempotency-key"]);
+    sent.resolve(() => response.end("ok"));
+    if (keys.length > 1) response.end("ok");
+  };
+  const runId = await startRun(caller, {
+    agentKey: await anAgent(caller, { tools: ["webhook.send"] }),
+    prompt: "Hello?",
+  });
+  const worker = workOn(caller, runId);
+  return { runId, worker, keys, finish: await sent.promise };
+}
+
+async function typesOf(runId: string): Promise<string[]> {
+  return (await journalOf(caller, runId)).map(({ type }) => type.replace("agent.run.", ""));
+}
+
 describe("pausing a run", () => {
   it("cuts a model turn off, lets go of the run, and begins the turn again when it goes on", async () => {
     const { runId, worker } = await aRunThatSpeaks();
@@ -63,6 +93,45 @@ describe("pausing a run", () => {
       { payload: { attempt: 1, cause: "RUN_PAUSED", step: { number: 1 } } },
     ]);
     expect(await shownText(caller, runId)).toBe("Half Whole.");
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("waits for a tool that must not be called twice, and keeps what came of it", async () => {
+    const { runId, worker, keys, finish } = await aRunThatSends(false);
+    await pauseRun(caller, runId);
+    expect(await getRun(caller, runId)).toMatchObject({ status: "PAUSED", leaseExpiresAt: expect.any(Date) as Date });
+    finish();
+    await worker;
+    expect(await getRun(caller, runId)).toMatchObject(AT_REST);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Sent." });
+    expect(keys).toHaveLength(1);
+    expect(await typesOf(runId)).not.toContain("stepRestarted");
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("cuts a tool off that may be called again, and calls it again with the same key", async () => {
+    const { runId, worker, keys } = await aRunThatSends(true);
+    await pauseRun(caller, runId);
+    await worker;
+    expect(await getRun(caller, runId)).toMatchObject(AT_REST);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Sent." });
+    expect(keys).toEqual([keys[0], keys[0]]);
+    expect((await typesOf(runId)).filter((type) => type === "stepRestarted")).toHaveLength(1);
+  });
+
+  it("that rests with its plan keeps the plan", async () => {
+    model().answer = inTurn(calls(["submit_plan", { steps: [{ title: "Say so" }] }]), says("Whole."));
+    const { signal } = new AbortController();
+    const runId = await planRun(caller, { agentKey: await anAgent(caller), prompt: "Hello?", signal });
+    await pauseRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject(AT_REST);
+    await expect(executeRun(caller, { runId })).rejects.toMatchObject({ code: "AGENT_RUN_NOT_PLANNED" });
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "PLANNING", dueAt: expect.any(Date) as Date });
+    await executeRun(caller, { runId });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
     await expectSoundRuns(database(), caller);
   });
 
