@@ -159,7 +159,7 @@ async function populate<T>(
 
 /** Their addresses. */
 async function makePeople(sinkUrl: string): Promise<readonly [operator: string, owner: string]> {
-  const tenant = await givenTenant();
+  const tenant = await givenTenant({ planKey: "enterprise" });
   const operator = await givenMember("operator", tenant);
   await createBuiltInAgents(tenant.owner);
   const closeEgress = openEgress({ allowedHosts: [SINK_HOST] });
