@@ -1,4 +1,4 @@
-export { removeBudget, setBudget, type SetBudgetInput } from "./budget/budget.ts";
+export { findBudgets, setBudget, type SetBudgetInput } from "./budget/budget.ts";
 export {
   findSlice,
   hasBudgets,

@@ -28,6 +28,7 @@ export const AgentStub = nodeStub("Agent");
 export const AgentVersionStub = nodeStub("AgentVersion");
 export const ApprovalStub = nodeStub("Approval");
 export const ArtifactStub = nodeStub("Artifact");
+export const BudgetStub = nodeStub("Budget");
 export const ChunkStub = nodeStub("Chunk");
 export const CollectionStub = nodeStub("Collection");
 export const DocumentStub = nodeStub("Document");

@@ -1,7 +1,7 @@
 import { createBuiltInAgents, findAgents, getRun, requestApproval, startRun } from "@sba/agent/index";
 import { useBlobs } from "@sba/agent/testing";
 import { givenTenant } from "@sba/identity/testing";
-import { estimateCost } from "@sba/billing/index";
+import { estimateCost, setBudget } from "@sba/billing/index";
 import { callTool, createWebhookEndpoint } from "@sba/integrations/index";
 import { useSink } from "@sba/integrations/testing";
 import { findTool } from "@sba/agent/index";
@@ -74,6 +74,7 @@ async function oneOfEach(caller: Caller): Promise<Record<string, string>> {
     Run: runId,
     Artifact: artifact.id,
     Task: task.id,
+    Budget: await setBudget(caller, { scope: "TENANT", period: "MONTH", limitMicros: 1_000_000_000n }),
     Note: (notes.rows[0] as { id: string }).id,
     Approval: await withTenant(caller, (tx) =>
       requestApproval(tx, caller, {

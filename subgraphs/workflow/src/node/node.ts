@@ -9,6 +9,7 @@ import {
   findVersions,
 } from "@sba/agent/index";
 import { findWebhookEndpoints, listToolCalls } from "@sba/integrations/index";
+import { findBudgets } from "@sba/billing/index";
 import { findPrincipals } from "@sba/identity/index";
 import { findChunks, findCollections, findDocuments, getIngestion } from "@sba/knowledge/index";
 import { AppError } from "@sba/platform/errors";
@@ -45,6 +46,7 @@ export const nodeKinds: Readonly<Partial<Record<IdType, NodeKind>>> = {
   Artifact: { permission: "run:read", find: findArtifacts },
   Approval: { permission: "approval:read", find: findApprovals },
   Task: { permission: "task:read", find: findTasks },
+  Budget: { permission: "budget:read", find: findBudgets },
   WebhookEndpoint: { permission: "integration:read", find: findWebhookEndpoints },
   Note: { permission: "note:read", find: findNotes },
   Workflow: { permission: "workflow:read", find: findWorkflows },
