@@ -1,4 +1,11 @@
-import { createClient, RunEventsDocument, type Client, type RunEventsSubscription } from "@sba/client";
+import {
+  ApprovalsDocument,
+  createClient,
+  RunEventsDocument,
+  type ApprovalsQuery,
+  type Client,
+  type RunEventsSubscription,
+} from "@sba/client";
 import { eventually } from "@sba/testkit/eventually";
 import { afterAll, beforeAll, inject } from "vitest";
 import { readReady, type Ready } from "./system.ts";
@@ -6,6 +13,7 @@ import { readReady, type Ready } from "./system.ts";
 /** What stories have in common: clients of the shared system, as the people and programs of the demo tenants. */
 
 type Role = keyof Ready["tenants"][number]["tokens"];
+type PendingApproval = ApprovalsQuery["approvals"]["edges"][number]["node"];
 export type RunEvent = RunEventsSubscription["runEvents"];
 
 export interface Story {
@@ -50,6 +58,17 @@ export async function collectEvents(client: Client, runId: string, after?: strin
   for await (const { runEvents } of client.subscribe(RunEventsDocument, { runId, after: after ?? null }))
     events.push(runEvents);
   return events;
+}
+
+/** What a run waits for a person to decide, once it does. */
+export async function pendingApproval(client: Client, runId: string): Promise<PendingApproval> {
+  return eventually(
+    async () => {
+      const { approvals } = await client.query(ApprovalsDocument, { filter: { status: ["PENDING"], runId } });
+      return approvals.edges[0]?.node;
+    },
+    { timeoutMs: 60_000 },
+  );
 }
 
 /** The text that a reader has on the screen: what a restarted step had streamed is dropped. */

@@ -1,5 +1,6 @@
 import {
   ApprovalEventsDocument,
+  ApprovalLinkDocument,
   ApprovalsDocument,
   DecideApprovalDocument,
   RunDocument,
@@ -7,7 +8,7 @@ import {
   ToolsDocument,
 } from "@sba/client";
 import { describe, expect, it } from "vitest";
-import { collectEvents, useSystem } from "../story.ts";
+import { collectEvents, pendingApproval, useSystem } from "../story.ts";
 
 const story = useSystem();
 
@@ -59,6 +60,29 @@ describe("approve a tool call", () => {
     expect(run.steps.edges.flatMap(({ node }) => (node.toolCall ? [node.toolCall] : []))).toMatchObject([
       { name: "task.create", success: true },
     ]);
+  });
+
+  it("is decided on the page of a link, which does nothing when it is only opened", async () => {
+    const [operator, owner] = [story().client("operator"), story().client("owner")];
+    const prompt = "Create a task to oil the wind tunnel";
+    const { startRun } = await operator.mutate(StartRunDocument, { agentKey: "assistant", prompt });
+    const { id } = await pendingApproval(owner, startRun.id);
+    const { approval } = await owner.query(ApprovalLinkDocument, { id });
+    const page = await (await fetch(approval.decisionUrl!)).text();
+    expect(page).toContain("oil the wind tunnel");
+    expect((await pendingApproval(owner, startRun.id)).decisions).toEqual([]);
+    const token = /name="token" value="([^"]+)"/.exec(page)![1]!;
+    const decide = () =>
+      fetch(approval.decisionUrl!, {
+        method: "POST",
+        body: new URLSearchParams({ token, decision: "APPROVED", reason: "by mail" }),
+      });
+    expect([(await decide()).status, (await decide()).status]).toEqual([200, 409]);
+    const events = await collectEvents(operator, startRun.id);
+    expect(events.find(({ __typename }) => __typename === "ApprovalDecided")).toMatchObject({
+      approval: { status: "APPROVED", reason: "by mail", decidedBy: { displayName: "Olivia Owner" } },
+    });
+    expect(events.at(-1)).toMatchObject({ run: { status: "COMPLETED" } });
   });
 
   it("is not for a viewer", async () => {

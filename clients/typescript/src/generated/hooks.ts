@@ -19,6 +19,12 @@ import {
   ToolsDocument,
   type ToolsQuery,
   type ToolsQueryVariables,
+  ApprovalLinkDocument,
+  type ApprovalLinkQuery,
+  type ApprovalLinkQueryVariables,
+  ApprovalPoliciesDocument,
+  type ApprovalPoliciesQuery,
+  type ApprovalPoliciesQueryVariables,
   SetApprovalPolicyDocument,
   type SetApprovalPolicyMutation,
   type SetApprovalPolicyMutationVariables,
@@ -85,6 +91,12 @@ import {
   ExecuteRunDocument,
   type ExecuteRunMutation,
   type ExecuteRunMutationVariables,
+  PauseRunDocument,
+  type PauseRunMutation,
+  type PauseRunMutationVariables,
+  ResumeRunDocument,
+  type ResumeRunMutation,
+  type ResumeRunMutationVariables,
 } from "./graphql.ts";
 
 export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
@@ -104,6 +116,12 @@ export const useApprovalEventsSubscription = (options?: Omit<useSubscription.Opt
 
 export const useToolsQuery = (options?: useQuery.Options<ToolsQuery, ToolsQueryVariables> | SkipToken) =>
   useQuery(ToolsDocument, options as useQuery.Options<ToolsQuery, ToolsQueryVariables>);
+
+export const useApprovalLinkQuery = (options: (Omit<useQuery.Options<ApprovalLinkQuery, ApprovalLinkQueryVariables>, "variables"> & { variables: ApprovalLinkQueryVariables }) | SkipToken) =>
+  useQuery(ApprovalLinkDocument, options as useQuery.Options<ApprovalLinkQuery, ApprovalLinkQueryVariables>);
+
+export const useApprovalPoliciesQuery = (options?: useQuery.Options<ApprovalPoliciesQuery, ApprovalPoliciesQueryVariables> | SkipToken) =>
+  useQuery(ApprovalPoliciesDocument, options as useQuery.Options<ApprovalPoliciesQuery, ApprovalPoliciesQueryVariables>);
 
 export const useSetApprovalPolicyMutation = (options?: useMutation.Options<SetApprovalPolicyMutation, SetApprovalPolicyMutationVariables>) =>
   useMutation<SetApprovalPolicyMutation, SetApprovalPolicyMutationVariables>(SetApprovalPolicyDocument, options);
@@ -170,3 +188,9 @@ export const usePlanRunMutation = (options?: useMutation.Options<PlanRunMutation
 
 export const useExecuteRunMutation = (options?: useMutation.Options<ExecuteRunMutation, ExecuteRunMutationVariables>) =>
   useMutation<ExecuteRunMutation, ExecuteRunMutationVariables>(ExecuteRunDocument, options);
+
+export const usePauseRunMutation = (options?: useMutation.Options<PauseRunMutation, PauseRunMutationVariables>) =>
+  useMutation<PauseRunMutation, PauseRunMutationVariables>(PauseRunDocument, options);
+
+export const useResumeRunMutation = (options?: useMutation.Options<ResumeRunMutation, ResumeRunMutationVariables>) =>
+  useMutation<ResumeRunMutation, ResumeRunMutationVariables>(ResumeRunDocument, options);

@@ -102,62 +102,6 @@ ApprovalRef.implement({
     expiresAt: t.field({ type: "DateTime", nullable: true, resolve: (approval) => approval.expiresAt }),
     createdAt: t.field({ type: "DateTime", resolve: (approval) => approval.createdAt }),
     costEstimate: t.field({ type: moneyRef(builder), resolve: (approval) => approval.costEstimate }),
-    policy: t.field({ type: EffectivePolicyRef, resolve: (approval) => approval.policy }),
-    decisions: t.field({
-      type: [DecisionRef],
-      description: "Those that count: of earlier ones, about other params, the audit log tells.",
-      resolve: async (approval, _args, context) => [...(await decisionsAbout(approval, context))],
-    }),
-    decidedBy: t.field({
-      type: PrincipalStub,
-      nullable: true,
-      description: "Who decided it, with the last of the decisions that it took.",
-      resolve: async (approval, _args, context) => {
-        const decidedBy = (await lastDecision(approval, context))?.decidedBy;
-        return decidedBy === undefined ? null : { id: encodeId("Principal", decidedBy) };
-      },
-    }),
-    reason: t.string({
-      nullable: true,
-      description: 'What whoever decided it said; otherwise why it ended: "expired", "drifted" or "cancelled".',
-      resolve: async (approval, _args, context) =>
-        ENDED_BECAUSE[approval.status] ?? (await lastDecision(approval, context))?.reason,
-    }),
-    mayDecide: t.boolean({
-      description: "Whether the caller may decide it now.",
-      resolve: (approval, _args, context) => mayDecide(approval, context),
-    }),
-    decisionUrl: t.string({
-      nullable: true,
-      description:
-        "A link to a page on which the caller, and nobody else, may decide it without signing in, until it ends by itself; " +
-        "opening it decides nothing. Null when the caller may not decide.",
-      authScopes: { permission: "approval:decide" },
-      args: {
-        expiresInSeconds: t.arg.int({
-          required: true,
-          defaultValue: 900,
-          validate: { min: 1, max: MAX_LINK_SECONDS },
-        }),
-      },
-      resolve: async (approval, { expiresInSeconds }, context) =>
-        (await mayDecide(approval, context)) ? decisionUrl(callerOf(context), approval.id, expiresInSeconds) : null,
-    }),
-    escalatedAt: t.field({
-      type: "DateTime",
-      nullable: true,
-      description: "When nobody had decided in time and more people were asked.",
-      resolve: (approval) => approval.escalatedAt,
-    }),
-    supersededBy: t.field({
-      type: ApprovalRef,
-      nullable: true,
-      description: "What asks again, since something else would have run than what this was about.",
-      resolve: async ({ supersededBy }, _args, context) => {
-        const row = supersededBy === null ? undefined : await approvalById(context).load(supersededBy);
-        return row && approvalOfRow(row);
-      },
-    }),
     run: t.field({
       type: RunRef,
       nullable: true,
@@ -166,6 +110,66 @@ ApprovalRef.implement({
     }),
   }),
 });
+
+builder.objectFields(ApprovalRef, (t) => ({
+  policy: t.field({ type: EffectivePolicyRef, resolve: (approval) => approval.policy }),
+  decisions: t.field({
+    type: [DecisionRef],
+    description: "Those that count: of earlier ones, about other params, the audit log tells.",
+    resolve: async (approval, _args, context) => [...(await decisionsAbout(approval, context))],
+  }),
+  decidedBy: t.field({
+    type: PrincipalStub,
+    nullable: true,
+    description: "Who decided it, with the last of the decisions that it took.",
+    resolve: async (approval, _args, context) => {
+      const decidedBy = (await lastDecision(approval, context))?.decidedBy;
+      return decidedBy === undefined ? null : { id: encodeId("Principal", decidedBy) };
+    },
+  }),
+  reason: t.string({
+    nullable: true,
+    description: 'What whoever decided it said; otherwise why it ended: "expired", "drifted" or "cancelled".',
+    resolve: async (approval, _args, context) =>
+      ENDED_BECAUSE[approval.status] ?? (await lastDecision(approval, context))?.reason,
+  }),
+  mayDecide: t.boolean({
+    description: "Whether the caller may decide it now.",
+    resolve: (approval, _args, context) => mayDecide(approval, context),
+  }),
+  decisionUrl: t.string({
+    nullable: true,
+    description:
+      "A link to a page on which the caller, and nobody else, may decide it without signing in, until it ends by itself; " +
+      "opening it decides nothing. Null when the caller may not decide.",
+    authScopes: { permission: "approval:decide" },
+    args: {
+      expiresInSeconds: t.arg.int({
+        required: true,
+        defaultValue: 900,
+        validate: { min: 1, max: MAX_LINK_SECONDS },
+      }),
+    },
+    resolve: async (approval, { expiresInSeconds }, context) =>
+      (await mayDecide(approval, context)) ? decisionUrl(callerOf(context), approval.id, expiresInSeconds) : null,
+  }),
+  escalatedAt: t.field({
+    type: "DateTime",
+    nullable: true,
+    description: "When nobody had decided in time and more people were asked.",
+    resolve: (approval) => approval.escalatedAt,
+  }),
+  supersededBy: t.field({
+    type: ApprovalRef,
+    nullable: true,
+    description: "What asks again, since something else would have run than what this was about.",
+    resolve: async ({ supersededBy }, _args, context) => {
+      const row = supersededBy === null ? undefined : await approvalById(context).load(supersededBy);
+      return row && approvalOfRow(row);
+    },
+  }),
+}));
+
 builder.asEntity(ApprovalRef, {
   key: builder.selection<{ id: string }>("id"),
   resolveReference: async ({ id }, context) => {
@@ -213,6 +217,7 @@ const ApprovalFilter = builder.inputType("ApprovalFilter", {
   fields: (t) => ({
     status: t.field({ type: [ApprovalStatusRef], validate: { maxLength: APPROVAL_STATUSES.length } }),
     runId: t.id({ validate: { maxLength: 64 } }),
+    mayDecide: t.boolean({ description: "Only what the caller may decide now." }),
   }),
 });
 
@@ -231,6 +236,7 @@ builder.queryFields((t) => ({
       const { items, hasNextPage } = await listApprovals(callerOf(context), page, {
         status: filter?.status ?? undefined,
         runId: runId === undefined ? undefined : decodeId("Run", runId),
+        mayDecide: filter?.mayDecide ?? undefined,
       });
       return toConnection({ items: items.map(approvalOfRow), hasNextPage }, { after: page.after, cursorOf: idCursor });
     },

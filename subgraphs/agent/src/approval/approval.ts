@@ -1,8 +1,9 @@
 import { estimateCost, type Money } from "@sba/billing/index";
+import { readMemberRoles } from "@sba/identity/index";
 import type { Tool } from "@sba/integrations/index";
 import { recordAudit } from "@sba/platform/audit";
-import type { Caller } from "@sba/platform/caller";
-import { json, withTenantOnce, type Tx } from "@sba/platform/db";
+import { hasPermission, type Caller } from "@sba/platform/caller";
+import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
 import { hashInput } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
@@ -184,6 +185,8 @@ export function readDecisions(tx: Tx, approvalIds: readonly string[]): Promise<A
 export interface ApprovalFilter {
   readonly status?: readonly ApprovalStatus[] | undefined;
   readonly runId?: string | undefined;
+  /** Only what the caller may decide now: the rules of `objectionTo`, in SQL. */
+  readonly mayDecide?: boolean | undefined;
 }
 
 /** The tenant's approvals, newest first. */
@@ -192,15 +195,28 @@ export async function listApprovals(
   page: PageRequest,
   filter: ApprovalFilter = {},
 ): Promise<Page<Approval>> {
-  const before = decodeIdCursor(page.after);
-  const rows = await reader(caller).approval.findMany({
-    where: {
-      ...(before === undefined ? {} : { id: { lt: before } }),
-      ...(filter.status === undefined ? {} : { status: { in: [...filter.status] } }),
-      ...(filter.runId === undefined ? {} : { runId: filter.runId }),
-    },
-    orderBy: { id: "desc" },
-    take: page.first + 1,
+  const before = decodeIdCursor(page.after) ?? null;
+  const status = filter.status ? [...filter.status] : null;
+  const runId = filter.runId ?? null;
+  const { principalId } = caller;
+  const isPerson = caller.principalKind === "USER";
+  if (filter.mayDecide === true && !hasPermission(caller, "approval:decide")) return { items: [], hasNextPage: false };
+  const rows = await withTenant(caller, async (tx) => {
+    const roles = filter.mayDecide === true ? [...(await readMemberRoles(tx, caller, principalId))] : [];
+    return tx.finish(
+      () => tx.sql<Approval>`
+        SELECT * FROM agent.approval a
+        WHERE (${before}::uuid IS NULL OR id < ${before}::uuid)
+          AND (${status}::text[] IS NULL OR status = ANY(${status}::text[]))
+          AND (${runId}::uuid IS NULL OR run_id = ${runId}::uuid)
+          AND (NOT ${filter.mayDecide ?? false} OR (
+            status = 'PENDING' AND (allow_requester OR requested_by <> ${principalId})
+            AND (${principalId} = ANY(approver_ids) OR (${isPerson} AND (
+              approver_roles && ${roles}::text[] OR (cardinality(approver_roles) = 0 AND cardinality(approver_ids) = 0))))
+            AND NOT EXISTS (SELECT FROM agent.approval_decision d
+                            WHERE d.tenant_id = a.tenant_id AND d.approval_id = a.id AND d.round = a.round AND d.decided_by = ${principalId})))
+        ORDER BY id DESC LIMIT ${page.first + 1}`,
+    );
   });
   return toPage(rows, page.first);
 }

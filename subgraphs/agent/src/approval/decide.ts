@@ -9,6 +9,7 @@ import { claimKey } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
 import { wakeRun } from "../run/wake.ts";
+import { amendCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
 import { auditOf, estimateToolCall, fingerprintOf } from "./approval.ts";
 import { isOpen, lapseOf, objectionTo, statusAfter, type ApprovalDecisionKind } from "./approval.state.ts";
@@ -78,22 +79,41 @@ async function decide(
   const decisions = [...(isEdited ? [] : locked.decisions), decision];
   const status = statusAfter(input.decision, { approvals: decisions.length, quorum: before.quorum });
   const version = before.version + (isEdited || !isOpen(status) ? 1 : 0);
-  const approval: Approval = { ...edited, round, status, version };
-  const change = isOpen(status) ? (isEdited ? "EDITED" : "VOTED") : "DECIDED";
-  const write = async (): Promise<void> => {
-    if (!isOpen(status) && approval.runId !== null) wakeRun(tx, approval.runId);
-    await Promise.all([
-      writeApproval(tx, approval),
-      writeDecision(tx, decision),
-      recordAudit(tx, caller, {
-        action: "agent.approval.decided",
-        ...auditOf(approval, { decision: input.decision, previousFingerprint: before.fingerprint }),
-      }),
-      announceChange(tx, caller, { change, approval, decisions }),
-    ]);
-  };
+  const decided = { before, approval: { ...edited, round, status, version }, decision, decisions, isEdited };
   // For a run nothing waits for an answer: all of it travels with the commit.
-  await (approval.runId === null ? write() : tx.finish(write));
+  await (before.runId === null ? write(tx, caller, decided) : tx.finish(() => write(tx, caller, decided)));
+}
+
+interface Decided {
+  readonly before: Approval;
+  readonly approval: Approval;
+  readonly decision: ApprovalDecision;
+  /** Those that count now, this one included. */
+  readonly decisions: readonly ApprovalDecision[];
+  readonly isEdited: boolean;
+}
+
+/** Every statement is issued at once. */
+async function write(tx: Tx, caller: Caller, decided: Decided): Promise<void> {
+  const { before, approval, decision, decisions, isEdited } = decided;
+  const change = isOpen(approval.status) ? (isEdited ? "EDITED" : "VOTED") : "DECIDED";
+  resumeRun(tx, approval, isEdited);
+  await Promise.all([
+    writeApproval(tx, approval),
+    writeDecision(tx, decision),
+    recordAudit(tx, caller, {
+      action: "agent.approval.decided",
+      ...auditOf(approval, { decision: decision.decision, previousFingerprint: before.fingerprint }),
+    }),
+    announceChange(tx, caller, { change, approval, decisions }),
+  ]);
+}
+
+function resumeRun(tx: Tx, { runId, toolCallId, params, status }: Approval, isEdited: boolean): void {
+  if (runId === null) return;
+  // What the agent reports is what ran.
+  if (isEdited && toolCallId !== null) amendCall(tx, runId, { id: toolCallId, params });
+  if (!isOpen(status)) wakeRun(tx, runId);
 }
 
 /** @throws what `decideApproval` says, in this order: whether it can be decided, by whom, and about what */

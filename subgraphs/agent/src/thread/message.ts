@@ -40,6 +40,15 @@ export function appendMessages(tx: Tx, messages: readonly Message[]): void {
       ${messages.map(({ toolCallId }) => toolCallId)}::uuid[], ${messages.map(({ asksPerson }) => asksPerson)}::boolean[])`;
 }
 
+/** Shows the model the params with which a person let its call run, as if it had asked for that. Nothing of it needs an answer. */
+export function amendCall(tx: Tx, runId: string, { id, params }: Pick<MessageToolCall, "id" | "params">): void {
+  void tx.sql`
+    UPDATE agent.message SET tool_calls = (
+      SELECT jsonb_agg(CASE WHEN call->>'id' = ${id} THEN jsonb_set(call, '{params}', ${json(params)}::jsonb) ELSE call END ORDER BY place)
+      FROM jsonb_array_elements(tool_calls) WITH ORDINALITY AS asked (call, place))
+    WHERE run_id = ${runId} AND tool_calls @> jsonb_build_array(jsonb_build_object('id', ${id}::text))`;
+}
+
 /** The calls that a run's model asked for and that have no outcome yet, in the model's order. */
 export function openCallIds(history: readonly Message[], runId: string): string[] {
   const own = history.filter((message) => message.runId === runId);
