@@ -71,6 +71,8 @@ CREATE TABLE "agent"."run" (
     "takeovers" INTEGER NOT NULL DEFAULT 0,
     "text_pieces" INTEGER NOT NULL DEFAULT 0,
     "announces_end" BOOLEAN NOT NULL DEFAULT false,
+    "forked_from_run_id" UUID,
+    "forked_from_seq" INTEGER,
     "plan" JSONB,
     "replaced_by" UUID,
     "traceparent" TEXT,
@@ -88,6 +90,7 @@ CREATE TABLE "agent"."message" (
     "tool_calls" JSONB,
     "tool_call_id" UUID,
     "asks_person" BOOLEAN NOT NULL DEFAULT false,
+    "seq" INTEGER NOT NULL,
     "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     CONSTRAINT "message_pkey" PRIMARY KEY ("tenant_id","run_id","ordinal")
 );

@@ -23,6 +23,7 @@ export const errors = defineErrors("agent", {
   AGENT_PLAN_TIMED_OUT: { kind: "unavailable", message: "The model did not make its plan in time." },
   AGENT_PLAN_EXPIRED: { kind: "conflict", message: "Nobody had the plan executed in time." },
   AGENT_RUN_NOT_PLANNED: { kind: "conflict", message: "The run does not rest with a plan." },
+  AGENT_FORK_SEQ_INVALID: { kind: "invalid_input", message: "The run has no such event to go on from." },
   AGENT_DEAD_LETTER_NOT_FOUND: { kind: "not_found", message: "This run is not among those that were given up." },
   AGENT_DEAD_LETTER_REPLAYED: { kind: "conflict", message: "This run was replayed before." },
   AGENT_MODEL_INTERRUPTED: { kind: "upstream_failed", message: "The model's answer ended before it was complete." },

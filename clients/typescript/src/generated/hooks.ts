@@ -91,6 +91,9 @@ import {
   ExecuteRunDocument,
   type ExecuteRunMutation,
   type ExecuteRunMutationVariables,
+  ForkRunDocument,
+  type ForkRunMutation,
+  type ForkRunMutationVariables,
   PauseRunDocument,
   type PauseRunMutation,
   type PauseRunMutationVariables,
@@ -188,6 +191,9 @@ export const usePlanRunMutation = (options?: useMutation.Options<PlanRunMutation
 
 export const useExecuteRunMutation = (options?: useMutation.Options<ExecuteRunMutation, ExecuteRunMutationVariables>) =>
   useMutation<ExecuteRunMutation, ExecuteRunMutationVariables>(ExecuteRunDocument, options);
+
+export const useForkRunMutation = (options?: useMutation.Options<ForkRunMutation, ForkRunMutationVariables>) =>
+  useMutation<ForkRunMutation, ForkRunMutationVariables>(ForkRunDocument, options);
 
 export const usePauseRunMutation = (options?: useMutation.Options<PauseRunMutation, PauseRunMutationVariables>) =>
   useMutation<PauseRunMutation, PauseRunMutationVariables>(PauseRunDocument, options);

@@ -105,6 +105,14 @@ export async function getVersionByNumber(caller: Caller, agentId: string, number
   return version;
 }
 
+/** The same, in the caller's transaction. @throws AGENT_AGENT_VERSION_NOT_FOUND */
+export async function readVersionByNumber(tx: Tx, agentId: string, number: number): Promise<AgentVersion> {
+  const [version] = await tx.sql<AgentVersion>`
+    SELECT * FROM agent.agent_version WHERE agent_id = ${agentId} AND number = ${number}`;
+  if (!version) throw errors.AGENT_AGENT_VERSION_NOT_FOUND({ details: { number } });
+  return version;
+}
+
 /** The versions of an agent, newest first. @throws CURSOR_INVALID */
 export async function listVersions(
   caller: Caller,

@@ -4,6 +4,7 @@ import { decodeId } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
 import type { ToolCall } from "@sba/integrations/index";
 import { citationsOf } from "../model/citations.ts";
+import { ownMessages } from "../thread/message.ts";
 import { z } from "zod";
 import type { Draft } from "./session.ts";
 
@@ -28,7 +29,9 @@ function hitsOf(texts: readonly string[]): Hit[] {
 
 /** What the run's tools have answered so far. */
 function answersIn({ history, run }: Draft): string[] {
-  return history.filter(({ runId, role }) => runId === run.id && role === "tool").map(({ text }) => text);
+  return ownMessages(history, run.id)
+    .filter(({ role }) => role === "tool")
+    .map(({ text }) => text);
 }
 
 /** A look-up's result with its hits numbered on from the run's earlier look-ups: a number means one passage in one run. */

@@ -4,6 +4,7 @@ import type { Message } from "@sba/platform/generated/prisma/client";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { runFailed, runFinished, runStatusChanged } from "../events.ts";
 import { finishStep } from "../step/step.ts";
+import { ownMessages } from "../thread/message.ts";
 import { giveBack } from "./admission.ts";
 import { citePassages } from "./citation.ts";
 import { assertMove, type RunStatus } from "./run.state.ts";
@@ -70,7 +71,6 @@ function closeOutput(draft: Draft): string | null {
 /** The answer: what the model said last in this run. */
 function lastText(history: readonly Message[], runId: string): string | null {
   return (
-    history.findLast((message) => message.runId === runId && message.role === "assistant" && message.text !== "")
-      ?.text ?? null
+    ownMessages(history, runId).findLast((message) => message.role === "assistant" && message.text !== "")?.text ?? null
   );
 }

@@ -6,6 +6,7 @@ import { refusalOf } from "../approval/of-run.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, stepRestarted } from "../events.ts";
 import type { PaidAttempt } from "../step/model-request.ts";
+import { requestForkedCalls } from "../step/model-turn.ts";
 import { answerCall } from "../step/tool-turn.ts";
 import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
@@ -166,6 +167,10 @@ export function takeUp(draft: Draft): Work | undefined {
   const { unfinished, run } = draft;
   // Somebody woke it before its turn.
   if (run.slot === "WAITING" && !isStopping(run.status)) return rest(draft);
+  if (run.status === "CREATED" && run.forkedFromSeq !== null) {
+    moveTo(draft, "EXECUTING");
+    requestForkedCalls(draft);
+  }
   return unfinished && !isStopping(run.status) ? restartStep(draft, unfinished) : planNext(draft);
 }
 

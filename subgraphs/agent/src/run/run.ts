@@ -1,7 +1,7 @@
 import type { Caller } from "@sba/platform/caller";
 import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
-import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
+import type { Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { claimKey, once } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
@@ -11,7 +11,7 @@ import { getAgentForRun, pinVersion, type AgentForRun } from "../agent/version.t
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
-import { appendInput } from "../thread/message.ts";
+import { appendInput, appendMessages } from "../thread/message.ts";
 import { insertThread, lockIdleThread } from "../thread/thread.ts";
 import { admitRun, type Admission } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
@@ -76,6 +76,8 @@ export interface RunStart {
   readonly agent: Pick<AgentForRun, "id" | "key" | "version">;
   /** Undefined for a new thread. */
   readonly threadId: string | undefined;
+  /** What the run is told instead of its prompt alone. */
+  readonly said?: readonly Message[];
 }
 
 interface PreparedStart extends RunStart {
@@ -129,7 +131,7 @@ export async function insertRun(
   if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
   nudge(tx);
   await Promise.all([
-    appendInput(tx, caller, id, input.prompt),
+    start.said ? appendMessages(tx, start.said) : appendInput(tx, caller, id, input.prompt),
     appendEvents(tx, caller, runStream(id), [
       runStatusChanged({ from: null, to: "CREATED" }),
       usageRecorded({ usage: usage.map(usageSnapshot) }),

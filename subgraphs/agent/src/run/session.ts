@@ -82,6 +82,8 @@ export function addMessage(draft: Draft, message: NewMessage): void {
     toolCalls: (message.toolCalls ?? null) as Message["toolCalls"],
     toolCallId: message.toolCallId ?? null,
     asksPerson: message.asksPerson ?? false,
+    // The database's to give, when it is committed.
+    seq: 0,
     createdAt: new Date(),
   };
   draft.history.push(added);
@@ -104,7 +106,7 @@ export async function reopenSession({ caller, run: { id, fence } }: Session): Pr
 }
 
 async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
-  const isNew = run.stepNumber === 0;
+  const isNew = run.stepNumber === 0 && run.forkedFromSeq === null;
   const [version, history, policies, approvals, unfinished, slice] = await Promise.all([
     getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run),

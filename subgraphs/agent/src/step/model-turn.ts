@@ -13,7 +13,7 @@ import type { Work } from "../run/plan-next.ts";
 import type { RunOptions } from "../run/run.ts";
 import { addMessage, type Draft, type Session } from "../run/session.ts";
 import { usageSnapshot } from "../run/usage.ts";
-import type { MessageToolCall } from "../thread/message.ts";
+import { openCalls, type MessageToolCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
 import { payFor, prepareTurn, type MadeSummary, type PaidAttempt } from "./model-request.ts";
 import { toolCallSnapshot } from "./tool-turn.ts";
@@ -62,7 +62,7 @@ export async function takeModelTurn(
 
 /** Commits a model turn: its message, meter, the tool calls that it asks for with their approvals, and its events. */
 export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn: ModelTurn): void {
-  const { caller, run } = draft;
+  const { run } = draft;
   const calls = turn.calls.map(({ id, ...call }) => ({ id, name: call.name, params: withRunOptions(run, call) }));
   if (turn.last.text !== "")
     draft.journal.push(tokenDelta({ stepNumber: step.number, index: turn.last.index, text: turn.last.text }));
@@ -77,14 +77,6 @@ export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn:
   meterAnswer(draft, step.number, turn);
   meterFailedAttempts(draft, { step, billed });
   const requested = requestCalls(draft, calls);
-  draft.writes.push((tx) => {
-    recordNewToolCalls(
-      tx,
-      caller,
-      requested.map(({ call }) => call),
-    );
-  });
-  for (const { call } of requested) draft.journal.push(toolRequested({ toolCall: toolCallSnapshot(call) }));
   finishStep(draft, { ...step, model: turn.answer.model });
   for (const { tool, call } of requested) askFirst(draft, tool, call);
 }
@@ -141,8 +133,24 @@ interface RequestedCall {
   readonly call: ToolCall;
 }
 
+/** A fork goes on where the model had asked for calls that had no outcome yet: they are the fork's own to make. */
+export function requestForkedCalls(draft: Draft): void {
+  const asked = openCalls(draft.history, draft.run.id).filter(({ id }) => !draft.calls.has(id));
+  for (const { tool, call } of requestCalls(draft, asked)) askFirst(draft, tool, call);
+}
+
 /** Records the intents. What cannot be called is told to the model instead, which may do better in its next turn. */
-function requestCalls(draft: Draft, calls: readonly MessageToolCall[]): RequestedCall[] {
+function requestCalls(draft: Draft, asked: readonly MessageToolCall[]): RequestedCall[] {
+  const requested = makeCalls(draft, asked);
+  const calls = requested.map(({ call }) => call);
+  draft.writes.push((tx) => {
+    recordNewToolCalls(tx, draft.caller, calls);
+  });
+  for (const call of calls) draft.journal.push(toolRequested({ toolCall: toolCallSnapshot(call) }));
+  return requested;
+}
+
+function makeCalls(draft: Draft, calls: readonly MessageToolCall[]): RequestedCall[] {
   const { caller, run, version } = draft;
   return calls.flatMap((asked): RequestedCall[] => {
     try {

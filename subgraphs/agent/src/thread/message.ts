@@ -1,6 +1,7 @@
 import type { Caller } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
 import type { Message } from "@sba/platform/generated/prisma/client";
+import { runStream } from "../events.ts";
 import type { ModelMessage } from "../model/index.ts";
 
 /** A tool call as the model asked for it; `id` is the UUID of its row in integrations. */
@@ -25,19 +26,27 @@ export interface NewMessage {
 /** Adds what a person said at the end of a run's part of the thread. The run's row is locked by whoever calls. */
 export async function appendInput(tx: Tx, caller: Caller, runId: string, text: string): Promise<void> {
   await tx.sql`
-    INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text)
-    SELECT ${caller.tenantId}, ${runId}, coalesce(max(ordinal), 0) + 1, 'user', ${text} FROM agent.message WHERE run_id = ${runId}`;
+    INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, seq)
+    SELECT ${caller.tenantId}, ${runId}, greatest(max(ordinal), 0) + 1, 'user', ${text},
+           (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = ${runStream(runId)}) FROM agent.message WHERE run_id = ${runId}`;
 }
 
-/** Adds messages at their places. Nothing of it needs an answer. */
+/** Adds messages of one run at their places, before the events that are committed with them. Nothing of it needs an answer. */
 export function appendMessages(tx: Tx, messages: readonly Message[]): void {
-  if (messages.length === 0) return;
+  const [first] = messages;
+  if (!first) return;
   void tx.sql`
-    INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person)
-    SELECT * FROM unnest(${messages.map(({ tenantId }) => tenantId)}::uuid[], ${messages.map(({ runId }) => runId)}::uuid[],
+    INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person, seq)
+    SELECT said.*, (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = ${runStream(first.runId)})
+    FROM unnest(${messages.map(({ tenantId }) => tenantId)}::uuid[], ${messages.map(({ runId }) => runId)}::uuid[],
       ${messages.map(({ ordinal }) => ordinal)}::int[], ${messages.map(({ role }) => role)}::text[], ${messages.map(({ text }) => text)}::text[],
       ${messages.map(({ toolCalls }) => (toolCalls === null ? null : json(toolCalls)))}::jsonb[],
-      ${messages.map(({ toolCallId }) => toolCallId)}::uuid[], ${messages.map(({ asksPerson }) => asksPerson)}::boolean[])`;
+      ${messages.map(({ toolCallId }) => toolCallId)}::uuid[], ${messages.map(({ asksPerson }) => asksPerson)}::boolean[]) AS said`;
+}
+
+/** What was said in the run itself: not in the thread before, of which a fork has copies. */
+export function ownMessages(history: readonly Message[], runId: string): Message[] {
+  return history.filter((message) => message.runId === runId && message.ordinal > 0);
 }
 
 /** Shows the model the params with which a person let its call run, as if it had asked for that. Nothing of it needs an answer. */
@@ -50,25 +59,34 @@ export function amendCall(tx: Tx, runId: string, { id, params }: Pick<MessageToo
 }
 
 /** The calls that a run's model asked for and that have no outcome yet, in the model's order. */
-export function openCallIds(history: readonly Message[], runId: string): string[] {
-  const own = history.filter((message) => message.runId === runId);
+export function openCalls(history: readonly Message[], runId: string): MessageToolCall[] {
+  const own = ownMessages(history, runId);
   const answered = new Set(own.map(({ toolCallId }) => toolCallId));
   return own
     .flatMap(({ toolCalls }) => (toolCalls ?? []) as unknown as MessageToolCall[])
-    .map(({ id }) => id)
-    .filter((id) => !answered.has(id));
+    .filter(({ id }) => !answered.has(id));
+}
+
+/** The ids of the same. */
+export function openCallIds(history: readonly Message[], runId: string): string[] {
+  return openCalls(history, runId).map(({ id }) => id);
 }
 
 const HISTORY_MESSAGES = 200;
+const MAX_SEQ = 2_147_483_647;
 
 /**
  * What a model turn of this run is shown: the last messages of the thread's earlier runs, except those whose place another run took,
- * then its own.
+ * then its own, as far as they were committed when the event `upToSeq` of the run was.
  */
-export async function readHistory(tx: Tx, run: { readonly id: string; readonly threadId: string }): Promise<Message[]> {
+export async function readHistory(
+  tx: Tx,
+  run: { readonly id: string; readonly threadId: string },
+  upToSeq = MAX_SEQ,
+): Promise<Message[]> {
   const messages = await tx.sql<Message>`
     SELECT m.* FROM agent.message m JOIN agent.run r ON r.id = m.run_id
-    WHERE r.thread_id = ${run.threadId} AND r.id <= ${run.id} AND (r.replaced_by IS NULL OR r.id = ${run.id})
+    WHERE r.thread_id = ${run.threadId} AND (r.id = ${run.id} AND m.seq <= ${upToSeq} OR r.id < ${run.id} AND r.replaced_by IS NULL)
     ORDER BY m.run_id DESC, m.ordinal DESC LIMIT ${HISTORY_MESSAGES}`;
   return messages.reverse();
 }

@@ -15,7 +15,7 @@ function conversation(runId = FIRST) {
     const ordinal = messages.length + 1;
     messages.push({
       ...{ tenantId: "t", runId, ordinal, role, text, toolCalls: null, toolCallId: null, asksPerson: false },
-      ...{ createdAt: new Date(), ...more },
+      ...{ createdAt: new Date(), seq: 1, ...more },
     });
     return chain;
   };

@@ -26,6 +26,12 @@ export function summaryMessageText({ runId, ordinal }: Place, text: string): str
   return JSON.stringify({ upTo: { runId, ordinal }, text } satisfies Summary);
 }
 
+/** The same summary where the messages are copies at other places. */
+export function moveSummary(text: string, move: (runId: string, ordinal: number) => Place): string {
+  const summary = stored.parse(JSON.parse(text));
+  return summaryMessageText(move(summary.upTo.runId, summary.upTo.ordinal), summary.text);
+}
+
 interface Shown {
   readonly summary: Summary | undefined;
   /** What the summary does not stand for. */
