@@ -17,6 +17,7 @@ export const schedules: readonly Schedule[] = [
   { name: "knowledge.resumeIngestions", everyMs: 2_000, run: resumeIngestions },
   { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },
   { name: "agent.forgetExpiredAnswers", everyMs: 600_000, run: forgetExpiredAnswers },
+  { name: "knowledge.purgeRemoved", everyMs: 10_000, run: purgeRemoved },
   { name: "platform.forgetOldKeys", everyMs: 3_600_000, run: forgetOldKeys },
 ];
 

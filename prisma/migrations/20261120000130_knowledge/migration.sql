@@ -9,9 +9,11 @@ CREATE TABLE "knowledge"."collection" (
     "chunk_count" INTEGER NOT NULL DEFAULT 0,
     "term_count" BIGINT NOT NULL DEFAULT 0,
     "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "deleted_at" TIMESTAMPTZ(6),
 
     CONSTRAINT "collection_pkey" PRIMARY KEY ("tenant_id","id")
 );
+CREATE INDEX "collection_deleted_at_idx" ON "knowledge"."collection"("deleted_at") WHERE "deleted_at" IS NOT NULL;
 
 CREATE TABLE "knowledge"."document" (
     "tenant_id" UUID NOT NULL,
@@ -31,11 +33,13 @@ CREATE TABLE "knowledge"."document" (
     "chunk_count" INTEGER NOT NULL DEFAULT 0,
     "created_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(6) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "removed_at" TIMESTAMPTZ(6),
 
     CONSTRAINT "document_pkey" PRIMARY KEY ("tenant_id","id"),
     CONSTRAINT "document_status_check" CHECK ("status" IN ('PENDING', 'READY', 'FAILED'))
 );
 CREATE UNIQUE INDEX "document_tenant_id_collection_id_identity_key" ON "knowledge"."document"("tenant_id", "collection_id", "identity");
+CREATE INDEX "document_removed_at_idx" ON "knowledge"."document"("removed_at") WHERE "removed_at" IS NOT NULL;
 CREATE INDEX "document_tenant_id_collection_id_id_idx" ON "knowledge"."document"("tenant_id", "collection_id", "id");
 ALTER TABLE "knowledge"."document" ADD CONSTRAINT "document_tenant_id_collection_id_fkey" FOREIGN KEY ("tenant_id", "collection_id") REFERENCES "knowledge"."collection"("tenant_id", "id") ON DELETE RESTRICT ON UPDATE RESTRICT;
 

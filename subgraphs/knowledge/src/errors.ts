@@ -12,6 +12,10 @@ export const errors = defineErrors("knowledge", {
     kind: "invalid_input",
     message: "An external id has 1 to 500 characters, a URI 1 to 2,000.",
   },
+  KNOWLEDGE_DOCUMENT_URI_INVALID: {
+    kind: "invalid_input",
+    message: "A document's URI is absolute: http, https, ftp, sftp, mailto, urn, s3 or gs.",
+  },
   KNOWLEDGE_DOCUMENT_TOO_LARGE: { kind: "payload_too_large", message: "A document holds at most 1 MiB of text." },
   KNOWLEDGE_DOCUMENT_UNREADABLE: { kind: "invalid_input", message: "The document's text could not be read." },
   KNOWLEDGE_DOCUMENT_NOT_INDEXED: { kind: "internal", message: "The document could not be indexed." },

@@ -37,6 +37,25 @@ export const ingestionEnded = defineEvent({
   payload,
 });
 
+export const documentsRemoved = defineEvent({
+  type: "knowledge.documents.removed",
+  version: 1,
+  description: "Documents were removed from a collection; no search finds them any more.",
+  payload: z.object({ collectionId: z.uuid(), documentIds: z.array(z.uuid()) }),
+});
+
+export const collectionDeleted = defineEvent({
+  type: "knowledge.collection.deleted",
+  version: 1,
+  description: "A collection was deleted with all its documents. The last event of its stream.",
+  payload: z.object({ collectionId: z.uuid() }),
+});
+
+/** The stream of one collection. */
+export function collectionStream(collectionId: string): string {
+  return streamOf("collection", collectionId);
+}
+
 /** The stream of one ingestion. */
 export function ingestionStream(ingestionId: string): string {
   return streamOf("ingestion", ingestionId);

@@ -1,13 +1,16 @@
 /** The face of knowledge: collections of documents, their ingestion, and finding what answers a question in them. */
 export {
   createCollection,
+  deleteCollection,
   findCollections,
   getCollection,
   listCollections,
   type Collection,
   type CreateCollectionInput,
 } from "./collection/collection.ts";
+export { purgeRemoved } from "./collection/purge.ts";
 export { findChunks, findDocuments, getDocument, type Chunk, type Document } from "./document/document.ts";
+export { removeDocuments, type RemoveDocumentsInput } from "./document/remove.ts";
 export { configureKnowledge } from "./configure.ts";
 export { addDocuments, getIngestion, type AddDocumentsInput, type Ingestion } from "./ingestion/ingestion.ts";
 export { resumeIngestions } from "./ingestion/resume.ts";

@@ -198,3 +198,38 @@ test("does not know another tenant's objects", async () => {
   ).toMatchObject({ code: "NOT_FOUND" });
   await expect(collectEvents(schema, stranger, EVENTS, { ingestionId })).rejects.toThrow("There is no such ingestion.");
 });
+
+test("removes documents, and then their collection", async () => {
+  const caller = aCaller();
+  const { id } = await givenCollection(caller, [leave, { title: "Travel", text: "By train." }]);
+  const collectionId = encodeId("Collection", id);
+  const { collection } = await expectData(
+    schema,
+    caller,
+    "query ($id: ID!) { collection(id: $id) { documents { edges { node { id title } } } } }",
+    { id: collectionId },
+  );
+  const [gone, kept] = collection.documents.edges.map(({ node }: { node: { id: string } }) => node.id);
+  const REMOVE = `mutation ($input: RemoveDocumentsInput!) {
+    removeDocuments(input: $input) { removedDocumentIds collection { documentCount documents { edges { node { id } } } } } }`;
+  expect(await expectData(schema, caller, REMOVE, { input: { collectionId, documentIds: [gone] } })).toEqual({
+    removeDocuments: {
+      removedDocumentIds: [gone],
+      collection: { documentCount: 1, documents: { edges: [{ node: { id: kept } }] } },
+    },
+  });
+  const DELETE = "mutation ($input: DeleteCollectionInput!) { deleteCollection(input: $input) }";
+  const reader = aColleagueOf(caller, ["knowledge:read"]);
+  for (const [source, input] of [
+    [REMOVE, { collectionId, documentIds: [kept] }],
+    [DELETE, { collectionId }],
+  ] as const)
+    expect(await expectRefusal(schema, reader, source, { input })).toMatchObject({ code: "FORBIDDEN" });
+  expect(await expectData(schema, caller, DELETE, { input: { collectionId } })).toEqual({
+    deleteCollection: collectionId,
+  });
+  expect(await expectRefusal(schema, caller, DELETE, { input: { collectionId } })).toMatchObject({
+    code: "NOT_FOUND",
+    reason: "KNOWLEDGE_COLLECTION_NOT_FOUND",
+  });
+});

@@ -79,7 +79,8 @@ export async function replaceChunks(
   };
 }
 
-async function removeChunks(tx: Tx, documentIds: readonly string[]): Promise<IndexChange> {
+/** Removes the chunks of documents. @returns what is less of in the collection */
+export async function removeChunks(tx: Tx, documentIds: readonly string[]): Promise<IndexChange> {
   const [removed] = await tx.sql<IndexChange>`
     WITH chunk AS (
       DELETE FROM knowledge.chunk WHERE document_id = ANY(${documentIds}::uuid[])

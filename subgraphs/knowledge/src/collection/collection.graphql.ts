@@ -4,8 +4,9 @@ import { MAX_PAGE_SIZE } from "@sba/platform/pages";
 import { builder } from "../builder.ts";
 import { DocumentConnection } from "../document/document.graphql.ts";
 import { listDocuments } from "../document/document.ts";
+import { removeDocuments } from "../document/remove.ts";
 import { CollectionRef, collectionById } from "./collection.ref.ts";
-import { createCollection, getCollection, listCollections } from "./collection.ts";
+import { createCollection, deleteCollection, getCollection, listCollections } from "./collection.ts";
 
 CollectionRef.implement({
   description: "Documents that are searched together.",
@@ -74,5 +75,61 @@ builder.mutationField("createCollection", (t) =>
     authScopes: { permission: "knowledge:write" },
     args: { input: t.arg({ type: CreateCollectionInput, required: true }) },
     resolve: (_root, { input }, context) => createCollection(callerOf(context), input),
+  }),
+);
+
+const DeleteCollectionInput = builder.inputType("DeleteCollectionInput", {
+  fields: (t) => ({ collectionId: t.id({ required: true, validate: { maxLength: 64 } }) }),
+});
+
+builder.mutationField("deleteCollection", (t) =>
+  t.field({
+    type: "ID",
+    description: "Deletes a collection with all its documents for good, and returns its id. Ingestions under way end.",
+    authScopes: { permission: "knowledge:write" },
+    args: { input: t.arg({ type: DeleteCollectionInput, required: true }) },
+    resolve: async (_root, { input }, context) => {
+      await deleteCollection(callerOf(context), decodeId("Collection", input.collectionId));
+      return input.collectionId;
+    },
+  }),
+);
+
+const RemoveDocumentsInput = builder.inputType("RemoveDocumentsInput", {
+  fields: (t) => ({
+    collectionId: t.id({ required: true, validate: { maxLength: 64 } }),
+    documentIds: t.idList({ required: true, validate: { maxLength: 10_000 }, description: "1 to 100." }),
+  }),
+});
+
+interface Removal {
+  readonly collectionId: string;
+  readonly removedIds: readonly string[];
+}
+
+const RemoveDocumentsPayload = builder.objectRef<Removal>("RemoveDocumentsPayload").implement({
+  fields: (t) => ({
+    removedDocumentIds: t.idList({
+      description: "Those that were there; the others had been removed before, or were never there.",
+      resolve: ({ removedIds }) => removedIds.map((id) => encodeId("Document", id)),
+    }),
+    collection: t.field({
+      type: CollectionRef,
+      resolve: ({ collectionId }, _args, context) => getCollection(callerOf(context), collectionId),
+    }),
+  }),
+});
+
+builder.mutationField("removeDocuments", (t) =>
+  t.field({
+    type: RemoveDocumentsPayload,
+    description: "Removes documents for good: no search finds them from then on. A repeat is harmless.",
+    authScopes: { permission: "knowledge:write" },
+    args: { input: t.arg({ type: RemoveDocumentsInput, required: true }) },
+    resolve: async (_root, { input }, context) => {
+      const collectionId = decodeId("Collection", input.collectionId);
+      const documentIds = input.documentIds.map((id) => decodeId("Document", id));
+      return { collectionId, removedIds: await removeDocuments(callerOf(context), { collectionId, documentIds }) };
+    },
   }),
 );

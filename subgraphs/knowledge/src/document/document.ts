@@ -8,6 +8,9 @@ import { errors } from "../errors.ts";
 
 export type { Chunk, Document };
 
+/** What was removed, or went with its collection, is there no more. */
+const isThere = { removedAt: null, collection: { deletedAt: null } } as const;
+
 /** @throws KNOWLEDGE_DOCUMENT_NOT_FOUND */
 export async function getDocument(caller: Caller, id: string): Promise<Document> {
   const [document] = await findDocuments(caller, [id]);
@@ -17,7 +20,7 @@ export async function getDocument(caller: Caller, id: string): Promise<Document>
 
 /** Those of the documents that exist, in any order. */
 export function findDocuments(caller: Caller, ids: readonly string[]): Promise<Document[]> {
-  return reader(caller).document.findMany({ where: { id: { in: [...ids] } } });
+  return reader(caller).document.findMany({ where: { id: { in: [...ids] }, ...isThere } });
 }
 
 /** The documents of a collection, newest first. @throws CURSOR_INVALID */
@@ -28,7 +31,7 @@ export async function listDocuments(
 ): Promise<Page<Document>> {
   const before = decodeIdCursor(after);
   const rows = await reader(caller).document.findMany({
-    where: { collectionId, ...(before === undefined ? {} : { id: { lt: before } }) },
+    where: { collectionId, ...isThere, ...(before === undefined ? {} : { id: { lt: before } }) },
     orderBy: { id: "desc" },
     take: first + 1,
   });
@@ -37,7 +40,7 @@ export async function listDocuments(
 
 /** Those of the chunks that exist, in any order: a chunk goes when its document is given new content. */
 export function findChunks(caller: Caller, ids: readonly string[]): Promise<Chunk[]> {
-  return reader(caller).chunk.findMany({ where: { id: { in: [...ids] } } });
+  return reader(caller).chunk.findMany({ where: { id: { in: [...ids] }, document: isThere } });
 }
 
 /** The chunks of a document in the order of its text; `after` is the number before the page. */
@@ -47,7 +50,7 @@ export async function listChunks(
   { first, after }: { first: number; after: number },
 ): Promise<Page<Chunk>> {
   const rows = await reader(caller).chunk.findMany({
-    where: { documentId, number: { gt: after } },
+    where: { documentId, number: { gt: after }, document: isThere },
     orderBy: { number: "asc" },
     take: first + 1,
   });

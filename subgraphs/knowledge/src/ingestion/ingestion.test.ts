@@ -31,6 +31,7 @@ async function chunksMetered(caller: Caller): Promise<bigint> {
   return BigInt(rows[0]?.total ?? 0);
 }
 
+const travel: DocumentInput = { title: "Travel", text: "By train." };
 const leave: DocumentInput = { externalId: "leave", title: "Leave", text: "Everyone has thirty days of paid leave." };
 
 describe("accepting", () => {
@@ -57,7 +58,34 @@ describe("accepting", () => {
     await expect(add({ ...leave, title: "x".repeat(501) })).rejects.toMatchObject({
       code: "KNOWLEDGE_DOCUMENT_TITLE_TOO_LONG",
     });
+    for (const uri of [
+      "javascript:alert(1)",
+      "data:text/html,x",
+      "JavaScript:x",
+      "file:///etc/passwd",
+      "/leave",
+      "leave",
+    ]) {
+      await expect(add(leave, { ...travel, uri })).rejects.toMatchObject({
+        code: "KNOWLEDGE_DOCUMENT_URI_INVALID",
+        kind: "invalid_input",
+        details: { index: 1 },
+      });
+    }
     expect(await documentsOf(caller, collectionId)).toEqual([]);
+  });
+
+  test("takes a URI that people can follow", async () => {
+    const caller = aCaller();
+    const uris = [
+      "https://a.example/leave#days",
+      "http://intranet/leave",
+      "s3://bucket/leave.md",
+      "urn:isbn:0451450523",
+    ];
+    const documents = uris.map((uri) => ({ ...leave, externalId: uri, uri }));
+    const { id } = await givenCollection(caller, documents);
+    expect((await documentsOf(caller, id)).map(({ uri }) => uri).toSorted()).toEqual(uris.toSorted());
   });
 
   test("knows neither an unknown collection nor another tenant's", async () => {

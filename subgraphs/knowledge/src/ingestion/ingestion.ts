@@ -39,7 +39,9 @@ export async function addDocuments(caller: Caller, input: AddDocumentsInput): Pr
     input: { collectionId, documents: documents.map(({ contentHash, identity }) => [identity, contentHash]) },
   };
   return withTenant(caller, async (tx) => {
-    const [collection] = await tx.sql`SELECT id FROM knowledge.collection WHERE id = ${collectionId}`;
+    // Not purged while this goes on, should somebody delete it now.
+    const [collection] =
+      await tx.sql`SELECT id FROM knowledge.collection WHERE id = ${collectionId} AND deleted_at IS NULL FOR KEY SHARE`;
     if (!collection) throw errors.KNOWLEDGE_COLLECTION_NOT_FOUND();
     const id = await once(tx, caller, operation, newId(), (id) => accept(tx, caller, { id, collectionId, documents }));
     return readIngestion(tx, id);

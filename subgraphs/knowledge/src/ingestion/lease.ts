@@ -20,6 +20,7 @@ export async function takeLease(caller: Caller, ingestionId: string): Promise<Le
     UPDATE knowledge.ingestion SET fence = fence + 1, attempt = attempt + 1,
            lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
     WHERE id = ${ingestionId} AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
+      AND EXISTS (SELECT FROM knowledge.collection WHERE collection.id = ingestion.collection_id AND deleted_at IS NULL)
     RETURNING *`,
   );
   return leased;

@@ -13,7 +13,7 @@ export interface DocumentInput {
   readonly mediaType?: string | null | undefined;
   /** Identifies the document within its collection. 1 to 500 characters. */
   readonly externalId?: string | null | undefined;
-  /** Where people find the original. 1 to 2,000 characters. */
+  /** Where people find the original: an absolute URI that can be followed, https: or another of a few schemes. 1 to 2,000 characters. */
   readonly uri?: string | null | undefined;
 }
 
@@ -37,7 +37,7 @@ const MAX_URI_LENGTH = 2_000;
 /**
  * The documents, cleaned and hashed.
  * @throws KNOWLEDGE_DOCUMENTS_MISSING, KNOWLEDGE_DOCUMENTS_TOO_MANY, KNOWLEDGE_DOCUMENT_TITLE_TOO_LONG,
- *   KNOWLEDGE_DOCUMENT_LABEL_INVALID, KNOWLEDGE_DOCUMENT_TOO_LARGE, KNOWLEDGE_MEDIA_TYPE_UNKNOWN; `details.index` says which
+ *   KNOWLEDGE_DOCUMENT_LABEL_INVALID, KNOWLEDGE_DOCUMENT_URI_INVALID, KNOWLEDGE_DOCUMENT_TOO_LARGE, KNOWLEDGE_MEDIA_TYPE_UNKNOWN; `details.index` says which
  */
 export function checkSubmission(documents: readonly DocumentInput[]): Submitted[] {
   if (documents.length === 0) throw errors.KNOWLEDGE_DOCUMENTS_MISSING();
@@ -54,7 +54,7 @@ function checkDocument(input: DocumentInput, index: number): Submitted {
   if (title.length > MAX_TITLE_LENGTH) throw errors.KNOWLEDGE_DOCUMENT_TITLE_TOO_LONG({ details: { index } });
   const content = {
     title,
-    uri: checkLabel(input.uri, MAX_URI_LENGTH, index),
+    uri: checkUri(input.uri, index),
     mediaType: checkMediaType(input.mediaType, index),
     text: cleanText(input.text),
   };
@@ -72,6 +72,16 @@ function checkMediaType(given: string | null | undefined, index: number): MediaT
   const mediaType = (given ?? "text/plain").split(";", 1)[0]?.trim().toLowerCase() ?? "";
   if (!isMediaType(mediaType)) throw errors.KNOWLEDGE_MEDIA_TYPE_UNKNOWN({ details: { index } });
   return mediaType;
+}
+
+// People follow it: what a browser would run (javascript:, data:, blob:) or look for on their own machine (file:) is none.
+const URI_SCHEMES = new Set(["http:", "https:", "ftp:", "sftp:", "mailto:", "urn:", "s3:", "gs:"]);
+
+function checkUri(given: string | null | undefined, index: number): string | null {
+  const uri = checkLabel(given, MAX_URI_LENGTH, index);
+  if (uri !== null && !(URL.canParse(uri) && URI_SCHEMES.has(new URL(uri).protocol)))
+    throw errors.KNOWLEDGE_DOCUMENT_URI_INVALID({ details: { index } });
+  return uri;
 }
 
 function checkLabel(given: string | null | undefined, limit: number, index: number): string | null {

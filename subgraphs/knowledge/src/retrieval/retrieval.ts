@@ -69,7 +69,7 @@ async function countCollections(tx: Tx, ids: readonly string[]): Promise<number>
   if (ids.length === 0) return 0;
   const [row] = await tx.sql<{
     found: number;
-  }>`SELECT count(*)::int AS found FROM knowledge.collection WHERE id = ANY(${ids}::uuid[])`;
+  }>`SELECT count(*)::int AS found FROM knowledge.collection WHERE id = ANY(${ids}::uuid[]) AND deleted_at IS NULL`;
   return row?.found ?? 0;
 }
 
@@ -140,7 +140,7 @@ export async function retrieve(
   return tx.sql<HitRow>`
     WITH scope AS MATERIALIZED (
       SELECT id, chunk_count, term_count FROM knowledge.collection
-      WHERE cardinality(${collectionIds}::uuid[]) = 0 OR id = ANY(${collectionIds}::uuid[])
+      WHERE deleted_at IS NULL AND (cardinality(${collectionIds}::uuid[]) = 0 OR id = ANY(${collectionIds}::uuid[]))
     ), corpus AS MATERIALIZED (
       SELECT greatest(sum(chunk_count), 1)::float8 AS chunks, greatest(sum(term_count) / greatest(sum(chunk_count), 1), 1)::float8 AS mean_length
       FROM scope
