@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { forgetExpiredAnswers, forgetExpiredNotes, lapseApprovals, letWaitingRunsIn } from "@sba/agent/index";
-import { resumeIngestions } from "@sba/knowledge/index";
+import { announceBudgetAlerts } from "@sba/billing/index";
+import { purgeRemoved, resumeIngestions } from "@sba/knowledge/index";
 import { forgetOldKeys } from "@sba/platform/idempotency";
 import { logger } from "@sba/platform/log";
 import { reconcileWorkflowRuns } from "@sba/workflow/index";
@@ -12,12 +13,13 @@ import { reconcileWorkflowRuns } from "@sba/workflow/index";
  */
 export const schedules: readonly Schedule[] = [
   { name: "agent.lapseApprovals", everyMs: 2_000, run: lapseApprovals },
+  { name: "billing.announceBudgetAlerts", everyMs: 2_000, run: announceBudgetAlerts },
   { name: "agent.letWaitingRunsIn", everyMs: 2_000, run: letWaitingRunsIn },
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 2_000, run: resumeIngestions },
+  { name: "knowledge.purgeRemoved", everyMs: 10_000, run: purgeRemoved },
   { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },
   { name: "agent.forgetExpiredAnswers", everyMs: 600_000, run: forgetExpiredAnswers },
-  { name: "knowledge.purgeRemoved", everyMs: 10_000, run: purgeRemoved },
   { name: "platform.forgetOldKeys", everyMs: 3_600_000, run: forgetOldKeys },
 ];
 

@@ -1,3 +1,4 @@
+export { announceBudgetAlerts } from "./budget/alert.ts";
 export { findBudgets, setBudget, type SetBudgetInput } from "./budget/budget.ts";
 export {
   findSlice,

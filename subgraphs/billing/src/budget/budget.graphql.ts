@@ -8,7 +8,7 @@ import { findBudgets, listBudgets, publicScopeId, removeBudget, setBudget, type 
 import { BUDGET_PERIODS, BUDGET_SCOPES, remainingOf, type BudgetPeriod, type BudgetScope } from "./budget.state.ts";
 
 const Money = moneyRef(builder);
-const budgetById = defineLoader(findBudgets, (budget) => budget.id);
+export const budgetById = defineLoader(findBudgets, (budget) => budget.id);
 
 const BudgetScopeRef = builder.enumType("BudgetScope", {
   description: "Who may spend: the tenant in all its runs, an agent in its runs, or a run.",
@@ -31,7 +31,7 @@ const BudgetSubject = builder.objectRef<Budget>("BudgetSubject").implement({
   }),
 });
 
-const BudgetRef = builder.objectRef<Budget>("Budget");
+export const BudgetRef = builder.objectRef<Budget>("Budget");
 
 builder.asEntity(BudgetRef, {
   key: builder.selection<{ id: string }>("id"),

@@ -4,6 +4,7 @@ import { withTenantOnce, type Tx } from "@sba/platform/db";
 import type { Budget as BudgetRow } from "@sba/platform/generated/prisma/client";
 import { encodeId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
+import { noteExhausted } from "./alert.ts";
 import { periodAt, type BudgetPeriod } from "./budget.state.ts";
 import { openPeriods } from "./period.ts";
 
@@ -51,7 +52,7 @@ export async function reserveSlice(tx: Tx, scope: TenantScope, input: SliceInput
   const rooms = await takeSlice(tx, scope, input, asked);
   const [tightest] = rooms;
   if (!tightest) return undefined;
-  if (tightest.granted === null) throw exhausted(asked, tightest);
+  if (tightest.granted === null) throw exhausted(scope, asked, tightest);
   return { leftMicros: tightest.granted, endsAt: firstEnd(asked) };
 }
 
@@ -87,6 +88,8 @@ function lockPeriods(tx: Tx, { tenantId }: TenantScope, runId: string, asked: re
 interface Room {
   readonly budgetId: string;
   readonly micros: bigint;
+  /** That it is used up is known already, or nobody is told of it. */
+  readonly noted: boolean;
   readonly granted: bigint | null;
 }
 
@@ -106,7 +109,7 @@ function takeSlice(
     ), held AS (
       SELECT budget_id, starts_at, reserved_micros, spent_micros FROM billing.slice WHERE tenant_id = ${tenantId} AND run_id = ${runId}
     ), room AS (
-      SELECT a.*, h.rest + greatest(a.limit_micros - CASE WHEN a.starts_at IS NULL THEN ${spentMicros}::bigint + h.rest
+      SELECT a.*, coalesce(p.alert_percent, 100) = 100 AS noted, h.rest + greatest(a.limit_micros - CASE WHEN a.starts_at IS NULL THEN ${spentMicros}::bigint + h.rest
                                                           ELSE p.spent_micros + p.reserved_micros END, 0) AS micros
       FROM asked a LEFT JOIN billing.budget_period p ON p.tenant_id = ${tenantId} AND p.budget_id = a.budget_id AND p.starts_at = a.starts_at
       CROSS JOIN LATERAL (
@@ -135,7 +138,7 @@ function takeSlice(
       ON CONFLICT (tenant_id, run_id, budget_id) DO UPDATE
       SET starts_at = excluded.starts_at, ends_at = excluded.ends_at, reserved_micros = excluded.reserved_micros, spent_micros = 0
     )
-    SELECT budget_id, micros, (SELECT micros FROM granted) AS granted FROM room ORDER BY micros`;
+    SELECT budget_id, micros, noted, (SELECT micros FROM granted) AS granted FROM room ORDER BY micros`;
 }
 
 function firstEnd(asked: readonly Asked[]): Date | null {
@@ -143,8 +146,9 @@ function firstEnd(asked: readonly Asked[]): Date | null {
   return ends.length === 0 ? null : new Date(Math.min(...ends));
 }
 
-function exhausted(asked: readonly Asked[], { budgetId }: Room) {
-  const { id, scope, period, limitMicros } = asked.find((budget) => budget.id === budgetId)!;
+function exhausted(tenant: TenantScope, asked: readonly Asked[], { budgetId, noted }: Room) {
+  const { id, scope, period, limitMicros, startsAt } = asked.find((budget) => budget.id === budgetId)!;
+  if (startsAt && !noted) noteExhausted(tenant, id, startsAt);
   return errors.BILLING_BUDGET_EXHAUSTED({
     details: { budgetId: encodeId("Budget", id), scope, period, limitMicros: String(limitMicros) },
   });
