@@ -93,7 +93,12 @@ const SetBudgetInput = builder.inputType("SetBudgetInput", {
       validate: { maxLength: 100 },
     }),
     period: t.field({ type: BudgetPeriodRef, required: true, description: "RUN for a budget of scope RUN." }),
-    limitMicros: t.field({ type: "BigInt", required: true }),
+    limitMicros: t.field({
+      type: "BigInt",
+      required: true,
+      description: "Micros of the currency, 0 or more.",
+      validate: { refine: [(value) => value >= 0n, { message: "must not be negative" }] },
+    }),
   }),
 });
 

@@ -106,7 +106,7 @@ describe("setBudget", () => {
     expect(await refused({ scope: "AGENT", scopeId: encodeId("Run", newId()) })).toBe(scopeInvalid);
     expect(await refused({ scope: "RUN" })).toBe(scopeInvalid);
     expect(await refused({ scope: "RUN", scopeId: "handbook", period: "RUN" })).toBe(scopeInvalid);
-    expect(await refused({ scope: "TENANT", limitMicros: "-1" })).toBe("BILLING_BUDGET_LIMIT_INVALID");
+    expect(await refused({ scope: "TENANT", limitMicros: "-1" })).toBe("INPUT_INVALID");
     expect(await refused({ scope: "TENANT", limitMicros: "1000000000000001" })).toBe("BILLING_BUDGET_LIMIT_INVALID");
     expect(await listBudgets(caller)).toEqual([]);
   });
