@@ -146,6 +146,7 @@ export type SetApprovalPolicyInput = {
 };
 
 export type SetBudgetInput = {
+  /** Micros of the currency, 0 or more. */
   readonly limitMicros: string;
   /** RUN for a budget of scope RUN. */
   readonly period: BudgetPeriod;
