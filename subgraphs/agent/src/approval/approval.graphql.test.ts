@@ -83,7 +83,11 @@ describe("the inbox", () => {
       owner: await ask({ approverIds: [tenant.owner.principalId] }),
       own: await ask({ allowRequester: true, quorum: 2 }),
       decided: await ask({ quorum: 3 }),
+      edited: await ask({ quorum: 3 }),
     };
+    // Who approved what it was before may decide about what it is now.
+    await decide(admin, approvals.edited, "APPROVED");
+    await decide(tenant.owner, approvals.edited, "APPROVED", { editedParams: { title: "Something else" } });
     await decide(operator, approvals.own, "APPROVED");
     await decide(tenant.owner, approvals.decided, "DENIED");
     const names = new Map(Object.entries(approvals).map(([name, { id }]) => [encodeId("Approval", id), name]));
@@ -96,13 +100,13 @@ describe("the inbox", () => {
     };
     const expected: [typeof admin, string[]][] = [
       [tenant.owner, ["anybody", "owner", "own"]],
-      [admin, ["anybody", "admins", "own"]],
+      [admin, ["anybody", "admins", "own", "edited"]],
       [operator, []],
       [viewer, []],
     ];
     for (const [caller, decidable] of expected) {
       const all = await mayDecide(caller);
-      expect(all).toHaveLength(5);
+      expect(all).toHaveLength(6);
       expect(all.flatMap(([name, may]: [string, boolean]) => (may ? [name] : [])).toSorted()).toEqual(
         decidable.toSorted(),
       );
