@@ -20,7 +20,7 @@ export const PERMISSIONS = {
   "run:start": "Start and continue runs.",
   "run:cancel": "Cancel, pause and resume runs.",
   "run:operate": "Replay dead letters.",
-  "tool-call:resolve": "Say what became of tool calls whose outcome is unknown.",
+  "toolcall:resolve": "Say what became of tool calls whose outcome is unknown.",
   "document:render": "Let a run write artifacts.",
   "task:read": "See tasks.",
   "task:create": "Let a run create tasks.",

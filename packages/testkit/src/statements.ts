@@ -3,11 +3,12 @@ import pg from "pg";
 /** What was sent to Postgres while `work` ran. */
 export interface CountedStatements<T> {
   readonly result: T;
-  /** The texts, without BEGIN, COMMIT and the setting of the tenant. */
+  /** The texts, without BEGIN, COMMIT, the setting of the tenant and wake-ups. */
   readonly statements: readonly string[];
 }
 
-const FRAME = /^\s*(BEGIN|COMMIT|ROLLBACK)\b/i;
+// And wake-ups: what an earlier commit announces goes out by itself, a moment later.
+const FRAME = /^\s*(BEGIN|COMMIT|ROLLBACK)\b|\bpg_notify\(/i;
 
 /**
  * Counts the SQL statements of this process, for "one statement however many rows" tests. Nothing else may use the

@@ -21,7 +21,7 @@ export interface ResolveInput extends ResolveToolCallInput {
  * AGENT_RUN_ENDED for a call that nobody would try again, IDEMPOTENCY_KEY_REUSED, PERMISSION_MISSING
  */
 export async function resolveToolCall(caller: Caller, input: ResolveInput): Promise<void> {
-  requirePermission(caller, "tool-call:resolve");
+  requirePermission(caller, "toolcall:resolve");
   const { idempotencyKey, ...request } = input;
   const operation = { operation: "resolveToolCall", key: idempotencyKey, input: request };
   await withTenant(caller, (tx) => once(tx, caller, operation, input.toolCallId, () => resolve(tx, caller, request)));

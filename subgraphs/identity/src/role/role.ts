@@ -21,7 +21,7 @@ const OPERATES: readonly Permission[] = [
   "run:start",
   "run:cancel",
   "run:operate",
-  "tool-call:resolve",
+  "toolcall:resolve",
   "document:render",
   "webhook:send",
   "task:create",

@@ -127,7 +127,7 @@ describe("a call whose outcome is unknown", () => {
     await expect(resolve(aCaller(), id, { outcome: "RETRY" })).rejects.toMatchObject({
       code: "INTEGRATIONS_TOOL_CALL_NOT_FOUND",
     });
-    const operator = aColleagueOf(caller, ["tool-call:resolve"]);
+    const operator = aColleagueOf(caller, ["toolcall:resolve"]);
     expect(await resolve(operator, id, { outcome: "RETRY" })).toMatchObject({ status: "REQUESTED", error: null });
   });
 

@@ -41,7 +41,7 @@ export async function resolveToolCall(
   input: ResolveToolCallInput,
   tool: Tool | undefined,
 ): Promise<ToolCall> {
-  requirePermission(caller, "tool-call:resolve");
+  requirePermission(caller, "toolcall:resolve");
   const { toolCallId, outcome, reason } = input;
   const result = readResult(tool, input);
   const error = outcome === "FAILED" ? json(failureOf(reason)) : null;
