@@ -12,6 +12,8 @@ export interface Fault {
 const ASLEEP_MS = 6_000;
 const STALL_MS = 2_500;
 const MUTE_MS = 300;
+/** Long before, something is sent outside. */
+const HOLDS_WITHIN_MS = 10_000;
 
 export const FAULTS: readonly Fault[] = [
   {
@@ -25,6 +27,13 @@ export const FAULTS: readonly Fault[] = [
         await Promise.all(workers.map((worker) => worker.kill()));
         await Promise.all(workers.map((worker) => worker.ready()));
       }
+    },
+  },
+  {
+    name: "workers are killed before the world outside has answered",
+    inject: async ({ workers, sink }) => {
+      await Promise.race([sink.isHolding(), delay(HOLDS_WITHIN_MS)]);
+      await Promise.all(workers.map((worker) => worker.kill()));
     },
   },
   { name: "a worker sleeps and wakes up late", inject: ({ workers }) => putToSleep(workers[0].pid()) },

@@ -24,7 +24,7 @@ const RUNS = values.short ? 12 : 48;
 const ENDED_WITHIN_MS = values.short ? 45_000 : 120_000;
 /** With a guarantee missing, waiting long for what will never end shows nothing more. */
 const PLANTED_WITHIN_MS = 15_000;
-const PLANTED_ROUNDS = 3;
+const PLANTED_ROUNDS = 6;
 
 setLogLevel("fatal");
 closeWhenInterrupted();

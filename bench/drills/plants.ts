@@ -25,7 +25,7 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: "no idempotency",
-    fault: "both workers are killed, twice",
+    fault: "workers are killed before the world outside has answered",
     // The world outside does its work again when it is asked again with the same key.
     plant: ({ sink }) => {
       sink.forgetKeys();
