@@ -69,13 +69,16 @@ export function npmStart({ dataDir, terminal = false, env = {} }: NpmStartOption
   };
 }
 
-/** `script` of util-linux and of BSD gives the command a terminal of its own, and types there what it reads. */
+/**
+ * `script` of util-linux and of BSD gives the command a terminal of its own, and types there what it reads. It asks $SHELL to run
+ * it: a shell that stayed in between (dash) would hear Ctrl-C too, and end with 130 whatever npm says.
+ */
 function launch(terminal: boolean, env: NodeJS.ProcessEnv): ChildProcess {
   const options = { cwd: ROOT, env } as const;
   if (!terminal) return spawn("npm", ["start", "--", "--no-demo"], { ...options, stdio: ["ignore", "pipe", "pipe"] });
   const args =
     process.platform === "linux"
-      ? ["-qec", "npm start -- --no-demo", "/dev/null"]
+      ? ["-qec", "exec npm start -- --no-demo", "/dev/null"]
       : ["-q", "/dev/null", "npm", "start", "--", "--no-demo"];
   return spawn("script", args, { ...options, stdio: "pipe" });
 }
