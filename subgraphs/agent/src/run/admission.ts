@@ -6,6 +6,7 @@ import {
   reserveSlice,
   returnSlice,
   takeRunSlot,
+  type MeteredLine,
   type StartLimits,
 } from "@sba/billing/index";
 import type { Caller, TenantScope } from "@sba/platform/caller";
@@ -13,7 +14,7 @@ import { systemTx, withTenant, type Tx } from "@sba/platform/db";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { logger } from "@sba/platform/log";
 import { pinVersion } from "../agent/version.ts";
-import { START_USAGE, turnUsage } from "./budget.ts";
+import { START_USAGE, TOOL_CALL_USAGE, turnUsage } from "./budget.ts";
 import type { RunStart } from "./run.ts";
 import { nudge } from "./wake.ts";
 
@@ -28,8 +29,10 @@ export interface Admission {
   readonly budgeted: boolean;
 }
 
-/** A first turn of this size is reserved for with the start: the step that takes it knows better, and takes anew. */
-const FIRST_TURN = { inputTokens: 4_000, outputTokens: 1_000 };
+/** A turn as it is reserved for with the start: the step that takes it knows better, and takes anew when it needs more. */
+const TURN = { inputTokens: 4_000, outputTokens: 1_000 };
+/** Turns and tool calls of a run as most are: one that stays within them takes its slice once. */
+const MOST_RUNS = 2n;
 
 /**
  * Takes what a run needs before it may be accepted. The last thing that its transaction waits for: others wait for this one.
@@ -45,15 +48,15 @@ export async function admitRun(
   const slot = quotas ? (mayBegin ? "HELD" : "WAITING") : null;
   if (!hasBudgets) return { slot, budgeted: false };
   const { model, priceListVersion } = pinVersion(agent.version);
-  const start = estimateCost(START_USAGE, priceListVersion).amountMicros;
-  const turn = (inputTokens: number, outputTokens: number): bigint =>
-    estimateCost(turnUsage(model, inputTokens, outputTokens), priceListVersion).amountMicros;
+  const micros = (lines: readonly MeteredLine[]): bigint => estimateCost(lines, priceListVersion).amountMicros;
+  const [start, turn] = [micros(START_USAGE), micros(turnUsage(model, TURN.inputTokens, TURN.outputTokens))];
+  const [word, toolCall] = [micros(turnUsage(model, Buffer.byteLength(input.prompt), 1)), micros(TOOL_CALL_USAGE)];
   const slice = await reserveSlice(tx, caller, {
     ...{ runId, agentId: agent.id, agentKey: agent.key, spentMicros: 0n },
-    // One that waits holds no money that others could spend meanwhile.
-    wantMicros: start + (mayBegin ? turn(FIRST_TURN.inputTokens, FIRST_TURN.outputTokens) : 0n),
-    // What could not pay for a word is not begun.
-    atLeastMicros: start + (mayBegin ? turn(Buffer.byteLength(input.prompt), 1) : 0n),
+    // One that waits holds no money that others could spend meanwhile; what could not pay for a word is not begun.
+    wantMicros: mayBegin ? start + MOST_RUNS * (turn + toolCall) : start,
+    enoughMicros: mayBegin ? start + turn : start,
+    atLeastMicros: mayBegin ? start + word : start,
   });
   return { slot, budgeted: slice !== undefined };
 }

@@ -4,6 +4,7 @@ import type { Caller } from "@sba/platform/caller";
 import { logger } from "@sba/platform/log";
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
+import { countStatements } from "@sba/testkit/statements";
 import { describe, expect, it } from "vitest";
 import { createBuiltInAgents } from "../agent/agent.ts";
 import { driveRun, journalOf, useBlobs } from "../testing.ts";
@@ -30,8 +31,8 @@ async function limit(caller: Caller, limitMicros: bigint): Promise<void> {
   await setBudget(caller, { scope: "AGENT", scopeId: "handbook", period: "MONTH", limitMicros });
 }
 
-const start = (caller: Caller) =>
-  startRun(caller, { agentKey: "handbook", prompt: "How many days of annual leave do employees receive?" });
+const PROMPT = "How many days of annual leave do employees receive?";
+const start = (caller: Caller, prompt = PROMPT) => startRun(caller, { agentKey: "handbook", prompt });
 
 interface Books {
   readonly reserved: string;
@@ -79,6 +80,16 @@ describe("a run under budgets", () => {
     expect(await books(caller)).toMatchObject({ slices: 2, spent: "0" });
     expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
     expect(await books(caller)).toEqual({ reserved: "0", spent: String(await costOf(caller, runId)), slices: 0 });
+  });
+
+  it("takes its slice once, with its start, and waits for no row of others until its end", async () => {
+    const caller = await aTenant();
+    await limit(caller, 1_000_000n);
+    const { statements } = await countStatements(async () => driveRun(caller, await start(caller)));
+    const touched = statements.filter((text) => /(FROM|UPDATE) billing\.budget_period/.test(text));
+    // The locks and changes of the start's reservation, and of the end's return.
+    expect(touched.filter((text) => text.includes("granted AS"))).toHaveLength(1);
+    expect(touched).toHaveLength(5);
   });
 
   it("is refused, and leaves nothing behind, when not even its first word can be paid for", async () => {
@@ -157,7 +168,8 @@ describe("a run under budgets", () => {
   it("stops when the limit is lowered, after what it had reserved", async () => {
     const caller = await aTenant();
     await limit(caller, 1_000_000n);
-    const runId = await start(caller);
+    // So long that its second turn needs more than its start reserved.
+    const runId = await start(caller, `${PROMPT} ${"Please. ".repeat(3_000)}`);
     await limit(caller, 0n);
     const run = await driveRun(caller, runId);
     expect(run).toMatchObject({ status: "FAILED", errorCode: "BILLING_BUDGET_EXHAUSTED" });

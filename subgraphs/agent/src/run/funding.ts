@@ -1,4 +1,4 @@
-import { hasBudgets, reserveSlice, type Slice } from "@sba/billing/index";
+import { hasBudgets, reserveSlice, type Slice, type SliceInput } from "@sba/billing/index";
 import { withTenant } from "@sba/platform/db";
 import { errors } from "../errors.ts";
 import { mostInputTokens } from "../step/model-request.ts";
@@ -11,17 +11,13 @@ import type { Session } from "./session.ts";
 /** What a turn is reserved for; it is let begin with less, and then writes less. */
 const TURN_TOKENS = 4_096;
 /** With so much a turn is not cut short for want of a little: no slice is taken anew for more. */
-const COMFORTABLE_TOKENS = 1_024;
+const ENOUGH_TOKENS = 1_024;
 
 /** A start looks for budgets; a run asks again by itself when it is older than this. */
 const LOOKED_AT_START_MS = 2_000;
 
-interface Need {
-  readonly wantMicros: bigint;
-  /** With this the step is begun from what the run has. */
-  readonly comfortableMicros: bigint;
-  readonly atLeastMicros: bigint;
-}
+/** As of a slice; with enough, the step is begun from what the run has. */
+type Need = Required<Pick<SliceInput, "wantMicros" | "enoughMicros" | "atLeastMicros">>;
 
 /**
  * The session with a slice that the step can be paid from, or as it is when no budget is held for the run. A budget that was set
@@ -32,7 +28,7 @@ export async function fundStep(session: Session, work: Work): Promise<Session> {
   if (!(await needsSlice(session))) return session;
   const need = work.kind === "model" ? needOfTurn(session) : needOfToolCall(session);
   const { slice } = session;
-  if (slice && !isOver(slice) && slice.leftMicros >= need.comfortableMicros) return session;
+  if (slice && !isOver(slice) && slice.leftMicros >= need.enoughMicros) return session;
   const taken = await takeSlice(session, need);
   return { ...session, slice: taken, run: { ...session.run, budgeted: session.run.budgeted || taken !== undefined } };
 }
@@ -45,17 +41,24 @@ async function needsSlice({ caller, run, slice }: Session): Promise<boolean> {
 function needOfTurn(session: Session): Need {
   const inputTokens = mostInputTokens(session);
   const cost = (outputTokens: number): bigint => turnCost(session, session.run.model, inputTokens, outputTokens);
-  const atLeastMicros = cost(1);
-  // Nothing is reserved that the run's own budget does not let it spend.
-  const own = leftOfOwn(session);
-  const cap = (micros: bigint): bigint => (own !== undefined && own > atLeastMicros && own < micros ? own : micros);
-  return { wantMicros: cap(cost(TURN_TOKENS)), comfortableMicros: cap(cost(COMFORTABLE_TOKENS)), atLeastMicros };
+  return capped(session, {
+    wantMicros: cost(TURN_TOKENS) + toolCallCost(session),
+    enoughMicros: cost(ENOUGH_TOKENS),
+    atLeastMicros: cost(1),
+  });
 }
 
 function needOfToolCall(session: Session): Need {
   const cost = toolCallCost(session);
-  // A turn comes after it.
-  return { wantMicros: cost + needOfTurn(session).wantMicros, comfortableMicros: cost, atLeastMicros: cost };
+  const { wantMicros } = needOfTurn(session);
+  return capped(session, { wantMicros: cost + wantMicros, enoughMicros: cost, atLeastMicros: cost });
+}
+
+/** Nothing is reserved that the run's own budget does not let it spend. */
+function capped(session: Session, { wantMicros, enoughMicros, atLeastMicros }: Need): Need {
+  const own = leftOfOwn(session);
+  const cap = (micros: bigint): bigint => (own !== undefined && own > atLeastMicros && own < micros ? own : micros);
+  return { wantMicros: cap(wantMicros), enoughMicros: cap(enoughMicros), atLeastMicros };
 }
 
 function isOver({ endsAt }: Slice): boolean {
@@ -63,7 +66,7 @@ function isOver({ endsAt }: Slice): boolean {
 }
 
 /** In a transaction of its own, which only whoever holds the lease can commit: what it takes, the end of the run gives back. */
-function takeSlice(session: Session, { wantMicros, atLeastMicros }: Need): Promise<Slice | undefined> {
+function takeSlice(session: Session, need: Need): Promise<Slice | undefined> {
   const { caller, run } = session;
   return withTenant(caller, async (tx) => {
     const [held] = await tx.sql<{ id: string }>`
@@ -71,7 +74,7 @@ function takeSlice(session: Session, { wantMicros, atLeastMicros }: Need): Promi
     if (!held) throw errors.AGENT_RUN_LEASE_LOST();
     const slice = await reserveSlice(tx, caller, {
       ...{ runId: run.id, agentId: run.agentId, agentKey: run.agentKey, spentMicros: run.spentMicros },
-      ...{ wantMicros, atLeastMicros },
+      ...need,
     });
     if (slice && !run.budgeted) await tx.sql`UPDATE agent.run SET budgeted = true WHERE id = ${run.id}`;
     return slice;

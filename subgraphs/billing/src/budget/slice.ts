@@ -27,8 +27,10 @@ export interface SliceInput {
   readonly agentKey: string;
   /** All that the run has been charged since it began: what budgets of each run are held against. */
   readonly spentMicros: bigint;
-  /** What would be comfortable: a step or two at their worst. Less is given when less is left. */
+  /** What would save the run from asking again soon. Less is given when less is left. */
   readonly wantMicros: bigint;
+  /** With so much it can go on well: when little is left of a budget, more is kept for others. By default what it wants. */
+  readonly enoughMicros?: bigint;
   /** With less than this nothing useful can be done; 1 by default. */
   readonly atLeastMicros?: bigint;
   /** Now by default. */
@@ -93,12 +95,15 @@ interface Room {
   readonly granted: bigint | null;
 }
 
+/** Of what is left of a budget, one run holds such a part at the most, unless it needs more to go on. */
+const SHARES = 4;
+
 // A budget gives at least what the run holds of it, also when its limit was lowered: that is reserved. One that was removed
 // meanwhile has no period, and is left out.
 function takeSlice(
   tx: Tx,
   { tenantId }: TenantScope,
-  { runId, spentMicros, wantMicros, atLeastMicros = 1n }: SliceInput,
+  { runId, spentMicros, wantMicros, enoughMicros = wantMicros, atLeastMicros = 1n }: SliceInput,
   asked: readonly Asked[],
 ): Promise<Room[]> {
   return tx.sql<Room>`
@@ -117,7 +122,8 @@ function takeSlice(
         WHERE held.budget_id = a.budget_id AND held.starts_at IS NOT DISTINCT FROM a.starts_at) h
       WHERE a.starts_at IS NULL OR p.budget_id IS NOT NULL
     ), granted AS (
-      SELECT least(${wantMicros}::bigint, min(micros)) AS micros FROM room HAVING min(micros) >= ${atLeastMicros}::bigint
+      SELECT least(${wantMicros}::bigint, min(micros), greatest(${enoughMicros}::bigint, min(micros) / ${SHARES})) AS micros
+      FROM room HAVING min(micros) >= ${atLeastMicros}::bigint
     ), change AS (
       SELECT budget_id, starts_at, sum(reserved)::bigint AS reserved, sum(spent)::bigint AS spent
       FROM (SELECT budget_id, starts_at, -reserved_micros, spent_micros FROM held
