@@ -1,5 +1,5 @@
 import { defineErrors, errorExtensions, type AppError } from "@sba/platform/errors";
-import { presentError, toGraphQLError } from "@sba/platform/graphql";
+import { presentError, toGraphQLError } from "@sba/platform/graphql-errors";
 import { GraphQLError } from "graphql";
 
 export const errors = defineErrors("gateway", {

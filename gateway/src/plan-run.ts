@@ -1,6 +1,6 @@
 import type { VariableDefinitions } from "@apollo/federation-internals";
 import { evaluateCondition, type FetchNode, type PlanNode } from "@apollo/query-planner";
-import { toGraphQLError } from "@sba/platform/graphql";
+import { toGraphQLError } from "@sba/platform/graphql-errors";
 import { traced } from "@sba/platform/telemetry";
 import { GraphQLError, type ExecutionResult, type GraphQLSchema } from "graphql";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";

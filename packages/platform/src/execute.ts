@@ -8,7 +8,10 @@ import {
 } from "graphql";
 import type { Caller } from "./caller.ts";
 import { requireStorable, requireStorableLiterals } from "./storable.ts";
-import { createContext, presentErrors, toGraphQLError, type GraphContext } from "./graphql.ts";
+import type { GraphContext } from "./graphql.ts";
+import { presentErrors, toGraphQLError } from "./graphql-errors.ts";
+import { prepareExecution, type Prepared } from "./prepared-execution.ts";
+import { isTraced } from "./telemetry.ts";
 
 /**
  * Runs parsed, validated documents on a subgraph's schema in this process: what the gateway does when both share it, what
@@ -43,7 +46,7 @@ export class OperationFailed extends Error {
 const NEVER_ABORTED = new AbortController().signal;
 
 function contextOf({ caller, requestId, internal, signal }: OperationRequest): GraphContext {
-  return createContext({ caller, requestId, internal: internal === true, signal: signal ?? NEVER_ABORTED });
+  return { caller, requestId, internal: internal === true, signal: signal ?? NEVER_ABORTED };
 }
 
 /** Executes a query or mutation with a context of its own. Never throws: what goes wrong is in `errors`. */
@@ -57,7 +60,7 @@ export async function executeInProcess(
   } catch (error) {
     return { errors: presentErrors([toGraphQLError(error)], request.requestId) };
   }
-  return executeWith(schema, operation, request, undefined);
+  return presented(await prepare(schema, operation).run(undefined, contextOf(request)), request.requestId);
 }
 
 function requireStorableOperation({ document, variables }: Operation): void {
@@ -65,23 +68,21 @@ function requireStorableOperation({ document, variables }: Operation): void {
   if (variables) requireStorable(variables);
 }
 
-async function executeWith(
-  schema: GraphQLSchema,
-  operation: Operation,
-  request: OperationRequest,
-  rootValue: unknown,
-): Promise<ExecutionResult> {
+/** With graphql-js's own `execute` while traces are collected: the spans of fields are its instrumentation's. */
+function prepare(schema: GraphQLSchema, operation: Operation): Prepared {
+  if (!isTraced()) return prepareExecution(schema, operation);
   const { document, variables, operationName } = operation;
-  const result = await execute({
-    schema,
-    document,
-    rootValue,
-    contextValue: contextOf(request),
-    variableValues: variables,
-    operationName,
-  });
-  return result.errors ? { ...result, errors: presentErrors(result.errors, request.requestId) } : result;
+  const args = { schema, document, variableValues: variables, operationName };
+  return { run: (rootValue, contextValue) => execute({ ...args, rootValue, contextValue }) };
 }
+
+function presented(result: ExecutionResult, requestId: string): ExecutionResult {
+  return result.errors ? { ...result, errors: presentErrors(result.errors, requestId) } : result;
+}
+
+const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
+/** Made once: an exception of their own, with its stack, is much of what it costs to end a stream. */
+const LEFT = new DOMException("The stream was left.", "AbortError");
 
 /**
  * Subscribes at the first `next()`, and executes each event with a fresh context: scope-auth and loaders remember for the
@@ -94,15 +95,47 @@ export function subscribeInProcess(
   operation: Operation,
   request: OperationRequest,
 ): AsyncIterableIterator<ExecutionResult, undefined> {
-  const leaving = new AbortController();
-  const signal = request.signal ? AbortSignal.any([request.signal, leaving.signal]) : leaving.signal;
-  const events = executeEvents(schema, operation, { ...request, signal });
+  const leaving = followAbort(request.signal);
+  const ofStream = { ...request, signal: leaving.signal };
+  let opening: Promise<OpenedStream> | undefined;
+  let ended = false;
+  const end = (): IteratorReturnResult<undefined> => {
+    ended = true;
+    leaving.stop();
+    return DONE;
+  };
+
+  const left = (): boolean => ended;
+
+  async function next(): Promise<IteratorResult<ExecutionResult, undefined>> {
+    if (ended) return DONE;
+    try {
+      const { source, prepared } = await (opening ??= openStream(schema, operation, ofStream));
+      // Left while it was being opened: `return` closes it.
+      if (left()) return DONE;
+      const event = await source.next();
+      if (event.done) return end();
+      const result = await prepared.run(event.value, contextOf(ofStream));
+      return { done: false, value: presented(result, request.requestId) };
+    } catch (error) {
+      end();
+      // A source that stops by throwing because it was told to stop has not failed.
+      if (leaving.signal.aborted) return DONE;
+      if (error instanceof OperationFailed) throw error;
+      throw new OperationFailed(presentErrors([toGraphQLError(error)], request.requestId));
+    }
+  }
+
   return {
-    next: () => events.next(),
-    // A generator's own return() waits behind a next() under way: first end what that next() waits for.
-    return: () => {
+    next,
+    // A source's own return() waits behind a next() under way: first end what that next() waits for.
+    return: async () => {
       leaving.abort();
-      return events.return(undefined);
+      end();
+      // What could not be opened has told so to the next() that opened it.
+      const opened = await opening?.catch(() => undefined);
+      await opened?.source.return?.();
+      return DONE;
     },
     [Symbol.asyncIterator]() {
       return this;
@@ -110,28 +143,33 @@ export function subscribeInProcess(
   };
 }
 
-async function* executeEvents(
-  schema: GraphQLSchema,
-  operation: Operation,
-  request: OperationRequest & { readonly signal: AbortSignal },
-): AsyncGenerator<ExecutionResult, undefined> {
-  try {
-    const source = await openSource(schema, operation, request);
-    for await (const event of source) yield await executeWith(schema, operation, request, event);
-  } catch (error) {
-    // A source that stops by throwing because it was told to stop has not failed.
-    if (request.signal.aborted) return undefined;
-    if (error instanceof OperationFailed) throw error;
-    throw new OperationFailed(presentErrors([toGraphQLError(error)], request.requestId));
-  }
-  return undefined;
+/** A signal that aborts with another one, until it is told to `stop`: that other one may outlive many streams. */
+function followAbort(followed: AbortSignal | undefined) {
+  const own = new AbortController();
+  const abort = (): void => {
+    own.abort(LEFT);
+  };
+  if (followed?.aborted) abort();
+  else followed?.addEventListener("abort", abort, { once: true });
+  return {
+    signal: own.signal,
+    abort,
+    stop: () => {
+      followed?.removeEventListener("abort", abort);
+    },
+  };
 }
 
-async function openSource(
+interface OpenedStream {
+  readonly source: AsyncIterator<unknown>;
+  readonly prepared: Prepared;
+}
+
+async function openStream(
   schema: GraphQLSchema,
   operation: Operation,
   request: OperationRequest,
-): Promise<AsyncIterable<unknown>> {
+): Promise<OpenedStream> {
   requireStorableOperation(operation);
   const { document, variables, operationName } = operation;
   const source = await createSourceEventStream({
@@ -141,6 +179,7 @@ async function openSource(
     operationName,
     contextValue: contextOf(request),
   });
-  if (Symbol.asyncIterator in source) return source;
-  throw new OperationFailed(presentErrors(source.errors ?? [], request.requestId));
+  if (!(Symbol.asyncIterator in source))
+    throw new OperationFailed(presentErrors(source.errors ?? [], request.requestId));
+  return { source: source[Symbol.asyncIterator](), prepared: prepare(schema, operation) };
 }

@@ -1,21 +1,16 @@
-import SchemaBuilder, {
-  BasePlugin,
-  type ObjectRef,
-  type PothosOutputFieldConfig,
-  type SchemaTypes,
-} from "@pothos/core";
+import SchemaBuilder, { type ObjectRef } from "@pothos/core";
 import DirectivesPlugin from "@pothos/plugin-directives";
 import FederationPlugin from "@pothos/plugin-federation";
 import ScopeAuthPlugin from "@pothos/plugin-scope-auth";
-import ZodPlugin from "@pothos/plugin-zod";
 import DataLoader from "dataloader";
-import { GraphQLError, Kind, type GraphQLSchema, type ValueNode } from "graphql";
+import type { GraphQLSchema } from "graphql";
 import type { ZodError } from "zod";
 import type { Caller } from "./caller.ts";
-import { type AppError, errorExtensions, ensureAppError, platformErrors } from "./errors.ts";
-import { logger } from "./log.ts";
+import { type AppError, platformErrors } from "./errors.ts";
+import { AUTH_DIRECTIVES, VALIDATION } from "./graphql-plugins.ts";
 import { encodePageCursor, type Page } from "./pages.ts";
 import type { Permission } from "./permissions.ts";
+import { addScalars } from "./scalars.ts";
 
 /**
  * How domains are shown: one Pothos builder a subgraph, with the house's scalars, errors, RBAC and pages. Scopes are
@@ -29,12 +24,8 @@ export interface GraphContext {
   /** True for the gateway's own questions (`authScopes: { internal: true }`); they have no caller. */
   readonly internal?: boolean;
   readonly signal: AbortSignal;
-  /** DataLoaders of this request or event, by definition. */
-  readonly loaders: Map<unknown, DataLoader<never, unknown>>;
-}
-
-export function createContext(options: Omit<GraphContext, "loaders">): GraphContext {
-  return { ...options, loaders: new Map() };
+  /** DataLoaders of this request or event, by definition; most events need none. */
+  loaders?: Map<unknown, DataLoader<never, unknown>>;
 }
 
 /** The caller of a field that needs one. @throws CREDENTIALS_MISSING */
@@ -71,10 +62,11 @@ export function defineListLoader<Key extends string, Value>(
 function loaderOf<Key, Value>(batch: (caller: Caller) => DataLoader.BatchLoadFn<Key, Value>) {
   const definition = {};
   return (context: GraphContext): DataLoader<Key, Value> => {
-    const existing = context.loaders.get(definition) as DataLoader<Key, Value> | undefined;
+    const loaders = (context.loaders ??= new Map());
+    const existing = loaders.get(definition) as DataLoader<Key, Value> | undefined;
     if (existing) return existing;
     const loader = new DataLoader<Key, Value>(batch(callerOf(context)), { maxBatchSize: 500 });
-    context.loaders.set(definition, loader);
+    loaders.set(definition, loader);
     return loader;
   };
 }
@@ -102,29 +94,6 @@ export interface GraphTypes {
   };
 }
 
-/** Copies declared scopes into the SDL, for the gateway to refuse before any fetch. */
-class AuthDirectivesPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
-  override onOutputFieldConfig(field: PothosOutputFieldConfig<Types>): PothosOutputFieldConfig<Types> {
-    const scopes = (field.pothosOptions as { authScopes?: Partial<AuthScopes> }).authScopes;
-    if (!scopes) return field;
-    const directives = [
-      ...listDirectives(field.extensions?.["directives"]),
-      ...(scopes.authenticated ? [{ name: "authenticated", args: {} }] : []),
-      ...(scopes.permission ? [{ name: "requiresScopes", args: { scopes: [[scopes.permission]] } }] : []),
-    ];
-    return { ...field, extensions: { ...field.extensions, directives } };
-  }
-}
-
-/** Pothos plugins write directives as a list (federation: `inaccessible`) or by name. */
-function listDirectives(declared: unknown): object[] {
-  if (Array.isArray(declared)) return declared as object[];
-  return Object.entries((declared ?? {}) as Record<string, unknown>).map(([name, args]) => ({ name, args }));
-}
-
-const AUTH_DIRECTIVES = "sbaAuthDirectives";
-SchemaBuilder.registerPlugin(AUTH_DIRECTIVES as never, AuthDirectivesPlugin as never);
-
 export type Builder = ReturnType<typeof createBuilder>;
 type PothosTypes = PothosSchemaTypes.ExtendDefaultTypes<GraphTypes>;
 
@@ -137,7 +106,7 @@ export interface EntityReference {
 /** The builder of one subgraph. */
 export function createBuilder() {
   const builder = new SchemaBuilder<GraphTypes>({
-    plugins: [ScopeAuthPlugin, ZodPlugin, AUTH_DIRECTIVES as never, DirectivesPlugin, FederationPlugin],
+    plugins: [ScopeAuthPlugin, VALIDATION, AUTH_DIRECTIVES, DirectivesPlugin, FederationPlugin],
     defaultFieldNullability: false,
     scopeAuth: {
       authorizeOnSubscribe: true,
@@ -166,95 +135,6 @@ function invalidInput(error: ZodError): AppError {
   return platformErrors.INPUT_INVALID({
     message: issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join("; "),
     details: { issues },
-  });
-}
-
-// RFC 3339 section 5.6; a date without a zone is refused, since it is not a point in time.
-const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/i;
-const DECIMAL = /^-?\d{1,19}$/;
-const INT64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n };
-
-function parseDateTime(value: unknown): Date {
-  const date = typeof value === "string" && RFC3339.test(value) && isDay(value) ? new Date(value) : undefined;
-  if (!date || Number.isNaN(date.getTime()))
-    throw scalarError("DateTime must be an RFC 3339 time with a zone, as 2026-11-20T19:00:00Z.");
-  return date;
-}
-
-/** Date takes the 30th of February for the 2nd of March: a window would silently be another than was asked for. */
-function isDay(time: string): boolean {
-  return new Date(`${time.slice(0, 10)}T00:00:00Z`).getUTCDate() === Number(time.slice(8, 10));
-}
-
-function parseBigInt(value: unknown): bigint {
-  const text = typeof value === "number" && Number.isSafeInteger(value) ? String(value) : value;
-  const number = typeof text === "string" && DECIMAL.test(text) ? BigInt(text) : undefined;
-  if (number === undefined || number < INT64.min || number > INT64.max) {
-    throw scalarError("BigInt must be a whole number of 64 bits, as a decimal string.");
-  }
-  return number;
-}
-
-function parseCursor(value: unknown): string {
-  if (typeof value !== "string" || value.length > 512)
-    throw scalarError("Cursor must be a string that this API gave out.");
-  return value;
-}
-
-function scalarError(message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { code: "BAD_USER_INPUT", reason: "INPUT_INVALID" } });
-}
-
-function parseJsonLiteral(node: ValueNode, variables: Record<string, unknown> | null | undefined): unknown {
-  switch (node.kind) {
-    case Kind.VARIABLE:
-      return variables?.[node.name.value];
-    case Kind.NULL:
-      return null;
-    case Kind.LIST:
-      return node.values.map((item) => parseJsonLiteral(item, variables));
-    case Kind.OBJECT:
-      return Object.fromEntries(
-        node.fields.map((field) => [field.name.value, parseJsonLiteral(field.value, variables)]),
-      );
-    case Kind.INT:
-    case Kind.FLOAT:
-      return Number(node.value);
-    case Kind.STRING:
-    case Kind.BOOLEAN:
-    case Kind.ENUM:
-      return node.value;
-  }
-}
-
-function literalText(node: ValueNode): unknown {
-  return node.kind === Kind.STRING || node.kind === Kind.INT ? node.value : undefined;
-}
-
-function addScalars(builder: PothosSchemaTypes.SchemaBuilder<PothosSchemaTypes.ExtendDefaultTypes<GraphTypes>>): void {
-  builder.scalarType("DateTime", {
-    description: "A point in time, RFC 3339 in UTC.",
-    serialize: (value) => new Date(value).toISOString(),
-    parseValue: parseDateTime,
-    parseLiteral: (node) => parseDateTime(literalText(node)),
-  });
-  builder.scalarType("BigInt", {
-    description: "A whole number of 64 bits as a decimal string.",
-    serialize: (value) => String(value),
-    parseValue: parseBigInt,
-    parseLiteral: (node) => parseBigInt(literalText(node)),
-  });
-  builder.scalarType("JSON", {
-    description: "Any JSON value.",
-    serialize: (value) => value,
-    parseValue: (value) => value,
-    parseLiteral: parseJsonLiteral,
-  });
-  builder.scalarType("Cursor", {
-    description: "An opaque position in a list or stream.",
-    serialize: String,
-    parseValue: parseCursor,
-    parseLiteral: (node) => parseCursor(literalText(node)),
   });
 }
 
@@ -387,44 +267,6 @@ export function toConnection<Node>(
 /** The cursor of a row in a list ordered by its id. */
 export function idCursor(row: { readonly id: string }): string {
   return encodePageCursor(row.id);
-}
-
-/** Errors as a client sees them, on every transport: ours with their extensions, the rest masked and logged. */
-export function presentErrors(errors: readonly GraphQLError[], requestId?: string): GraphQLError[] {
-  return errors.map((error) => presentError(error, requestId));
-}
-
-export function presentError(error: GraphQLError, requestId?: string): GraphQLError {
-  const original = error.originalError;
-  if (original === undefined || original instanceof GraphQLError) {
-    return withExtensions(error, error.message, requestErrorExtensions(error, requestId));
-  }
-  const known = ensureAppError(original);
-  if (known.kind === "internal") {
-    logger.error({ err: known.cause ?? known, "graphql.path": error.path?.join("."), requestId }, "resolver failed");
-  }
-  return withExtensions(error, known.message, { ...errorExtensions(known, requestId) });
-}
-
-/** Anything thrown, as an error that `presentErrors` can show. */
-export function toGraphQLError(thrown: unknown): GraphQLError {
-  if (thrown instanceof GraphQLError) return thrown;
-  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-  return new GraphQLError(error.message, { originalError: error });
-}
-
-/** GraphQL's own errors (syntax, validation, variables) carry at most a code; what the contract promises is completed. */
-function requestErrorExtensions(error: GraphQLError, requestId: string | undefined): Record<string, unknown> {
-  const code = error.extensions["code"] ?? "BAD_USER_INPUT";
-  const reason = code === "BAD_USER_INPUT" ? "INPUT_INVALID" : code;
-  // `http` is Apollo Server's own (status and headers of the answer), not the client's.
-  const { http, ...shown } = error.extensions;
-  return { reason, retryable: false, ...shown, code, ...(requestId === undefined ? {} : { requestId }) };
-}
-
-function withExtensions(error: GraphQLError, message: string, extensions: Record<string, unknown>): GraphQLError {
-  const { nodes = null, source = null, positions = null, path = null } = error;
-  return new GraphQLError(message, { nodes, source, positions, path, extensions });
 }
 
 /** The federated schema of one subgraph. */

@@ -13,7 +13,7 @@ import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { GraphQLError, OperationTypeNode, type GraphQLSchema } from "graphql";
 import { errorExtensions, platformErrors } from "./errors.ts";
 import { executeInProcess, type OperationRequest } from "./execute.ts";
-import { presentError, toGraphQLError } from "./graphql.ts";
+import { presentError, toGraphQLError } from "./graphql-errors.ts";
 import { sendHttpError } from "./http-errors.ts";
 import { verifyInternalToken } from "./internal-token.ts";
 import { logger } from "./log.ts";

@@ -4,7 +4,7 @@ import { CloseCode } from "graphql-ws";
 import { LRUCache } from "lru-cache";
 import { platformErrors } from "./errors.ts";
 import { subscribeInProcess } from "./execute.ts";
-import { presentErrors, toGraphQLError } from "./graphql.ts";
+import { presentErrors, toGraphQLError } from "./graphql-errors.ts";
 import { serveGraphqlSocket, shownErrors, type GraphqlSocketServer, type SocketExtra } from "./graphql-socket.ts";
 import { verifyInternalToken, type InternalRequest } from "./internal-token.ts";
 

@@ -160,6 +160,11 @@ export async function runInSpan<T>(name: string, options: SpanOptions, work: () 
   }
 }
 
+/** True when spans are sent somewhere. */
+export function isTraced(): boolean {
+  return recorded;
+}
+
 /** As `runInSpan`, for work within a request or job: it has no span when nobody would see it, and then costs nothing. */
 export function traced<T>(name: string, options: SpanOptions, work: () => Promise<T>): Promise<T> {
   return recorded ? runInSpan(name, options, work) : work();
