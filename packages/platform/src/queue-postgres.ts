@@ -27,6 +27,8 @@ export async function migrateQueue(adminUrl: string): Promise<void> {
   });
   await client.connect();
   try {
+    // Of this session, which ends below: two that grant the same at once fail with "tuple concurrently updated".
+    await client.query("SELECT pg_advisory_lock(hashtext('sba.migrateQueue'))");
     await runMigrations(client, DEFAULT_SCHEMA);
     // CREATE because BullMQ makes one sequence a queue when it meets it; what lies there already stays the owner's.
     await client.query(`
