@@ -1,5 +1,5 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@sba/testkit/eventually";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -30,7 +30,7 @@ async function keep(program: string): Promise<Watched> {
   const deaths: string[] = [];
   const again: object[] = [];
   const child = keepRunning(
-    { name: "program", entry, env: process.env, heapMegabytes: 64, logFile: join(folder, "program.log") },
+    { name: "program", entry, env: process.env, heapMegabytes: 64, niceness: 3, logFile: join(folder, "program.log") },
     {
       onStarted: (pid) => pids.push(pid),
       onReadyAgain: (message) => again.push(message),
@@ -47,6 +47,12 @@ test("passes on what a process says when it is ready, and keeps what it prints",
   const { child } = await keep(SERVES);
   expect(await child.ready).toEqual({ type: "ready", port: 1 });
   await eventually(async () => (await readFile(join(folder, "program.log"), "utf8")) === "serving\n");
+});
+
+test("has it leave the processors to others as far as it is told to", async () => {
+  const { child } = await keep(SERVES);
+  await child.ready;
+  expect(getPriority(child.pid())).toBe(3);
 });
 
 test("starts it again when it is killed", async () => {

@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { closeSync, openSync, renameSync, statSync } from "node:fs";
+import { setPriority } from "node:os";
 import { z } from "zod";
 
 /** A process of the system: its log is a file, and a channel tells it when the supervisor dies. */
@@ -11,6 +12,8 @@ export interface ChildSpec {
   readonly env: NodeJS.ProcessEnv;
   /** V8's limit for long-lived objects. */
   readonly heapMegabytes: number;
+  /** 0, the default, to 19: the higher, the more it leaves the processors to others that want them. */
+  readonly niceness?: number;
   /** Where standard output and error go; the terminal's when absent. */
   readonly logFile?: string;
 }
@@ -59,6 +62,8 @@ export function startChild(spec: ChildSpec): ChildProcess {
     stdio: ["ignore", output, output, "ipc"],
   });
   if (typeof output === "number") closeSync(output);
+  // Before it has threads of its own: they inherit it.
+  if (child.pid !== undefined && spec.niceness !== undefined) setPriority(child.pid, spec.niceness);
   return child;
 }
 
