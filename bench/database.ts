@@ -16,9 +16,13 @@ export interface OpenDatabase {
   readonly urls: DatabaseUrls & { readonly admin: string };
   /** Owner of a tenant with the built-in agents and one document. */
   readonly caller: Caller;
+  /** Of the first of Postgres's processes. */
+  readonly pid: number;
+  /** For what processes keep beside the database; gone afterwards. */
+  readonly folder: string;
 }
 
-const SECRET_KEY = "the-secret-key-of-a-benchmark-only";
+export const SECRET_KEY = "the-secret-key-of-a-benchmark-only";
 
 export function withDatabase<T>(
   redisUrl: string | undefined,
@@ -39,7 +43,9 @@ export function withDatabase<T>(
       closeReaders();
       await closeDatabase();
     };
-    return closing(close, async () => work({ urls: { ...urls, admin }, caller: await makeTenant() }));
+    return closing(close, async () =>
+      work({ urls: { ...urls, admin }, caller: await makeTenant(), pid: cluster.pid, folder }),
+    );
   });
 }
 

@@ -15,6 +15,16 @@ export type ModelConfig = Pick<
   | "MODEL_TURN_TIMEOUT_MS"
 >;
 
+const added: ModelProvider[] = [];
+
+/**
+ * Puts a provider before those that the configuration allows, from the next `useModels` on. For a process that stands for a worker
+ * and whose model is not to be what is measured (`bench/durable`): no configuration reaches this.
+ */
+export function addProvider(provider: ModelProvider): void {
+  added.push(provider);
+}
+
 /** Every provider that the configuration allows, the most specific first. To add one, add a line. */
 function providersOf(config: ModelConfig): readonly ModelProvider[] {
   const { OPENAI_API_KEY: apiKey, OPENAI_BASE_URL: baseUrl } = config;
@@ -23,7 +33,11 @@ function providersOf(config: ModelConfig): readonly ModelProvider[] {
     betweenTokensMs: config.MODEL_TOKEN_TIMEOUT_MS,
     turnMs: config.MODEL_TURN_TIMEOUT_MS,
   };
-  return [localProvider, ...(apiKey === undefined ? [] : [openAiCompatibleProvider({ apiKey, baseUrl, timeouts })])];
+  return [
+    ...added,
+    localProvider,
+    ...(apiKey === undefined ? [] : [openAiCompatibleProvider({ apiKey, baseUrl, timeouts })]),
+  ];
 }
 
 interface GuardedProvider {

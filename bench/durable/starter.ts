@@ -1,0 +1,72 @@
+import { configureAgent, startRun } from "@sba/agent/index";
+import { addProvider } from "@sba/agent/model/registry";
+import { stepStarted } from "@sba/agent/events";
+import { streamRunEvents } from "@sba/agent/run/run-events";
+import { deserializeCaller, type Caller, type SerializedCaller } from "@sba/platform/caller";
+import { loadConfig } from "@sba/platform/config";
+import { openServices } from "@sba/platform/services";
+import { repeat, timed } from "../load.ts";
+import { measureMemory, serveParent } from "./child.ts";
+import { scriptedProvider } from "./model.ts";
+
+/**
+ * What the server does for a run, without HTTP around it: accepts it and follows its events to the end, each as it is committed.
+ * A process of its own, so that what it computes can be told from the worker's.
+ */
+
+export interface StartRuns {
+  readonly caller: SerializedCaller;
+  readonly agentKey: string;
+  readonly prompt: string;
+  readonly count: number;
+  readonly concurrency: number;
+}
+
+/** Milliseconds since `startRun` was called. */
+export interface RunTimes {
+  readonly acceptedMs: number;
+  /** The first step is begun and this process has heard of it. */
+  readonly firstStepMs: number;
+  readonly endMs: number;
+}
+
+export interface RunsStarted {
+  readonly runs: readonly RunTimes[];
+  readonly busyMs: number;
+}
+
+const config = loadConfig();
+await openServices({ name: "bench-starter", config });
+addProvider(scriptedProvider);
+await configureAgent(config);
+
+async function startRuns({ caller, count, concurrency, ...input }: StartRuns): Promise<RunsStarted> {
+  const by = deserializeCaller(caller);
+  const runs: RunTimes[] = [];
+  const busyMs = await timed(async () => {
+    runs.push(...(await repeat(count, concurrency, () => runOnce(by, input))));
+  });
+  return { runs, busyMs };
+}
+
+async function runOnce(
+  caller: Caller,
+  input: { readonly agentKey: string; readonly prompt: string },
+): Promise<RunTimes> {
+  const began = performance.now();
+  const since = (): number => performance.now() - began;
+  const runId = await startRun(caller, input);
+  const acceptedMs = since();
+  let firstStepMs = Number.NaN;
+  let last = "";
+  for await (const { type, payload } of streamRunEvents(caller, { runId, after: null, signal: NEVER })) {
+    if (type === stepStarted.type && Number.isNaN(firstStepMs)) firstStepMs = since();
+    last = `${type} ${(payload as { status?: string }).status ?? ""}`;
+  }
+  if (last !== "agent.run.finished COMPLETED") throw new Error(`run ${runId} ended with ${last}`);
+  return { acceptedMs, firstStepMs, endMs: since() };
+}
+
+const NEVER = new AbortController().signal;
+
+serveParent({ startRuns, memory: measureMemory });
