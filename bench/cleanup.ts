@@ -41,14 +41,17 @@ export function inFolder<T>(work: (path: string) => Promise<T>): Promise<T> {
   );
 }
 
-/** An embedded Postgres of its own, set as in `npm start`, for the time of `work`. */
-export function withCluster<T>(work: (cluster: Cluster, folder: string) => Promise<T>): Promise<T> {
+/** An embedded Postgres of its own, set as in `npm start` and with `more`, for the time of `work`. */
+export function withCluster<T>(
+  work: (cluster: Cluster, folder: string) => Promise<T>,
+  more: Readonly<Record<string, string>> = {},
+): Promise<T> {
   return inFolder(async (folder) => {
     const directory = join(folder, "postgres");
     const cluster = await startCluster({
       directory,
       password: "postgres",
-      settings: EMBEDDED_SETTINGS,
+      settings: { ...EMBEDDED_SETTINGS, ...more },
       diesWithParent: true,
     });
     return closing(

@@ -27,6 +27,7 @@ export const SECRET_KEY = "the-secret-key-of-a-benchmark-only";
 export function withDatabase<T>(
   redisUrl: string | undefined,
   work: (database: OpenDatabase) => Promise<T>,
+  postgresSettings?: Readonly<Record<string, string>>,
 ): Promise<T> {
   return withCluster(async (cluster, folder) => {
     const admin = cluster.url("postgres");
@@ -46,7 +47,7 @@ export function withDatabase<T>(
     return closing(close, async () =>
       work({ urls: { ...urls, admin }, caller: await makeTenant(), pid: cluster.pid, folder }),
     );
-  });
+  }, postgresSettings);
 }
 
 async function makeTenant(): Promise<Caller> {

@@ -85,7 +85,8 @@ export function answerParent(handlers: Handlers): void {
 /** In a child that is its own: says that it is ready, and ends with its parent. */
 export function serveParent(handlers: Handlers): void {
   answerParent(handlers);
-  process.once("disconnect", () => process.exit(0));
+  // A profile is written by a process that ends by itself.
+  for (const event of ["disconnect", "SIGTERM"] as const) process.once(event, () => process.exit(0));
   process.send?.({ type: "ready" });
 }
 

@@ -1,23 +1,38 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { fact, percentile, type Measurement } from "../measurement.ts";
+import { analyse, resetStatements, writeSelfTimes, writeStatements } from "./profile.ts";
 import { CONCURRENCIES, openOwnLoad, STEPS } from "./runs.ts";
 import { inDurableWorld, type DurableWorld, type WorldOptions } from "./world.ts";
 
 const ROUNDS = 5;
 const RUNS_A_ROUND = { 1: 50, 16: 320 };
 
-export function benchDurable(options: WorldOptions): Promise<Measurement[]> {
-  return inDurableWorld(options, async (world) => {
+export async function benchDurable(options: WorldOptions): Promise<Measurement[]> {
+  if (options.profileTo !== undefined) mkdirSync(options.profileTo, { recursive: true });
+  const measured = await inDurableWorld(options, async (world) => {
     await openOwnLoad(world, 16).run(300);
+    await analyse(world.database.urls.admin);
     const measurements: Measurement[] = [];
-    for (const concurrency of CONCURRENCIES) measurements.push(...(await measureAt(world, concurrency)));
+    for (const concurrency of CONCURRENCIES)
+      measurements.push(...(await measureAt(world, concurrency, options.profileTo)));
     return measurements;
   });
+  if (options.profileTo !== undefined) writeSelfTimes(options.profileTo);
+  return measured;
 }
 
-async function measureAt(world: DurableWorld, concurrency: (typeof CONCURRENCIES)[number]): Promise<Measurement[]> {
+async function measureAt(
+  world: DurableWorld,
+  concurrency: (typeof CONCURRENCIES)[number],
+  profileTo: string | undefined,
+): Promise<Measurement[]> {
   const own = openOwnLoad(world, concurrency);
   const perSecond: number[] = [];
+  if (profileTo !== undefined) await resetStatements(world.database.urls.admin);
   for (let round = 0; round < ROUNDS; round++) perSecond.push(await own.run(RUNS_A_ROUND[concurrency]));
+  if (profileTo !== undefined)
+    await writeStatements(world.database.urls.admin, join(profileTo, `statements-${concurrency}.txt`), own.runs.length);
   const at = concurrency === 1 ? "one at a time" : `${concurrency} at a time`;
   const rate = percentile(perSecond, 0.5);
   const { worker, starter, Postgres, Redis } = own.cpuOfRun();

@@ -6,6 +6,7 @@ import { closing } from "../cleanup.ts";
 import { SECRET_KEY, withDatabase, type OpenDatabase } from "../database.ts";
 import { startChild, type Child } from "./child.ts";
 import { scriptedProvider, SCRIPTED_MODEL } from "./model.ts";
+import { STATEMENT_SETTINGS } from "./profile.ts";
 
 /** The parts of the system that a run goes through, each a process: Postgres, Redis, a worker, and what accepts runs. */
 export interface DurableWorld {
@@ -43,24 +44,28 @@ export async function inDurableWorld<T>(
     () => {
       // Before the domains are configured here: the agent's model has to be known.
       addProvider(scriptedProvider);
-      return withDatabase(redis.url, async (database) => {
-        await createAgent(database.caller, AGENT);
-        const env = environmentOf(database, redis);
-        const execArgv = profileTo === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileTo}`];
-        const start = (file: string): Promise<Child> => startChild(file, { env, execArgv });
-        const caller = serializeCaller(database.caller);
-        const world = {
-          ...{ database, redis, env, caller, agentKey: AGENT.key },
-          worker: await start("./worker.ts"),
-          starter: await start("./starter.ts"),
-        };
-        return closing(
-          async () => {
-            await Promise.all([world.worker.stop(), world.starter.stop()]);
-          },
-          () => work(world),
-        );
-      });
+      return withDatabase(
+        redis.url,
+        async (database) => {
+          await createAgent(database.caller, AGENT);
+          const env = environmentOf(database, redis);
+          const execArgv = profileTo === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileTo}`];
+          const start = (file: string): Promise<Child> => startChild(file, { env, execArgv });
+          const caller = serializeCaller(database.caller);
+          const world = {
+            ...{ database, redis, env, caller, agentKey: AGENT.key },
+            worker: await start("./worker.ts"),
+            starter: await start("./starter.ts"),
+          };
+          return closing(
+            async () => {
+              await Promise.all([world.worker.stop(), world.starter.stop()]);
+            },
+            () => work(world),
+          );
+        },
+        profileTo === undefined ? {} : STATEMENT_SETTINGS,
+      );
     },
   );
 }
