@@ -1,5 +1,6 @@
-import { Agent, request } from "node:http";
+import { Agent } from "node:http";
 import { parentPort } from "node:worker_threads";
+import { post } from "./http.ts";
 
 /** The HTTP client of a benchmark, in a thread of its own: one request after the other on one connection. */
 
@@ -29,29 +30,9 @@ async function run(job: LoadJob): Promise<number[]> {
   const latenciesMs: number[] = [];
   for (let sent = 0; sent < job.requests; sent++) {
     const began = performance.now();
-    const answer = await send(job);
+    const answer = (await post({ ...job, agent })).body;
     latenciesMs.push(performance.now() - began);
     if (!answer.startsWith('{"data":')) throw new Error(`${job.url} answered ${answer.slice(0, 500)}`);
   }
   return latenciesMs;
-}
-
-function send({ url, headers, body }: LoadJob): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const options = {
-      method: "POST",
-      agent,
-      headers: { "content-type": "application/json", ...headers, "content-length": Buffer.byteLength(body) },
-    };
-    const sent = request(url, options, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("end", () => {
-        resolve(Buffer.concat(chunks).toString());
-      });
-      response.on("error", reject);
-    });
-    sent.on("error", reject);
-    sent.end(body);
-  });
 }

@@ -3,6 +3,7 @@ import { setLogLevel } from "@sba/platform/log";
 import { startRedisServer } from "@sba/testkit/redis-server";
 import { closeWhenInterrupted, closing, inFolder } from "./cleanup.ts";
 import { benchDurable } from "./durable/durable.ts";
+import { durableOptions } from "./durable/options.ts";
 import { benchGateway } from "./gateway.ts";
 import type { Measurement } from "./measurement.ts";
 import { parseOptions, type BenchOptions } from "./options.ts";
@@ -41,7 +42,7 @@ async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): P
   if (names.has("gateway")) record("gateway", await benchGateway());
   if (names.has("search")) record("search", await benchSearch());
   if (names.has("steps")) record("steps", await benchSteps(redisUrl));
-  if (names.has("durable")) record("durable", await benchDurable(chosen));
+  if (names.has("durable")) record("durable", await benchDurable(durableOptions(chosen)));
 }
 
 /** One data folder and one system for all that is asked of a whole one. */

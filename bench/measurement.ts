@@ -32,6 +32,30 @@ export function below(limit: number, { measure, value, unit, comparison }: Measu
   return { ...fact(measure, value, unit, comparison), target: `< ${limit}`, holds: value < limit };
 }
 
+/** A measurement that has to stay at or below a limit. */
+export function atMost(limit: number, { measure, value, unit, comparison }: Measurement): Measurement {
+  return { ...fact(measure, value, unit, comparison), target: `<= ${limit}`, holds: value <= limit };
+}
+
+/** A measurement that has to reach a limit. */
+export function atLeast(limit: number, { measure, value, unit, comparison }: Measurement): Measurement {
+  return { ...fact(measure, value, unit, comparison), target: `>= ${limit}`, holds: value >= limit };
+}
+
+/** The middle sample. @throws RangeError without samples */
+export function median(samples: readonly number[]): number {
+  return percentile(samples, 0.5);
+}
+
+/**
+ * The median of the ratios of two loads that took turns: what a slow minute does to both is in neither.
+ * @throws RangeError when they are not as many
+ */
+export function ratioOf(values: readonly number[], baselines: readonly number[]): number {
+  if (values.length !== baselines.length) throw new RangeError("a ratio needs a baseline of each round");
+  return median(values.map((value, round) => value / baselines[round]!));
+}
+
 /** How many times the baseline, in words. */
 export function ratioTo(value: number, baseline: number, name: string): string {
   return `${showNumber(value / baseline)} x ${name} (${showNumber(baseline)})`;

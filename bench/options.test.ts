@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseOptions, SECTIONS } from "./options.ts";
 
 test("measures everything on the embedded defaults unless told otherwise", () => {
-  expect(parseOptions([])).toEqual({ sections: new Set(SECTIONS), redis: false, profileTo: undefined });
+  expect(parseOptions([])).toEqual({ sections: new Set(SECTIONS), redis: false, profileTo: undefined, short: false });
 });
 
 test("takes the sections that are asked for, in one list or several", () => {

@@ -10,6 +10,8 @@ export interface BenchOptions {
   readonly redis: boolean;
   /** Where processes of the section `durable` leave their CPU profiles. */
   readonly profileTo: string | undefined;
+  /** Shorter, of the sections about durable runs: to see that all is well, not to quote. */
+  readonly short: boolean;
 }
 
 /** What stands behind `npm run bench --`. @throws Error naming what is not known */
@@ -20,12 +22,18 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       only: { type: "string", multiple: true },
       redis: { type: "boolean", default: false },
       profile: { type: "string" },
+      short: { type: "boolean", default: false },
     },
   });
   const names = (values.only ?? SECTIONS).flatMap((each) => each.split(",")).map((each) => each.trim());
   const unknown = names.filter((name) => !isSection(name));
   if (unknown.length > 0) throw new Error(`--only ${unknown.join(",")}: there is ${SECTIONS.join(", ")}`);
-  return { sections: new Set(names.filter(isSection)), redis: values.redis, profileTo: values.profile };
+  return {
+    sections: new Set(names.filter(isSection)),
+    redis: values.redis,
+    profileTo: values.profile,
+    short: values.short,
+  };
 }
 
 function isSection(name: string): name is SectionName {

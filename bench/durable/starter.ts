@@ -5,7 +5,7 @@ import { streamRunEvents } from "@sba/agent/run/run-events";
 import { deserializeCaller, type Caller, type SerializedCaller } from "@sba/platform/caller";
 import { loadConfig } from "@sba/platform/config";
 import { openServices } from "@sba/platform/services";
-import { repeat, timed } from "../load.ts";
+import { repeatFor, type Spell } from "../load.ts";
 import { measureMemory, serveParent } from "./child.ts";
 import { scriptedProvider } from "./model.ts";
 
@@ -18,7 +18,7 @@ export interface StartRuns {
   readonly caller: SerializedCaller;
   readonly agentKey: string;
   readonly prompt: string;
-  readonly count: number;
+  readonly durationMs: number;
   readonly concurrency: number;
 }
 
@@ -30,23 +30,14 @@ export interface RunTimes {
   readonly endMs: number;
 }
 
-export interface RunsStarted {
-  readonly runs: readonly RunTimes[];
-  readonly busyMs: number;
-}
-
 const config = loadConfig();
 await openServices({ name: "bench-starter", config });
 addProvider(scriptedProvider);
 await configureAgent(config);
 
-async function startRuns({ caller, count, concurrency, ...input }: StartRuns): Promise<RunsStarted> {
+function startRuns({ caller, durationMs, concurrency, ...input }: StartRuns): Promise<Spell<RunTimes>> {
   const by = deserializeCaller(caller);
-  const runs: RunTimes[] = [];
-  const busyMs = await timed(async () => {
-    runs.push(...(await repeat(count, concurrency, () => runOnce(by, input))));
-  });
-  return { runs, busyMs };
+  return repeatFor(durationMs, concurrency, () => runOnce(by, input));
 }
 
 async function runOnce(

@@ -6,6 +6,7 @@ import { closing } from "../cleanup.ts";
 import { SECRET_KEY, withDatabase, type OpenDatabase } from "../database.ts";
 import { startChild, type Child } from "./child.ts";
 import { scriptedProvider, SCRIPTED_MODEL } from "./model.ts";
+import type { DurableOptions } from "./options.ts";
 import { STATEMENT_SETTINGS } from "./profile.ts";
 
 /** The parts of the system that a run goes through, each a process: Postgres, Redis, a worker, and what accepts runs. */
@@ -29,13 +30,8 @@ export const AGENT = {
   tools: ["memory.read", "task.create"],
 };
 
-export interface WorldOptions {
-  /** Where the worker's and the starter's CPU profiles go when they end. */
-  readonly profileTo?: string | undefined;
-}
-
 export async function inDurableWorld<T>(
-  { profileTo }: WorldOptions,
+  { profileTo }: DurableOptions,
   work: (world: DurableWorld) => Promise<T>,
 ): Promise<T> {
   const redis = await startRedisServer();

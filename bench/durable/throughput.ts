@@ -1,0 +1,170 @@
+import { join } from "node:path";
+import { closing } from "../cleanup.ts";
+import { atLeast, atMost, fact, median, ratioOf, showNumber, type Measurement } from "../measurement.ts";
+import type { Spell } from "../load.ts";
+import { withBullMq, type BullMq } from "./bullmq.ts";
+import { startChild, type Child } from "./child.ts";
+import { TOKENS } from "./model.ts";
+import { CONCURRENCIES, inWords, type Concurrency, type DurableOptions } from "./options.ts";
+import { analyse, resetStatements, writeStatements } from "./profile.ts";
+import { withRestate, type Restate } from "./restate.ts";
+import { ownRuns, STEPS } from "./runs.ts";
+import type { RunTimes } from "./starter.ts";
+import { takeTurns, type Contender, type Outcome } from "./turns.ts";
+import { inDurableWorld, type DurableWorld } from "./world.ts";
+
+/** The three-step run against the same steps written by hand, against Restate, and against bare jobs. */
+
+const RUNS_TO_HANDWRITTEN = 0.3;
+const RUNS_TO_RESTATE = 1.5;
+const CPU_OF_RUN_MS = 2;
+const FIRST_STEP_TO_JOB = { 1: 3, 16: 2.5 };
+/** In how many events the token writer keeps what comes at once: the first piece goes ahead. */
+const JOINED_ROWS = 2;
+const WARM_UP_ROUNDS = 3;
+
+export function benchThroughput(options: DurableOptions): Promise<Measurement[]> {
+  return inDurableWorld(options, async (world) => {
+    const first = await warmUp(world, options);
+    if (options.profileTo !== undefined) return [first, ...(await profile(world, options, options.profileTo))];
+    return withBullMq(world.redis, (bullMq) =>
+      withRestate(async (restate) => {
+        const handwritten = await startChild("./handwritten.ts", { env: { DATABASE_URL: world.database.urls.admin } });
+        return closing(handwritten.stop, async () => {
+          const measurements = [first];
+          for (const concurrency of CONCURRENCIES)
+            measurements.push(...(await measureAt({ world, bullMq, restate, handwritten }, concurrency, options)));
+          return measurements;
+        });
+      }),
+    );
+  });
+}
+
+/** Runs on a database that is new, then has its tables looked at, as autovacuum does within a minute. */
+async function warmUp(world: DurableWorld, { roundMs }: DurableOptions): Promise<Measurement> {
+  const { fresh } = await takeTurns(
+    { fresh: ownRuns(world) },
+    { rounds: WARM_UP_ROUNDS, roundMs: roundMs * 2, concurrency: 16 },
+  );
+  await analyse(world.database.urls.admin);
+  const { length } = fresh.results;
+  return fact(
+    "CPU of a run in Postgres, on a new database",
+    fresh.cpu["Postgres"] ?? 0,
+    "ms",
+    `of its first ${length}`,
+  );
+}
+
+interface Bench {
+  readonly world: DurableWorld;
+  readonly bullMq: BullMq;
+  readonly restate: Restate | undefined;
+  readonly handwritten: Child;
+}
+
+async function measureAt(bench: Bench, concurrency: Concurrency, options: DurableOptions): Promise<Measurement[]> {
+  const { world, bullMq, restate, handwritten } = bench;
+  const outcomes = await takeTurns(
+    {
+      own: ownRuns(world),
+      tokens: runsByHand(handwritten, TOKENS.length),
+      joined: runsByHand(handwritten, JOINED_ROWS),
+      commits: commitsByHand(handwritten),
+      chains: { run: bullMq.chains },
+      jobs: { run: bullMq.roundTrips },
+      ...(restate && { restate: runsOfRestate(restate) }),
+    },
+    { ...options, concurrency },
+  );
+  const { own, jobs } = outcomes;
+  return [...ratesOf(outcomes, concurrency), cpuOf(outcomes, concurrency), firstStepOf(own, jobs, concurrency)];
+}
+
+function runsByHand(handwritten: Child, rows: number): Contender<number> {
+  return {
+    run: (durationMs, concurrency) => handwritten.ask<Spell<number>>("runs", { durationMs, concurrency, rows }),
+    pids: () => ({ Node: handwritten.pid }),
+  };
+}
+
+function commitsByHand(handwritten: Child): Contender<number> {
+  return {
+    run: (durationMs, concurrency) => handwritten.ask<Spell<number>>("commits", { durationMs, concurrency }),
+  };
+}
+
+function runsOfRestate({ runs, pids }: Restate): Contender<void> {
+  return { run: runs, pids: () => pids };
+}
+
+type Rated = Outcome<unknown>;
+interface Outcomes {
+  readonly own: Rated;
+  readonly tokens: Rated;
+  readonly joined: Rated;
+  readonly commits: Rated;
+  readonly chains: Rated;
+  readonly restate?: Rated;
+}
+
+function ratesOf({ own, tokens, joined, commits, chains, restate }: Outcomes, concurrency: Concurrency): Measurement[] {
+  const at = inWords(concurrency);
+  const against = (name: string, { rate, rates }: Rated): Measurement =>
+    fact(`  to ${name}, ${at}`, ratioOf(own.rates, rates), "x", `${showNumber(rate)} a second`);
+  // What is asked of throughput is asked of 16 at a time.
+  const asked = (limit: number, measurement: Measurement): Measurement =>
+    concurrency === 16 ? atLeast(limit, measurement) : measurement;
+  return [
+    fact(`durable runs, ${at}`, own.rate, "runs/s", `${showNumber(own.rate * STEPS)} steps/s`),
+    asked(RUNS_TO_HANDWRITTEN, against("one commit a step by hand, a row a token", tokens)),
+    against("the same with the tokens in two rows, as ours", joined),
+    ...(restate ? [asked(RUNS_TO_RESTATE, against("Restate", restate))] : []),
+    against("three bare jobs in a chain", chains),
+    against("Postgres's commits", commits),
+  ];
+}
+
+function cpuOf({ own, tokens, restate }: Outcomes, concurrency: Concurrency): Measurement {
+  const { worker = 0, starter = 0, Postgres = 0, Redis = 0 } = own.cpu;
+  const parts = { worker, "accepting and following": starter, "beside them Postgres": Postgres, Redis };
+  const others = {
+    "by hand, Node": tokens.cpu["Node"],
+    "Restate's server": restate?.cpu["server"],
+    "its service": restate?.cpu["service"],
+  };
+  const shown = Object.entries({ ...parts, ...others }).flatMap(([name, ms]) =>
+    ms === undefined ? [] : [`${name} ${ms.toFixed(2)}`],
+  );
+  const line = fact(
+    `CPU of a run in our Node processes, ${inWords(concurrency)}`,
+    worker + starter,
+    "ms",
+    shown.join(", "),
+  );
+  return concurrency === 16 ? atMost(CPU_OF_RUN_MS, line) : line;
+}
+
+/** From the call of `startRun` until who called it has heard that the first step has begun, against a bare job there and back. */
+function firstStepOf(own: Outcome<RunTimes>, jobs: Outcome<number>, concurrency: Concurrency): Measurement {
+  const first = median(own.results.map(({ firstStepMs }) => firstStepMs));
+  const job = median(jobs.results);
+  const times = `${showNumber(first)} ms, a bare job there and back ${showNumber(job)} ms`;
+  return atMost(
+    FIRST_STEP_TO_JOB[concurrency],
+    fact(`start to first event p50, in bare jobs, ${inWords(concurrency)}`, first / job, "x", times),
+  );
+}
+
+/** The product alone, with what its statements and functions take. */
+async function profile(world: DurableWorld, options: DurableOptions, folder: string): Promise<Measurement[]> {
+  const measurements: Measurement[] = [];
+  for (const concurrency of CONCURRENCIES) {
+    await resetStatements(world.database.urls.admin);
+    const { own } = await takeTurns({ own: ownRuns(world) }, { ...options, concurrency });
+    await writeStatements(world.database.urls.admin, join(folder, `statements-${concurrency}.txt`), own.results.length);
+    measurements.push(fact(`durable runs, ${inWords(concurrency)}`, own.rate, "runs/s", JSON.stringify(own.cpu)));
+  }
+  return measurements;
+}
