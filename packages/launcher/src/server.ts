@@ -2,7 +2,7 @@
 import "@sba/platform/telemetry";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { configureAgent, usePublicUrl } from "@sba/agent/index";
+import { configureAgent } from "@sba/agent/index";
 import { agentSubgraph } from "@sba/agent/server";
 import { billingSubgraph } from "@sba/billing/server";
 import { gatewayOptionsOf } from "@sba/gateway/configure";
@@ -14,6 +14,7 @@ import { knowledgeSubgraph } from "@sba/knowledge/server";
 import { loadConfig } from "@sba/platform/config";
 import { isDatabaseReady } from "@sba/platform/db";
 import { startProcess } from "@sba/platform/lifecycle";
+import { usePublicUrl } from "@sba/platform/public-url";
 import { openServices } from "@sba/platform/services";
 import { workflowSubgraph } from "@sba/workflow/server";
 import type { ServerAddresses } from "./messages.ts";

@@ -4,6 +4,7 @@ import { closeDatabase, connectDatabase, type DatabaseUrls } from "./db.ts";
 import { egressPolicyOf, openEgress } from "./egress.ts";
 import { setLogLevel } from "./log.ts";
 import { startRelay } from "./outbox.ts";
+import { usePublicUrl } from "./public-url.ts";
 import { openPubSub, usePubSub } from "./pubsub.ts";
 import { openQueue, type Queue } from "./queue.ts";
 import { closeReaders } from "./reader.ts";
@@ -35,6 +36,7 @@ export async function openServices({ name, config }: ServicesOptions): Promise<S
   };
   try {
     setLogLevel(config.LOG_LEVEL);
+    usePublicUrl(config.PUBLIC_URL);
     useSecretKey([secretKeyOf(config), ...config.SECRET_KEY_PREVIOUS]);
     closing.push(
       startTelemetry({

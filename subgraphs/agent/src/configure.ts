@@ -1,12 +1,10 @@
 import type { Config } from "@sba/platform/config";
 import { useBlobStore } from "./artifact/blob.ts";
 import { useModels, useWindow } from "./model/index.ts";
-import { usePublicUrl } from "./public-url.ts";
 
 /** Sets what this domain takes from the configuration; called once by every process that runs it, before it serves. */
 export async function configureAgent(config: Config): Promise<void> {
   useModels(config);
   useWindow(config.OPENAI_WINDOW_TOKENS);
-  usePublicUrl(config.PUBLIC_URL);
   await useBlobStore(config);
 }

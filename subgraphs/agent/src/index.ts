@@ -17,7 +17,6 @@ export { configureAgent } from "./configure.ts";
 export { findArtifacts } from "./artifact/artifact.ts";
 export { forgetExpiredAnswers } from "./model/index.ts";
 export { findNotes, forgetExpiredNotes } from "./note/note.ts";
-export { usePublicUrl } from "./public-url.ts";
 export { advanceRun } from "./run/advance.ts";
 export { letWaitingRunsIn } from "./run/admission.ts";
 export { startDispatcher } from "./run/dispatch.ts";

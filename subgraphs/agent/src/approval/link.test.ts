@@ -9,7 +9,7 @@ import { aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { usePublicUrl } from "../public-url.ts";
+import { usePublicUrl } from "@sba/platform/public-url";
 import { schema } from "../schema.ts";
 import { driveRun } from "../testing.ts";
 import type { Approval } from "./approval.ts";

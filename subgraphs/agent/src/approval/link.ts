@@ -3,7 +3,7 @@ import { AppError } from "@sba/platform/errors";
 import { isUuid } from "@sba/platform/ids";
 import { secretErrors, signLink, verifyLink } from "@sba/platform/secrets";
 import { z } from "zod";
-import { toPublicUrl } from "../public-url.ts";
+import { toPublicUrl } from "@sba/platform/public-url";
 
 /**
  * Links by which one approver decides one approval without signing in. A link says who and what, never what they may do: that

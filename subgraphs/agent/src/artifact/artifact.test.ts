@@ -8,7 +8,7 @@ import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { usePublicUrl } from "../public-url.ts";
+import { usePublicUrl } from "@sba/platform/public-url";
 import { schema } from "../schema.ts";
 import { useBlobs } from "../testing.ts";
 import { createArtifact, findArtifacts, listArtifacts } from "./artifact.ts";

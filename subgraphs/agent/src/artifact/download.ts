@@ -3,7 +3,7 @@ import { isUuid } from "@sba/platform/ids";
 import { secretErrors, signLink, verifyLink } from "@sba/platform/secrets";
 import type { Route, RouteResponse } from "@sba/platform/server";
 import { z } from "zod";
-import { toPublicUrl } from "../public-url.ts";
+import { toPublicUrl } from "@sba/platform/public-url";
 import { findArtifacts, type Artifact } from "./artifact.ts";
 import { blobStore } from "./blob.ts";
 import { artifactErrors } from "./errors.ts";

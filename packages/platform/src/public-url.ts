@@ -9,3 +9,8 @@ export function usePublicUrl(url: string | undefined): void {
 export function toPublicUrl(path: string): string {
   return `${publicUrl}${path}`;
 }
+
+/** The same for a WebSocket. */
+export function toPublicSocketUrl(path: string): string {
+  return toPublicUrl(path).replace(/^http/, "ws");
+}
