@@ -22,6 +22,8 @@ export interface Caller extends TenantScope {
   readonly requestId: string;
   /** When the credentials end, in epoch milliseconds; absent for work that goes on after its request. */
   readonly expiresAtMs?: number;
+  /** The tenant is suspended, and the permissions are what that leaves: the gateway says so when it refuses. */
+  readonly isSuspended?: boolean;
 }
 
 /** A caller as it travels in a job or an internal token. */

@@ -348,6 +348,9 @@ export function isUniqueViolation(error: unknown, constraint: string): boolean {
 // What platform.require raises (the platform's migration).
 const REQUIREMENT_FAILED = "SB001";
 
+/** What `requireNotSuspended` raises; every domain's transactions may, so it is understood here. */
+export const TENANT_SUSPENDED = "TENANT_SUSPENDED";
+
 /** True when `platform.require(..., otherwise)` refused the transaction. */
 export function isRequirementFailure(error: unknown, otherwise: string): boolean {
   return error instanceof pg.DatabaseError && error.code === REQUIREMENT_FAILED && error.message === otherwise;
@@ -358,6 +361,7 @@ const UNAVAILABLE = /^(08...|57P0.|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT
 
 function databaseError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error;
+  if (isRequirementFailure(error, TENANT_SUSPENDED)) return platformErrors.TENANT_SUSPENDED();
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   const lost =
     UNAVAILABLE.test(code) ||

@@ -84,6 +84,10 @@ export const platformErrors = defineErrors("platform", {
   CREDENTIALS_INVALID: { kind: "unauthenticated", message: "The credentials are not valid." },
   CREDENTIALS_EXPIRED: { kind: "unauthenticated", message: "The credentials have expired." },
   PERMISSION_MISSING: { kind: "permission_denied", message: "A permission is missing." },
+  TENANT_SUSPENDED: {
+    kind: "permission_denied",
+    message: "The tenant is suspended: nothing is begun in it until it is resumed.",
+  },
   NODE_NOT_FOUND: { kind: "not_found", message: "There is no such object." },
   ROUTE_NOT_FOUND: { kind: "not_found", message: "There is nothing under this path." },
   IDEMPOTENCY_KEY_REUSED: { kind: "conflict", message: "This idempotency key was used with another input." },

@@ -5,8 +5,9 @@ import { platformErrors } from "./errors.ts";
 export const ID_PREFIXES = {
   Tenant: "ten",
   Principal: "prn",
-  Membership: "mem",
+  Member: "mem",
   ApiKey: "key",
+  Session: "ses",
   AuditEntry: "aud",
   Collection: "col",
   Document: "doc",
