@@ -6,6 +6,8 @@ import "./membership/membership.graphql.ts";
 import "./principal/principal.graphql.ts";
 import "./role/role.graphql.ts";
 import "./session/session.graphql.ts";
+import "./session/socket-session.graphql.ts";
+import "./tenant/suspend.graphql.ts";
 import "./tenant/tenant.graphql.ts";
 
 export const schema = toSubgraphSchema(builder);

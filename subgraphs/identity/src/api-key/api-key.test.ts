@@ -20,6 +20,9 @@ const API_KEYS = `query ($first: Int = 20, $after: String) {
   }
 }`;
 
+const CREATE = `mutation ($input: CreateApiKeyInput!) { createApiKey(input: $input) { key apiKey { id name prefix permissions expiresAt createdBy { displayName } } } }`;
+const REVOKE = `mutation ($apiKeyId: ID!) { revokeApiKey(input: { apiKeyId: $apiKeyId }) { id revokedAt } }`;
+
 describe("API keys", () => {
   it("are shown once, stored hashed, and verified to what they grant", async () => {
     const { owner, tenantId } = await givenTenant();
@@ -133,5 +136,65 @@ describe("API keys", () => {
     expect((await expectData(schema, mine.owner, API_KEYS)).apiKeys.edges).toEqual([]);
     const viewer = await givenMember("viewer", mine);
     expect(await expectRefusal(schema, viewer.caller, API_KEYS)).toMatchObject({ code: "FORBIDDEN" });
+  });
+
+  it("are made and revoked by operations, their text shown once, also to who repeats the request", async () => {
+    const { owner } = await givenTenant();
+    const input = {
+      ...{ name: "Reporting", roles: ["partner"], permissions: ["run:read"], idempotencyKey: "k1" },
+      expiresAt: "2126-01-01T00:00:00.000Z",
+    };
+    const { createApiKey: made } = await expectData(schema, owner, CREATE, { input });
+    expect(made.apiKey).toMatchObject({
+      name: "Reporting",
+      prefix: made.key.slice(0, 20),
+      permissions: ["usage:read", "run:read"],
+      expiresAt: input.expiresAt,
+      createdBy: { displayName: "Mo Owner" },
+    });
+    expect(await verifyApiKey(made.key as string)).toBeDefined();
+    expect((await expectData(schema, owner, CREATE, { input })).createApiKey).toEqual({ ...made, key: null });
+    expect(await expectRefusal(schema, owner, CREATE, { input: { ...input, name: "Other" } })).toMatchObject({
+      code: "CONFLICT",
+      reason: "IDEMPOTENCY_KEY_REUSED",
+    });
+    expect((await expectData(schema, owner, API_KEYS)).apiKeys.edges).toHaveLength(1);
+    const revoke = () => expectData(schema, owner, REVOKE, { apiKeyId: made.apiKey.id });
+    const [first, again] = [await revoke(), await revoke()];
+    expect(first.revokeApiKey).toEqual({ id: made.apiKey.id, revokedAt: expect.any(String) });
+    expect(again).toEqual(first);
+    expect(await verifyApiKey(made.key as string)).toBeUndefined();
+  });
+
+  it.each([
+    [{ roles: ["owner"] }, { code: "FORBIDDEN", reason: "IDENTITY_PERMISSION_NOT_HELD" }],
+    [{ permissions: ["tenant:manage"] }, { code: "FORBIDDEN", reason: "IDENTITY_PERMISSION_NOT_HELD" }],
+    [{ roles: ["emperor"] }, { code: "BAD_USER_INPUT", reason: "IDENTITY_ROLE_UNKNOWN" }],
+    [{ permissions: ["world:rule"] }, { code: "BAD_USER_INPUT", reason: "IDENTITY_API_KEY_INVALID" }],
+    [{}, { code: "BAD_USER_INPUT", reason: "IDENTITY_API_KEY_INVALID" }],
+    [
+      { name: "x".repeat(201), roles: ["partner"] },
+      { code: "BAD_USER_INPUT", reason: "INPUT_INVALID" },
+    ],
+    [{ roles: ["partner"], expiresAt: "2000-01-01T00:00:00Z" }, { reason: "IDENTITY_API_KEY_INVALID" }],
+  ])("are refused to an administrator who asks for %j", async (asked, refusal) => {
+    const { caller } = await givenMember("admin");
+    expect(await expectRefusal(schema, caller, CREATE, { input: { name: "K", ...asked } })).toMatchObject(refusal);
+    expect((await listApiKeys(caller, { first: 10 })).items).toEqual([]);
+  });
+
+  it("are neither made nor revoked by who lacks apikey:manage, nor revoked by another tenant", async () => {
+    const [tenant, other] = [await givenTenant(), await givenTenant()];
+    const operator = await givenMember("operator", tenant);
+    const { id, key } = await createApiKey(tenant.owner, { name: "K", roles: ["partner"] });
+    const apiKeyId = encodeId("ApiKey", id);
+    const input = { name: "Mine", roles: ["partner"] };
+    expect(await expectRefusal(schema, operator.caller, CREATE, { input })).toMatchObject({ code: "FORBIDDEN" });
+    expect(await expectRefusal(schema, operator.caller, REVOKE, { apiKeyId })).toMatchObject({ code: "FORBIDDEN" });
+    expect(await expectRefusal(schema, other.owner, REVOKE, { apiKeyId })).toMatchObject({
+      code: "NOT_FOUND",
+      reason: "IDENTITY_API_KEY_NOT_FOUND",
+    });
+    expect(await verifyApiKey(key)).toBeDefined();
   });
 });

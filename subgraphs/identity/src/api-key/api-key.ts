@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { recordAudit } from "@sba/platform/audit";
-import type { Caller } from "@sba/platform/caller";
-import { withTenant } from "@sba/platform/db";
+import type { Caller, TenantScope } from "@sba/platform/caller";
+import { withTenant, type Tx } from "@sba/platform/db";
 import type { ApiKey } from "@sba/platform/generated/prisma/client";
+import { once } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { isPermission, type Permission } from "@sba/platform/permissions";
@@ -39,20 +40,53 @@ const nameSchema = z.string().trim().min(1).max(100);
  * @throws IDENTITY_PERMISSION_NOT_HELD when it would hold what the caller does not.
  */
 export async function createApiKey(caller: Caller, input: ApiKeyInput): Promise<CreatedApiKey> {
+  const draft = draftApiKey(caller, input);
+  await withTenant(caller, (tx) => insertApiKey(tx, caller, draft));
+  return { id: draft.id, key: draft.text };
+}
+
+/**
+ * As createApiKey, once per idempotency key. A repeat gives the same API key without its text, which was shown once.
+ * @throws IDEMPOTENCY_KEY_REUSED
+ */
+export async function createApiKeyOnce(
+  caller: Caller,
+  input: ApiKeyInput,
+  idempotencyKey: string | undefined,
+): Promise<Omit<CreatedApiKey, "key"> & { readonly key: string | null }> {
+  const draft = draftApiKey(caller, input);
+  const id = await withTenant(caller, (tx) =>
+    once(tx, caller, { operation: "createApiKey", key: idempotencyKey, input }, draft.id, () =>
+      insertApiKey(tx, caller, draft),
+    ),
+  );
+  return { id, key: id === draft.id ? draft.text : null };
+}
+
+interface ApiKeyDraft extends Required<Omit<ApiKeyInput, "expiresAt">> {
+  readonly id: string;
+  readonly text: string;
+  readonly secretHash: string;
+  readonly expiresAt: Date | null;
+}
+
+function draftApiKey(caller: Caller, input: ApiKeyInput): ApiKeyDraft {
   const { roles = [], permissions = [], expiresAt = null } = input;
   const granted = grantedBy({ roles, permissions });
   const name = checkInput(input, granted);
   requireHeld(caller, granted);
   const { id, secretHash, text } = makeCredential("sba", caller.tenantId, newId());
-  await withTenant(caller, async (tx) => {
-    await tx.sql`
-      INSERT INTO identity.api_key (tenant_id, id, name, secret_hash, roles, permissions, created_by, expires_at)
-      VALUES (${caller.tenantId}, ${id}, ${name}, ${secretHash}, ${roles}::text[], ${permissions}::text[],
-              ${caller.principalId}, ${expiresAt})`;
-    const details = { name, permissions: [...granted], expiresAt };
-    await recordAudit(tx, caller, { action: "identity.apiKey.created", target: encodeId("ApiKey", id), details });
-  });
-  return { id, key: text };
+  return { id, text, secretHash, name, roles, permissions, expiresAt };
+}
+
+async function insertApiKey(tx: Tx, caller: Caller, draft: ApiKeyDraft): Promise<void> {
+  const { id, name, secretHash, roles, permissions, expiresAt } = draft;
+  await tx.sql`
+    INSERT INTO identity.api_key (tenant_id, id, name, secret_hash, roles, permissions, created_by, expires_at)
+    VALUES (${caller.tenantId}, ${id}, ${name}, ${secretHash}, ${roles}::text[], ${permissions}::text[],
+            ${caller.principalId}, ${expiresAt})`;
+  const details = { name, permissions: [...grantedBy(draft)], expiresAt };
+  await recordAudit(tx, caller, { action: "identity.apiKey.created", target: encodeId("ApiKey", id), details });
 }
 
 function checkInput({ name, expiresAt }: ApiKeyInput, granted: ReadonlySet<Permission>): string {
@@ -76,7 +110,7 @@ export function grantedBy({
 }
 
 /**
- * Ends a key for good, within a second everywhere. A repeat changes nothing.
+ * Ends a key for good, and its sessions, within a second everywhere. A repeat changes nothing.
  * @throws IDENTITY_API_KEY_NOT_FOUND
  */
 export async function revokeApiKey(caller: Caller, id: string): Promise<void> {
@@ -86,8 +120,11 @@ export async function revokeApiKey(caller: Caller, id: string): Promise<void> {
     if (!key) throw errors.IDENTITY_API_KEY_NOT_FOUND();
     if (key.revokedAt) return;
     await tx.sql`UPDATE identity.api_key SET revoked_at = clock_timestamp() WHERE tenant_id = ${caller.tenantId} AND id = ${id}`;
+    await tx.sql`
+      UPDATE identity.session SET ended_at = clock_timestamp()
+      WHERE tenant_id = ${caller.tenantId} AND api_key_id = ${id} AND ended_at IS NULL`;
     await recordAudit(tx, caller, { action: "identity.apiKey.revoked", target: encodeId("ApiKey", id) });
-    announceRevocation(tx, caller, id);
+    await announceRevocation(tx, caller, { principalId: id });
   });
 }
 
@@ -104,6 +141,14 @@ export async function verifyApiKey(text: string): Promise<ApiKeyInfo | undefined
 
 export function isLive({ revokedAt, expiresAt }: Pick<ApiKey, "revokedAt" | "expiresAt">): boolean {
   return revokedAt === null && (expiresAt === null || expiresAt.getTime() > Date.now());
+}
+
+/** The tenant's keys among these UUIDs, without their secrets. */
+export function findApiKeys(scope: TenantScope, ids: readonly string[]): Promise<ApiKeyInfo[]> {
+  return reader(scope).apiKey.findMany({
+    where: { tenantId: scope.tenantId, id: { in: [...ids] } },
+    omit: { secretHash: true },
+  });
 }
 
 /** The tenant's keys, revoked and expired ones too, newest first. */

@@ -1,10 +1,10 @@
 import type { AuditEntry } from "@sba/platform/generated/prisma/client";
-import { callerOf, connectionRef, idCursor, toConnection } from "@sba/platform/graphql";
+import { callerOf, connectionRef, defineLoader, idCursor, toConnection } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
 import { MAX_PAGE_SIZE } from "@sba/platform/pages";
 import { builder } from "../builder.ts";
 import { principalById, PrincipalRef } from "../principal/principal.graphql.ts";
-import { listAuditEntries } from "./audit.ts";
+import { findAuditEntries, listAuditEntries } from "./audit.ts";
 
 const AuditEntryRef = builder.objectRef<AuditEntry>("AuditEntry").implement({
   description: "Who did what. Entries are never changed.",
@@ -21,6 +21,13 @@ const AuditEntryRef = builder.objectRef<AuditEntry>("AuditEntry").implement({
     details: t.field({ type: "JSON", resolve: ({ details }) => details }),
     requestId: t.exposeString("requestId"),
   }),
+});
+
+const auditEntryById = defineLoader(findAuditEntries, ({ id }) => id);
+
+builder.asEntity(AuditEntryRef, {
+  key: builder.selection<{ id: string }>("id"),
+  resolveReference: ({ id }, context) => auditEntryById(context).load(decodeId("AuditEntry", id)),
 });
 
 const AuditEntryConnection = connectionRef(builder, "AuditEntry", AuditEntryRef);

@@ -16,6 +16,11 @@ export interface AuditFilter {
   readonly to?: Date | undefined;
 }
 
+/** The tenant's entries with these UUIDs. */
+export function findAuditEntries(caller: Caller, ids: readonly string[]): Promise<AuditEntry[]> {
+  return reader(caller).auditEntry.findMany({ where: { tenantId: caller.tenantId, id: { in: [...ids] } } });
+}
+
 /** Who did what in the caller's tenant, newest first. */
 export async function listAuditEntries(
   caller: Caller,

@@ -3,7 +3,7 @@ import { eventually } from "@sba/testkit/eventually";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
-import { newId } from "@sba/platform/ids";
+import { encodeId, newId } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
 import { schema } from "../schema.ts";
 import { countLockWaits, givenMember, givenTenant, PASSWORD } from "../testing.ts";
@@ -17,6 +17,11 @@ const MEMBERS = `query ($first: Int = 20, $after: String) {
     edges { node { id email principal { id kind displayName } roles { key } status joinedAt } } pageInfo { hasNextPage endCursor }
   }
 }`;
+
+const SET_ROLES = `mutation ($memberId: ID!, $roles: [ID!]!) { setMemberRoles(input: { memberId: $memberId, roles: $roles }) { id roles { key } } }`;
+const SET_STATUS = `mutation ($memberId: ID!, $status: MemberStatus!) { setMemberStatus(input: { memberId: $memberId, status: $status }) { id status } }`;
+const REMOVE = `mutation ($memberId: ID!) { removeMember(input: { memberId: $memberId }) { id displayName } }`;
+const memberIdOf = ({ principalId }: { principalId: string }) => encodeId("Member", principalId);
 
 const tenantIdsOf = async (scope: { tenantId: string }, userId: string) =>
   (await reader(scope).user.findUniqueOrThrow({ where: { id: userId } })).tenantIds;
@@ -129,5 +134,69 @@ describe("members", () => {
     expect(await expectRefusal(schema, mine.owner, MEMBERS, { after: "bm9uc2Vuc2U" })).toMatchObject({
       reason: "CURSOR_INVALID",
     });
+  });
+
+  it("are given other roles, suspended, let in again and removed by operations", async () => {
+    const tenant = await givenTenant();
+    const { caller } = await givenMember("viewer", tenant);
+    const memberId = memberIdOf(caller);
+    const ask = (operation: string, variables: object = {}) =>
+      expectData(schema, tenant.owner, operation, { memberId, ...variables });
+    expect(await ask(SET_ROLES, { roles: ["operator", "partner"] })).toEqual({
+      setMemberRoles: { id: memberId, roles: [{ key: "operator" }, { key: "partner" }] },
+    });
+    expect(await ask(SET_STATUS, { status: "SUSPENDED" })).toEqual({
+      setMemberStatus: { id: memberId, status: "SUSPENDED" },
+    });
+    expect(await ask(SET_STATUS, { status: "ACTIVE" })).toMatchObject({ setMemberStatus: { status: "ACTIVE" } });
+    expect(await ask(REMOVE)).toEqual({
+      removeMember: { id: encodeId("Principal", caller.principalId), displayName: "Mo Viewer" },
+    });
+    expect(await expectRefusal(schema, tenant.owner, REMOVE, { memberId })).toMatchObject({
+      code: "NOT_FOUND",
+      reason: "IDENTITY_MEMBER_NOT_FOUND",
+    });
+  });
+
+  it("cannot raise themselves or others above what they hold, nor leave the tenant without an owner", async () => {
+    const tenant = await givenTenant();
+    const [admin, viewer] = [await givenMember("admin", tenant), await givenMember("viewer", tenant)];
+    const notHeld = { code: "FORBIDDEN", reason: "IDENTITY_PERMISSION_NOT_HELD" };
+    for (const { caller } of [admin, viewer])
+      expect(
+        await expectRefusal(schema, admin.caller, SET_ROLES, { memberId: memberIdOf(caller), roles: ["owner"] }),
+      ).toMatchObject(notHeld);
+    const memberId = memberIdOf(tenant.owner);
+    for (const [operation, variables] of [
+      [SET_ROLES, { roles: [] }],
+      [SET_STATUS, { status: "SUSPENDED" }],
+      [REMOVE, {}],
+    ] as const) {
+      expect(await expectRefusal(schema, admin.caller, operation, { memberId, ...variables })).toMatchObject(notHeld);
+      expect(await expectRefusal(schema, tenant.owner, operation, { memberId, ...variables })).toMatchObject({
+        code: "CONFLICT",
+        reason: "IDENTITY_LAST_OWNER",
+      });
+    }
+    expect(
+      await expectRefusal(schema, tenant.owner, SET_ROLES, { memberId: memberIdOf(viewer.caller), roles: ["emperor"] }),
+    ).toMatchObject({ code: "BAD_USER_INPUT", reason: "IDENTITY_ROLE_UNKNOWN" });
+    expect(await findActiveMembership(tenant, viewer.caller.principalId)).toMatchObject({ roles: ["viewer"] });
+  });
+
+  it("are not changed by who lacks member:manage, nor by another tenant", async () => {
+    const [tenant, other] = [await givenTenant(), await givenTenant()];
+    const [operator, viewer] = [await givenMember("operator", tenant), await givenMember("viewer", tenant)];
+    const memberId = memberIdOf(viewer.caller);
+    for (const [operation, variables] of [
+      [SET_ROLES, { roles: [] }],
+      [SET_STATUS, { status: "SUSPENDED" }],
+      [REMOVE, {}],
+    ] as const) {
+      const asked = { memberId, ...variables };
+      expect(await expectRefusal(schema, operator.caller, operation, asked)).toMatchObject({ code: "FORBIDDEN" });
+      expect(await expectRefusal(schema, other.owner, operation, asked)).toMatchObject({ code: "NOT_FOUND" });
+    }
+    expect(await findActiveMembership(tenant, viewer.caller.principalId)).toMatchObject({ roles: ["viewer"] });
   });
 });

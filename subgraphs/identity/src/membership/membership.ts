@@ -32,11 +32,11 @@ export async function addMember(caller: Caller, input: MemberInput): Promise<voi
 export async function insertMember(tx: Tx, caller: Caller, { userId, roles }: MemberInput): Promise<void> {
   const [user] = await tx.sql`SELECT id FROM identity.user WHERE id = ${userId}`;
   if (!user) throw errors.IDENTITY_USER_NOT_FOUND();
-  const [joined] = await tx.sql`
+  const [joined] = await tx.sql<{ cameBack: boolean }>`
     INSERT INTO identity.membership AS membership (tenant_id, user_id, roles, status)
     VALUES (${caller.tenantId}, ${userId}, ${roles}::text[], 'ACTIVE')
     ON CONFLICT (tenant_id, user_id) DO UPDATE SET roles = excluded.roles, status = 'ACTIVE'
-    WHERE membership.status = 'REMOVED' RETURNING user_id`;
+    WHERE membership.status = 'REMOVED' RETURNING xmax <> 0 AS came_back`;
   if (!joined) return requireSameRoles(tx, caller, { userId, roles });
   await openTenantToUser(tx, caller, userId);
   await recordAudit(tx, caller, {
@@ -44,6 +44,8 @@ export async function insertMember(tx: Tx, caller: Caller, { userId, roles }: Me
     target: encodeId("Principal", userId),
     details: { roles },
   });
+  // Who comes back may be remembered as gone.
+  if (joined.cameBack) await announceRevocation(tx, caller, { principalId: userId });
 }
 
 async function requireSameRoles(tx: Tx, caller: Caller, { userId, roles }: MemberInput): Promise<void> {
@@ -70,7 +72,7 @@ export async function setMemberRoles(caller: Caller, { userId, roles }: MemberIn
       target: encodeId("Principal", userId),
       details: { roles, before: member.roles },
     });
-    announceRevocation(tx, caller, userId);
+    await announceRevocation(tx, caller, { principalId: userId });
   });
 }
 
@@ -92,7 +94,7 @@ export function setMemberStatus(caller: Caller, userId: string, status: MemberSt
       target: encodeId("Principal", userId),
       details: { status, before: member.status },
     });
-    announceRevocation(tx, caller, userId);
+    await announceRevocation(tx, caller, { principalId: userId });
   });
 }
 
@@ -146,6 +148,13 @@ export async function readMemberRoles(tx: Tx, scope: TenantScope, userId: string
     SELECT roles FROM identity.membership
     WHERE tenant_id = ${scope.tenantId} AND user_id = ${userId} AND status = 'ACTIVE'`;
   return member?.roles ?? [];
+}
+
+/** The members with these users' UUIDs that the tenant has; who was removed is none. */
+export function findMembers(scope: TenantScope, userIds: readonly string[]): Promise<Membership[]> {
+  return reader(scope).membership.findMany({
+    where: { tenantId: scope.tenantId, userId: { in: [...userIds] }, status: { not: "REMOVED" } },
+  });
 }
 
 /** The members of the caller's tenant, suspended ones too, who joined the system last first. */

@@ -70,6 +70,7 @@ const GrantsRef = builder.objectRef<Grants>("Grants").implement({
     principalKind: t.field({ type: PrincipalKind, resolve: (grants) => grants.principalKind }),
     permissions: t.stringList({ resolve: ({ permissions }) => [...permissions] }),
     expiresAt: t.field({ type: "DateTime", nullable: true, resolve: ({ expiresAt }) => expiresAt }),
+    isSuspended: t.exposeBoolean("isSuspended"),
   }),
 });
 
@@ -79,13 +80,15 @@ builder.queryField("principalGrants", (t) =>
     nullable: true,
     inaccessible: true,
     description:
-      "The grants of a principal whose token was verified; null when unknown, suspended, removed or revoked.",
+      "The grants of a principal whose token was verified; null when unknown, suspended, removed, revoked or signed out.",
     authScopes: { internal: true },
     args: {
       tenantId: t.arg.id({ required: true, validate: { refine: isUuid } }),
       principalId: t.arg.id({ required: true, validate: { refine: isUuid } }),
+      sessionId: t.arg.id({ validate: { refine: isUuid }, description: "Of the token, when it names one." }),
     },
-    resolve: (_root, { tenantId, principalId }) => findGrants({ tenantId }, principalId),
+    resolve: (_root, { tenantId, principalId, sessionId }) =>
+      findGrants({ tenantId }, principalId, sessionId ?? undefined),
   }),
 );
 

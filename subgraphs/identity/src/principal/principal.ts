@@ -2,9 +2,11 @@ import type { PrincipalKind, TenantScope } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import type { Permission } from "@sba/platform/permissions";
 import { reader } from "@sba/platform/reader";
+import { ALLOWED_WHILE_SUSPENDED, findSuspensions } from "@sba/platform/suspension";
 import { grantedBy, isLive, verifyApiKey, type ApiKeyInfo } from "../api-key/api-key.ts";
 import { findActiveMembership } from "../membership/membership.ts";
 import { permissionsOf } from "../role/role.ts";
+import { isSessionOpen } from "../session/session.ts";
 
 /** Whoever can act in a tenant: people, service accounts and API keys have one kind of id. */
 export interface Principal {
@@ -42,15 +44,34 @@ export interface Grants {
   readonly permissions: ReadonlySet<Permission>;
   /** When the credential itself ends; null when it does not. */
   readonly expiresAt: Date | null;
+  /** The tenant is suspended: the permissions are what that leaves. */
+  readonly isSuspended: boolean;
 }
 
-/** The grants of a principal of a tenant, undefined when unknown, suspended, removed, revoked or expired. */
-export async function findGrants(scope: TenantScope, principalId: string): Promise<Grants | undefined> {
+/**
+ * The grants of a principal of a tenant, in one of its sessions when the token names one; undefined when unknown, suspended,
+ * removed, revoked, expired or signed out.
+ */
+export async function findGrants(
+  scope: TenantScope,
+  principalId: string,
+  sessionId?: string | undefined,
+): Promise<Grants | undefined> {
+  const isOpen = sessionId === undefined || (await isSessionOpen(scope, { principalId, sessionId }));
+  return isOpen ? ((await findGrantsOfMember(scope, principalId)) ?? findGrantsOfKey(scope, principalId)) : undefined;
+}
+
+async function findGrantsOfMember(scope: TenantScope, principalId: string): Promise<Grants | undefined> {
   const member = await findActiveMembership(scope, principalId);
-  if (member) {
-    const permissions = permissionsOf(member.roles);
-    return { tenantId: scope.tenantId, principalId, principalKind: "USER", permissions, expiresAt: null };
-  }
+  if (!member) return undefined;
+  const permissions = permissionsOf(member.roles);
+  return asFarAsTenantAllows({
+    ...{ tenantId: scope.tenantId, principalId, principalKind: "USER" },
+    ...{ permissions, expiresAt: null },
+  });
+}
+
+async function findGrantsOfKey(scope: TenantScope, principalId: string): Promise<Grants | undefined> {
   const key = await reader(scope).apiKey.findUnique({
     where: { tenantId_id: { tenantId: scope.tenantId, id: principalId } },
   });
@@ -63,12 +84,19 @@ export async function findGrantsByApiKey(text: string): Promise<Grants | undefin
   return key && grantsOfKey(key);
 }
 
-function grantsOfKey(key: ApiKeyInfo): Grants {
-  return {
+function grantsOfKey(key: ApiKeyInfo): Promise<Grants> {
+  return asFarAsTenantAllows({
     tenantId: key.tenantId,
     principalId: key.id,
     principalKind: "API_KEY",
     permissions: grantedBy(key),
     expiresAt: key.expiresAt,
-  };
+  });
+}
+
+async function asFarAsTenantAllows(grants: Omit<Grants, "isSuspended">): Promise<Grants> {
+  const isSuspended = (await findSuspensions(grants)).length > 0;
+  if (!isSuspended) return { ...grants, isSuspended };
+  const permissions = new Set([...grants.permissions].filter((each) => ALLOWED_WHILE_SUSPENDED.has(each)));
+  return { ...grants, permissions, isSuspended };
 }

@@ -59,6 +59,13 @@ export function rolesOf(keys: readonly string[]): Role[] {
   return keys.flatMap((key) => findRole(key) ?? []);
 }
 
+/** The keys of known roles. @throws IDENTITY_ROLE_UNKNOWN naming those that are not. */
+export function toRoleKeys(keys: readonly string[]): RoleKey[] {
+  const unknown = keys.filter((key) => !isRoleKey(key));
+  if (unknown.length > 0) throw errors.IDENTITY_ROLE_UNKNOWN({ details: { unknown, known: ROLE_KEYS } });
+  return keys.filter(isRoleKey);
+}
+
 /** Everything that these roles grant. */
 export function permissionsOf(roleKeys: readonly string[]): Set<Permission> {
   return new Set(rolesOf(roleKeys).flatMap(({ permissions }) => permissions));

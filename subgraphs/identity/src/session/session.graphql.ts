@@ -1,7 +1,7 @@
 import { decodeId } from "@sba/platform/ids";
 import { builder } from "../builder.ts";
 import { MAX_PASSWORD_LENGTH } from "../user/user.ts";
-import { refreshSession, signIn, type SessionTokens } from "./session.ts";
+import { refreshSession, signIn, signOut, type SessionTokens } from "./session.ts";
 
 const SessionTokensRef = builder.objectRef<SessionTokens>("SessionTokens").implement({
   description: "What a client keeps of a session.",
@@ -46,5 +46,21 @@ builder.mutationField("refreshSession", (t) =>
     description: "Gives the next tokens of a session for its refresh token, once.",
     args: { input: t.arg({ type: RefreshSessionInput, required: true }) },
     resolve: (_root, { input }, { requestId }) => refreshSession(input.refreshToken, { requestId }),
+  }),
+);
+
+const SignOutInput = builder.inputType("SignOutInput", {
+  fields: (t) => ({ refreshToken: t.string({ required: true, validate: { maxLength: 200 } }) }),
+});
+
+// Open to anyone: the refresh token is the credential, and the access token has usually expired.
+builder.mutationField("signOut", (t) =>
+  t.boolean({
+    description: "Ends the session of a refresh token, and its access tokens within a second. True whatever it was.",
+    args: { input: t.arg({ type: SignOutInput, required: true }) },
+    resolve: async (_root, { input }, { requestId }) => {
+      await signOut(input.refreshToken, { requestId });
+      return true;
+    },
   }),
 );

@@ -1,10 +1,12 @@
 import { recordAudit } from "@sba/platform/audit";
-import type { Caller } from "@sba/platform/caller";
+import type { Caller, TenantScope } from "@sba/platform/caller";
 import { withTenant, type Tx } from "@sba/platform/db";
 import type { Session, User } from "@sba/platform/generated/prisma/client";
 import { encodeId, newId } from "@sba/platform/ids";
+import { reader } from "@sba/platform/reader";
 import { makeCredential, parseCredential, type Credential } from "../credential.ts";
 import { errors } from "../errors.ts";
+import { announceRevocation } from "../principal/revocation.ts";
 import { permissionsOf } from "../role/role.ts";
 import { issueAccessToken, type AccessToken } from "../signing-key/access-token.ts";
 import { findUserByEmail, normalizeEmail } from "../user/user.ts";
@@ -42,8 +44,8 @@ export async function signIn(input: SignInInput, request: RequestInfo): Promise<
   const isRight = await verifyPassword(input.password, user?.passwordHash);
   const tenantId = user && isRight ? chooseTenant(user, input.tenantId) : undefined;
   if (!user || tenantId === undefined) throw errors.IDENTITY_CREDENTIALS_INVALID();
-  const refreshToken = await withTenant({ tenantId }, (tx) => openSession(tx, user, tenantId, request));
-  return { ...(await issueAccessToken({ tenantId, principalId: user.id })), refreshToken };
+  const { id: sessionId, text } = await withTenant({ tenantId }, (tx) => openSession(tx, user, tenantId, request));
+  return { ...(await issueAccessToken({ tenantId, principalId: user.id, sessionId })), refreshToken: text };
 }
 
 function chooseTenant({ tenantIds, lastTenantId }: User, wanted: string | undefined): string | undefined {
@@ -51,7 +53,12 @@ function chooseTenant({ tenantIds, lastTenantId }: User, wanted: string | undefi
   return tenantIds.find((id) => id === lastTenantId) ?? tenantIds[0];
 }
 
-async function openSession(tx: Tx, user: User, tenantId: string, request: RequestInfo): Promise<string> {
+async function openSession(
+  tx: Tx,
+  user: User,
+  tenantId: string,
+  request: RequestInfo,
+): Promise<{ readonly id: string; readonly text: string }> {
   const caller = await lockCaller(tx, user.id, tenantId, request);
   if (!caller) throw errors.IDENTITY_CREDENTIALS_INVALID();
   const { id, secretHash, text } = makeCredential("sbr", tenantId, newId());
@@ -61,7 +68,7 @@ async function openSession(tx: Tx, user: User, tenantId: string, request: Reques
   await tx.sql`UPDATE identity.user SET last_tenant_id = ${tenantId} WHERE id = ${user.id}`;
   await forgetAttempts(tx, user.email);
   await recordAudit(tx, caller, { action: "identity.session.opened", target: encodeId("Principal", user.id) });
-  return text;
+  return { id, text };
 }
 
 // The membership is read under a lock: someone who is being suspended does not get a session that outlives it.
@@ -99,7 +106,8 @@ export async function refreshSession(refreshToken: string, request: RequestInfo)
     async (tx) => (await rotate(tx, used, next.secretHash)) ?? endReused(tx, used, request),
   );
   if (userId === undefined) throw errors.IDENTITY_REFRESH_TOKEN_INVALID();
-  return { ...(await issueAccessToken({ tenantId: used.tenantId, principalId: userId })), refreshToken: next.text };
+  const { tenantId, id: sessionId } = used;
+  return { ...(await issueAccessToken({ tenantId, principalId: userId, sessionId })), refreshToken: next.text };
 }
 
 // Compare and swap: of two uses of one token, only the first finds its hash.
@@ -108,17 +116,57 @@ async function rotate(tx: Tx, { tenantId, id, secretHash }: Credential, nextHash
     UPDATE identity.session SET refresh_hash = ${nextHash}, expires_at = now() + make_interval(days => ${IDLE_DAYS})
     WHERE tenant_id = ${tenantId} AND id = ${id} AND refresh_hash = ${secretHash} AND ended_at IS NULL AND expires_at > now()
     RETURNING user_id`;
-  return session?.userId;
+  return session?.userId ?? undefined;
 }
 
 async function endReused(tx: Tx, { tenantId, id, secretHash }: Credential, request: RequestInfo): Promise<undefined> {
   const [ended] = await tx.sql<Pick<Session, "userId">>`
     UPDATE identity.session SET ended_at = clock_timestamp()
     WHERE tenant_id = ${tenantId} AND id = ${id} AND refresh_hash <> ${secretHash} AND ended_at IS NULL RETURNING user_id`;
-  const caller = ended && (await lockCaller(tx, ended.userId, tenantId, request));
+  await recordEnd(tx, ended, { action: "identity.session.reuseDetected", tenantId, request });
+}
+
+interface SessionEnd extends TenantScope {
+  readonly action: string;
+  readonly request: RequestInfo;
+}
+
+/** Tells of a session of a person that this transaction ended; its access tokens end with it. */
+async function recordEnd(
+  tx: Tx,
+  ended: Pick<Session, "userId"> | undefined,
+  { action, tenantId, request }: SessionEnd,
+): Promise<void> {
+  const caller = ended?.userId ? await lockCaller(tx, ended.userId, tenantId, request) : undefined;
   if (!caller) return;
-  await recordAudit(tx, caller, {
-    action: "identity.session.reuseDetected",
-    target: encodeId("Principal", caller.principalId),
+  await recordAudit(tx, caller, { action, target: encodeId("Principal", caller.principalId) });
+  await announceRevocation(tx, caller, { principalId: caller.principalId });
+}
+
+/**
+ * Ends the session of a refresh token, and its access tokens within a second. Whoever holds the token may; one that is not good,
+ * or was used already, ends nothing and is no error: the caller is signed out either way.
+ */
+export async function signOut(refreshToken: string, request: RequestInfo): Promise<void> {
+  const used = parseCredential("sbr", refreshToken);
+  if (!used) return;
+  const { tenantId, id, secretHash } = used;
+  await withTenant(used, async (tx) => {
+    const [ended] = await tx.sql<Pick<Session, "userId">>`
+      UPDATE identity.session SET ended_at = clock_timestamp()
+      WHERE tenant_id = ${tenantId} AND id = ${id} AND refresh_hash = ${secretHash} AND ended_at IS NULL RETURNING user_id`;
+    await recordEnd(tx, ended, { action: "identity.session.closed", tenantId, request });
   });
+}
+
+/** Whether a session is this principal's and goes on. */
+export async function isSessionOpen(
+  scope: TenantScope,
+  { principalId, sessionId }: { readonly principalId: string; readonly sessionId: string },
+): Promise<boolean> {
+  const session = await reader(scope).session.findUnique({
+    where: { tenantId_id: { tenantId: scope.tenantId, id: sessionId } },
+  });
+  if (!session || (session.userId ?? session.apiKeyId) !== principalId) return false;
+  return session.endedAt === null && session.expiresAt.getTime() > Date.now();
 }

@@ -12,8 +12,10 @@ const MAX_LIFETIME_S = 24 * 60 * 60;
 export interface AccessTokenInput {
   /** UUID. */
   readonly tenantId: string;
-  /** UUID of the user. */
+  /** UUID of the user, or of the API key. */
   readonly principalId: string;
+  /** UUID of the session that the token is of: it ends with it, within a second. */
+  readonly sessionId?: string | undefined;
   /** 1 second to 24 hours; 15 minutes by default. */
   readonly lifetimeSeconds?: number;
 }
@@ -30,6 +32,7 @@ export interface AccessToken {
 export async function issueAccessToken({
   tenantId,
   principalId,
+  sessionId,
   lifetimeSeconds = LIFETIME_S,
 }: AccessTokenInput): Promise<AccessToken> {
   if (!(lifetimeSeconds >= 1 && lifetimeSeconds <= MAX_LIFETIME_S))
@@ -37,7 +40,7 @@ export async function issueAccessToken({
   const { kid, privateKey } = await currentSigner();
   const issuedAtS = Math.floor(Date.now() / 1000);
   const expiresAtS = issuedAtS + Math.floor(lifetimeSeconds);
-  const accessToken = await new SignJWT({ tid: tenantId })
+  const accessToken = await new SignJWT({ tid: tenantId, ...(sessionId === undefined ? {} : { sid: sessionId }) })
     .setProtectedHeader({ alg: SIGNING_ALGORITHM, kid, typ: "at+jwt" })
     .setIssuer(TOKEN_ISSUER)
     .setAudience(TOKEN_AUDIENCE)
