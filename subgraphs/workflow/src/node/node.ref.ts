@@ -26,16 +26,20 @@ function nodeStub(name: IdType) {
 
 export const AgentStub = nodeStub("Agent");
 export const AgentVersionStub = nodeStub("AgentVersion");
+export const ApiKeyStub = nodeStub("ApiKey");
 export const ApprovalStub = nodeStub("Approval");
 export const ArtifactStub = nodeStub("Artifact");
+export const AuditEntryStub = nodeStub("AuditEntry");
 export const BudgetStub = nodeStub("Budget");
 export const ChunkStub = nodeStub("Chunk");
 export const CollectionStub = nodeStub("Collection");
 export const DocumentStub = nodeStub("Document");
 export const IngestionStub = nodeStub("Ingestion");
+export const MemberStub = nodeStub("Member");
 export const NoteStub = nodeStub("Note");
 export const PrincipalStub = nodeStub("Principal");
 export const RunStub = nodeStub("Run");
+export const SessionStub = nodeStub("Session");
 export const TaskStub = nodeStub("Task");
 export const TenantStub = nodeStub("Tenant");
 export const ThreadStub = nodeStub("Thread");

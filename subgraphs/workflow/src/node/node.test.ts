@@ -1,5 +1,6 @@
 import { createBuiltInAgents, findAgents, getRun, requestApproval, startRun } from "@sba/agent/index";
 import { useBlobs } from "@sba/agent/testing";
+import { createApiKey, createSession } from "@sba/identity/index";
 import { givenTenant } from "@sba/identity/testing";
 import { estimateCost, setBudget } from "@sba/billing/index";
 import { callTool, createWebhookEndpoint } from "@sba/integrations/index";
@@ -57,7 +58,14 @@ async function oneOfEach(caller: Caller): Promise<Record<string, string>> {
   ]);
   const runId = await startRun(caller, { agentKey: "handbook", prompt: "Hello?" });
   const run = await getRun(caller, runId);
+  const audit = await database().owner.query("SELECT id FROM platform.audit_entry WHERE tenant_id = $1 LIMIT 1", [
+    caller.tenantId,
+  ]);
   return {
+    Member: caller.principalId,
+    ApiKey: (await createApiKey(caller, { name: "Robot", roles: ["partner"] })).id,
+    Session: (await createSession(caller, undefined)).sessionId,
+    AuditEntry: (audit.rows[0] as { id: string }).id,
     AgentVersion: run.agentVersionId,
     Thread: run.threadId,
     ToolCall: task.id,
@@ -126,6 +134,12 @@ describe.each(Object.entries(nodeKinds).map(([type, kind]) => [type as IdType, k
         expect(await expectData(schema, other, NODE, { id: idOf() })).toMatchObject({ node: { __typename: "Tenant" } });
         return;
       }
+      if (kind.permission === null) {
+        // What has no permission is its principal's own: a colleague does not find it, whatever they may do.
+        const refusal = await expectRefusal(schema, aColleagueOf(caller), NODE, { id: idOf() });
+        expect(refusal).toMatchObject({ reason: "NODE_NOT_FOUND" });
+        return;
+      }
       expect(await expectRefusal(schema, other, NODE, { id: idOf() })).toMatchObject({
         code: "FORBIDDEN",
         reason: "PERMISSION_MISSING",
@@ -145,7 +159,7 @@ describe("node(id)", () => {
   });
 
   it("does not find what is no id, or the id of something that is no entity", async () => {
-    for (const id of ["", "x", "run_zzz", encodeId("Step", newId()), encodeId("Membership", newId())]) {
+    for (const id of ["", "x", "run_zzz", encodeId("Step", newId()), encodeId("Message", newId())]) {
       expect(await expectRefusal(schema, caller, NODE, { id })).toMatchObject({ reason: "NODE_NOT_FOUND" });
     }
     expect(await expectRefusal(schema, undefined, NODE, { id: encodeId("Run", ids["Run"]!) })).toMatchObject({

@@ -10,7 +10,7 @@ import {
 } from "@sba/agent/index";
 import { findWebhookEndpoints, listToolCalls } from "@sba/integrations/index";
 import { findBudgets } from "@sba/billing/index";
-import { findPrincipals } from "@sba/identity/index";
+import { findApiKeys, findAuditEntries, findMembers, findOwnSessions, findPrincipals } from "@sba/identity/index";
 import { findChunks, findCollections, findDocuments, getIngestion } from "@sba/knowledge/index";
 import { AppError } from "@sba/platform/errors";
 import type { Caller } from "@sba/platform/caller";
@@ -22,8 +22,8 @@ import { findWorkflows } from "../workflow/workflow.ts";
 /** Every entity that `node(id)` finds: by whom it is found and what reading it takes. */
 
 export interface NodeKind {
-  /** What its own queries ask for. */
-  readonly permission: Permission;
+  /** What its own queries ask for; null for what they show only to whom it belongs. */
+  readonly permission: Permission | null;
   /** True for what the caller may read without it. */
   readonly isOwn?: (caller: Caller, id: string) => boolean;
   /** Those of these UUIDs that the caller's tenant has. */
@@ -34,6 +34,10 @@ export interface NodeKind {
 export const nodeKinds: Readonly<Partial<Record<IdType, NodeKind>>> = {
   Tenant: { permission: "tenant:read", isOwn: isOwnTenant, find: findOwnTenant },
   Principal: { permission: "member:read", isOwn: (caller, id) => id === caller.principalId, find: findPrincipals },
+  Member: { permission: "member:read", find: findMembersById },
+  ApiKey: { permission: "apikey:manage", find: findApiKeys },
+  Session: { permission: null, find: findOwnSessions },
+  AuditEntry: { permission: "audit:read", find: findAuditEntries },
   Collection: { permission: "knowledge:read", find: findCollections },
   Document: { permission: "knowledge:read", find: findDocuments },
   Chunk: { permission: "knowledge:read", find: findChunks },
@@ -60,6 +64,10 @@ function isOwnTenant(caller: Caller, id: string): boolean {
 
 function findOwnTenant(caller: Caller, ids: readonly string[]): Promise<{ id: string }[]> {
   return Promise.resolve(ids.filter((id) => isOwnTenant(caller, id)).map((id) => ({ id })));
+}
+
+async function findMembersById(caller: Caller, ids: readonly string[]): Promise<{ id: string }[]> {
+  return (await findMembers(caller, ids)).map(({ userId }) => ({ id: userId }));
 }
 
 async function findIngestions(caller: Caller, ids: readonly string[]): Promise<{ id: string }[]> {
