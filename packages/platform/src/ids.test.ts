@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { decodeId, encodeId, ID_PREFIXES, isUuid, newId, parseId, type IdType } from "./ids.ts";
+import { decodeId, encodeId, ID_PREFIXES, isUuid, newId, newIdAfter, parseId, type IdType } from "./ids.ts";
 
 const UUID = "01890a5d-ac96-774b-bcce-b302099a8057";
 const TYPES = Object.keys(ID_PREFIXES) as IdType[];
@@ -23,6 +23,14 @@ describe("a new id", () => {
     vi.restoreAllMocks();
     ids.push(newId());
     expect(ids).toEqual(ids.toSorted());
+  });
+
+  it("is greater than one of another process whose clock is ahead, and so are those that follow", () => {
+    const ahead = newId();
+    const later = `${(Number.parseInt(ahead.slice(0, 8), 16) + 1).toString(16).padStart(8, "0")}-ffff-7fff-bfff-ffffffffffff`;
+    const ids = [later, newIdAfter(later), newIdAfter(ahead), newId()];
+    expect(ids).toEqual(ids.toSorted());
+    expect(new Set(ids).size).toBe(ids.length);
   });
 
   it("is never made twice", () => {

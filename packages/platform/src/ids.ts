@@ -77,6 +77,17 @@ export function newId(): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
+/**
+ * A new id that is greater than this one, which another process may have made by a clock that is ahead: for rows whose order is
+ * that of their ids.
+ */
+export function newIdAfter(id: string): string {
+  lastMs = Math.max(lastMs, Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16));
+  // The next tick of a full counter is a new millisecond: what the other process counted does not matter.
+  counter = COUNTER_MAX;
+  return newId();
+}
+
 export function isUuid(value: string): boolean {
   return UUID.test(value);
 }
