@@ -1,5 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { forgetExpiredAnswers, forgetExpiredNotes, lapseApprovals, letWaitingRunsIn } from "@sba/agent/index";
+import {
+  forgetExpiredAnswers,
+  forgetExpiredNotes,
+  lapseApprovals,
+  letRunsOfFreeThreadsIn,
+  letWaitingRunsIn,
+} from "@sba/agent/index";
 import { announceBudgetAlerts } from "@sba/billing/index";
 import { purgeRemoved, resumeIngestions } from "@sba/knowledge/index";
 import { forgetOldKeys } from "@sba/platform/idempotency";
@@ -15,6 +21,7 @@ export const schedules: readonly Schedule[] = [
   { name: "agent.lapseApprovals", everyMs: 2_000, run: lapseApprovals },
   { name: "billing.announceBudgetAlerts", everyMs: 2_000, run: announceBudgetAlerts },
   { name: "agent.letWaitingRunsIn", everyMs: 2_000, run: letWaitingRunsIn },
+  { name: "agent.letRunsOfFreeThreadsIn", everyMs: 2_000, run: letRunsOfFreeThreadsIn },
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 2_000, run: resumeIngestions },
   { name: "knowledge.purgeRemoved", everyMs: 10_000, run: purgeRemoved },

@@ -12,6 +12,7 @@ export const errors = defineErrors("agent", {
   AGENT_AGENT_TOOL_UNKNOWN: { kind: "invalid_input", message: "The agent names a tool that does not exist." },
   AGENT_THREAD_NOT_FOUND: { kind: "not_found", message: "There is no such thread." },
   AGENT_THREAD_BUSY: { kind: "conflict", message: "A run of this thread has not ended yet." },
+  AGENT_THREAD_QUEUE_FULL: { kind: "conflict", message: "Too many runs of this thread wait for their turn." },
   AGENT_THREAD_OF_OTHER_AGENT: { kind: "conflict", message: "This thread belongs to another agent." },
   AGENT_RUN_NOT_FOUND: { kind: "not_found", message: "There is no such run." },
   AGENT_RUN_ENDED: { kind: "conflict", message: "The run has ended." },
@@ -22,6 +23,10 @@ export const errors = defineErrors("agent", {
   AGENT_RUN_LEASE_LOST: { kind: "unavailable", message: "Another worker took the run over." },
   AGENT_PLAN_TIMED_OUT: { kind: "unavailable", message: "The model did not make its plan in time." },
   AGENT_PLAN_EXPIRED: { kind: "conflict", message: "Nobody had the plan executed in time." },
+  AGENT_PLAN_THREAD_POLICY: {
+    kind: "invalid_input",
+    message: "A plan is made for a thread as it is: it neither waits for a run nor ends one.",
+  },
   AGENT_RUN_NOT_PLANNED: { kind: "conflict", message: "The run does not rest with a plan." },
   AGENT_FORK_SEQ_INVALID: { kind: "invalid_input", message: "The run has no such event to go on from." },
   AGENT_DEAD_LETTER_NOT_FOUND: { kind: "not_found", message: "This run is not among those that were given up." },

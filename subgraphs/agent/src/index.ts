@@ -19,17 +19,10 @@ export { forgetExpiredAnswers } from "./model/index.ts";
 export { findNotes, forgetExpiredNotes } from "./note/note.ts";
 export { advanceRun } from "./run/advance.ts";
 export { letWaitingRunsIn } from "./run/admission.ts";
+export { letRunsOfFreeThreadsIn } from "./run/busy-thread.ts";
+export { cancelRun } from "./run/cancel.ts";
 export { startDispatcher } from "./run/dispatch.ts";
-export {
-  cancelRun,
-  continueRun,
-  findRuns,
-  getRun,
-  startRun,
-  startRunIn,
-  type Run,
-  type StartRunInput,
-} from "./run/run.ts";
+export { continueRun, findRuns, getRun, startRun, startRunIn, type Run, type StartRunInput } from "./run/run.ts";
 export { isEnded } from "./run/run.state.ts";
 export { findTask, findTasks } from "./task/task.ts";
 export { findThreads } from "./thread/thread.ts";

@@ -24,8 +24,10 @@ export { PLANS, subscribeToPlan, type Plan, type PlanQuotas } from "./plan/plan.
 export {
   admitRuns,
   findAdmitted,
+  queueRunSlot,
   readStartLimits,
   releaseRunSlot,
+  requireMonthlyQuotas,
   takeRunSlot,
   type ReleaseRunSlotInput,
   type StartLimits,

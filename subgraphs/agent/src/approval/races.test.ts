@@ -4,7 +4,7 @@ import { newId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
-import { cancelRun } from "../run/run.ts";
+import { cancelRun } from "../run/cancel.ts";
 import { listTasks } from "../task/task.ts";
 import { driveRun, useBlobs } from "../testing.ts";
 import { lapseApprovals } from "./lapse.ts";

@@ -9,7 +9,8 @@ import { describe, expect, it } from "vitest";
 import { createBuiltInAgents } from "../agent/agent.ts";
 import { driveRun, useBlobs } from "../testing.ts";
 import { letWaitingRunsIn } from "./admission.ts";
-import { cancelRun, getRun, listRuns, startRun, type StartRunInput } from "./run.ts";
+import { cancelRun } from "./cancel.ts";
+import { getRun, listRuns, startRun, type StartRunInput } from "./run.ts";
 import { wakeRun } from "./wake.ts";
 
 const database = useDatabase();

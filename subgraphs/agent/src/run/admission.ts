@@ -3,6 +3,7 @@ import {
   estimateCost,
   findAdmitted,
   releaseRunSlot,
+  requireMonthlyQuotas,
   reserveSlice,
   returnSlice,
   takeRunSlot,
@@ -23,7 +24,7 @@ import { nudge } from "./wake.ts";
  * tenants have neither, and their runs ask for nothing.
  */
 export interface Admission {
-  /** Null when the plan has no quotas; a run that is WAITING is due when its turn comes. */
+  /** Null when the plan has no quotas, or until its thread is free; a run that is WAITING is due when its turn comes. */
   readonly slot: "HELD" | "WAITING" | null;
   /** It holds a slice. */
   readonly budgeted: boolean;
@@ -41,11 +42,14 @@ const MOST_RUNS = 2n;
 export async function admitRun(
   tx: Tx,
   caller: Caller,
-  { id: runId, agent, input }: Pick<RunStart, "id" | "agent" | "input">,
+  { id: runId, agent, input, waitsForThread = false }: Pick<RunStart, "id" | "agent" | "input" | "waitsForThread">,
   { quotas, hasBudgets }: StartLimits,
 ): Promise<Admission> {
-  const mayBegin = quotas ? await takeRunSlot(tx, caller, { runId, quotas }) : true;
-  const slot = quotas ? (mayBegin ? "HELD" : "WAITING") : null;
+  // One that waits for its thread takes its slot when that is free.
+  if (quotas && waitsForThread) await requireMonthlyQuotas(tx, caller, quotas);
+  const hasSlot = quotas && !waitsForThread ? await takeRunSlot(tx, caller, { runId, quotas }) : undefined;
+  const slot = hasSlot === undefined ? null : hasSlot ? "HELD" : "WAITING";
+  const mayBegin = !waitsForThread && slot !== "WAITING";
   if (!hasBudgets) return { slot, budgeted: false };
   const { model, priceListVersion } = pinVersion(agent.version);
   const micros = (lines: readonly MeteredLine[]): bigint => estimateCost(lines, priceListVersion).amountMicros;

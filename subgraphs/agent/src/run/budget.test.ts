@@ -10,7 +10,8 @@ import { createBuiltInAgents } from "../agent/agent.ts";
 import { driveRun, journalOf, useBlobs } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
 import { leaseDueRuns } from "./dispatch.ts";
-import { cancelRun, continueRun, getRun, listRuns, startRun } from "./run.ts";
+import { cancelRun } from "./cancel.ts";
+import { continueRun, getRun, listRuns, startRun } from "./run.ts";
 
 const database = useDatabase();
 useBlobs();

@@ -12,7 +12,8 @@ import { driveRun, journalOf, useBlobs } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
 import { listDeadLetters, replayDeadLetter } from "./dead-letter.ts";
 import { leaseDueRuns } from "./dispatch.ts";
-import { cancelRun, getRun, startRun } from "./run.ts";
+import { cancelRun } from "./cancel.ts";
+import { getRun, startRun } from "./run.ts";
 
 const database = useDatabase();
 useBlobs();

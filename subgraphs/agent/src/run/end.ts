@@ -6,9 +6,10 @@ import { runFailed, runFinished, runStatusChanged } from "../events.ts";
 import { finishStep } from "../step/step.ts";
 import { ownMessages } from "../thread/message.ts";
 import { giveBack } from "./admission.ts";
+import { letNextInSoon } from "./busy-thread.ts";
 import { citePassages } from "./citation.ts";
 import { assertMove, type RunStatus } from "./run.state.ts";
-import type { Draft } from "./session.ts";
+import { addMessage, type Draft } from "./session.ts";
 
 /** How a run ends: once, with one terminal event that is its last, keeping what it has done. */
 
@@ -50,6 +51,7 @@ function markEnded(draft: Draft, ending: Ending): string {
   const { caller, run } = draft;
   draft.closing.push((tx) => {
     giveBack(tx, caller, run);
+    if (run.followed) letNextInSoon(tx, run);
   });
   return endedAt.toISOString();
 }
@@ -65,6 +67,8 @@ function closeOutput(draft: Draft): string | null {
   const { unfinished, history, run } = draft;
   if (!unfinished) return lastText(history, run.id);
   finishStep(draft, unfinished.step);
+  // What was shown was said: whoever goes on with the thread knows of it.
+  if (unfinished.text !== null) addMessage(draft, { role: "partial", text: unfinished.text });
   return unfinished.text ?? lastText(history, run.id);
 }
 

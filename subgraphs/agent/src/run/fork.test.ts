@@ -301,7 +301,7 @@ describe("a fork", () => {
   it("is cancelled before it began like any run", async () => {
     const caller = await aTenant();
     const runId = await start(caller);
-    const { cancelRun } = await import("./run.ts");
+    const { cancelRun } = await import("./cancel.ts");
     const forkId = await forkRun(caller, { runId, fromSeq: await seqOf(caller, runId, "toolRequested") });
     await cancelRun(caller, { runId: forkId });
     expect(await driveRun(caller, forkId)).toMatchObject({ status: "CANCELLED" });

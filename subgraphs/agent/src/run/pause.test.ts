@@ -14,7 +14,8 @@ import { driveRun, journalOf } from "../testing.ts";
 import { leaseDueRuns } from "./dispatch.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { executeRun, planRun } from "./plan-run.ts";
-import { cancelRun, continueRun, getRun, startRun } from "./run.ts";
+import { cancelRun } from "./cancel.ts";
+import { continueRun, getRun, startRun } from "./run.ts";
 import { anAgent, asks, calls, expectSoundRuns, holds, shownText, statusesOf, untilShown, workOn } from "./testing.ts";
 
 const database = useDatabase();

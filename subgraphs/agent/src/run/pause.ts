@@ -7,7 +7,7 @@ import { errors } from "../errors.ts";
 import { runStatusChanged, runStream } from "../events.ts";
 import { announceInterrupt } from "./interrupt-signal.ts";
 import { assertMove, isEnded, isRunStatus } from "./run.state.ts";
-import { lockRun } from "./run.ts";
+import { lockRun } from "./lock.ts";
 import { wakeRun } from "./wake.ts";
 
 /**

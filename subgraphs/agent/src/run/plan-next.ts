@@ -166,7 +166,7 @@ function returnSliceMeanwhile(draft: Draft): void {
 export function takeUp(draft: Draft): Work | undefined {
   const { unfinished, run } = draft;
   // Somebody woke it before its turn.
-  if (run.slot === "WAITING" && !isStopping(run.status)) return rest(draft);
+  if ((run.slot === "WAITING" || run.waitsForThread) && !isStopping(run.status)) return rest(draft);
   if (run.status === "CREATED" && run.forkedFromSeq !== null) {
     moveTo(draft, "EXECUTING");
     requestForkedCalls(draft);

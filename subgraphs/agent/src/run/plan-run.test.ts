@@ -13,7 +13,8 @@ import { schema } from "../schema.ts";
 import { driveRun, journalOf, useBlobs } from "../testing.ts";
 import { executeRun, planRun as planWith, type PlanRunInput } from "./plan-run.ts";
 import { planOf } from "./plan.ts";
-import { cancelRun, getRun, listRuns, startRun } from "./run.ts";
+import { cancelRun } from "./cancel.ts";
+import { getRun, listRuns, startRun } from "./run.ts";
 
 const database = useDatabase();
 useBlobs();
@@ -222,7 +223,14 @@ describe("a planned run", () => {
     await planRun(caller, { ...clerk, threadId });
     const { messages } = server().received[0]!.body;
     expect(JSON.stringify(messages)).toContain("Ada leads the project.");
-    await expect(startRun(caller, { ...clerk, threadId })).rejects.toMatchObject({ code: "AGENT_THREAD_BUSY" });
+    const refused = startRun(caller, { ...clerk, threadId, options: { onBusyThread: "REJECT" } });
+    await expect(refused).rejects.toMatchObject({ code: "AGENT_THREAD_BUSY" });
+  });
+
+  it("is refused when it should wait for a thread, or end what is under way in it", async () => {
+    const caller = await aTenant();
+    const planned = planRun(caller, { ...clerk, options: { onBusyThread: "ENQUEUE" } });
+    await expect(planned).rejects.toMatchObject({ code: "AGENT_PLAN_THREAD_POLICY" });
   });
 
   it.each([

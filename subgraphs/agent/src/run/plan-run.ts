@@ -22,8 +22,9 @@ import { readHistory } from "../thread/message.ts";
 import { lockIdleThread } from "../thread/thread.ts";
 import { admitRun } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
+import { lockRun } from "./lock.ts";
 import type { RunPlan } from "./plan.ts";
-import { insertRun, lockRun, type RunStart, type StartRunInput } from "./run.ts";
+import { insertRun, type RunStart, type StartRunInput } from "./run.ts";
 import { usageSnapshot } from "./usage.ts";
 import { wakeRun } from "./wake.ts";
 
@@ -44,10 +45,12 @@ export interface PlanRunInput extends StartRunInput {
  * Has the model plan a run, and keeps the plan with the run that it is for. Nothing else is done; the planning turn is charged
  * like any other. Returns the run's UUID. Idempotent by key.
  * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_OF_OTHER_AGENT, AGENT_MODEL_...,
- * AGENT_PLAN_TIMED_OUT, AGENT_PLAN_INVALID, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, IDEMPOTENCY_KEY_REUSED
+ * AGENT_PLAN_TIMED_OUT, AGENT_PLAN_INVALID, AGENT_PLAN_THREAD_POLICY, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, IDEMPOTENCY_KEY_REUSED
  */
 export async function planRun(caller: Caller, { signal, ...input }: PlanRunInput): Promise<string> {
   requireStartBudget(input.options);
+  const { onBusyThread = "REJECT" } = input.options ?? {};
+  if (onBusyThread !== "REJECT") throw errors.AGENT_PLAN_THREAD_POLICY({ details: { onBusyThread } });
   const { idempotencyKey, ...request } = input;
   const operation = { operation: "planRun", key: idempotencyKey, input: request };
   const basis = await withTenant(caller, (tx) => readBasis(tx, caller, input, operation));

@@ -8,6 +8,7 @@ import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runFailed, runStatusChanged, runStream } from "../events.ts";
 import { giveBack } from "./admission.ts";
+import { letNextInSoon } from "./busy-thread.ts";
 import { recordDeadLetter } from "./dead-letter.ts";
 
 /** A run at which workers fail before they can begin a step: it must neither be tried for ever nor harm another run. */
@@ -32,10 +33,10 @@ export async function giveUpPoison(run: RunRow): Promise<void> {
   const caller = callerOfStarter(run);
   const { code, message } = errors.AGENT_RUN_ATTEMPTS_EXHAUSTED();
   await withTenant(caller, async (tx) => {
-    const [ended] = await tx.sql<{ endedAt: Date }>`
+    const [ended] = await tx.sql<{ endedAt: Date; followed: boolean }>`
       UPDATE agent.run SET status = 'FAILED', error_code = ${code}, error_message = ${message}, ended_at = clock_timestamp(),
              due_at = NULL, lease_expires_at = NULL, fence = fence + 1
-      WHERE id = ${run.id} AND fence = ${run.fence} AND ended_at IS NULL RETURNING ended_at`;
+      WHERE id = ${run.id} AND fence = ${run.fence} AND ended_at IS NULL RETURNING ended_at, followed`;
     if (!ended) return;
     recordDeadLetter(tx, run, {
       reason: run.errorCode ?? "WORKER_LOST",
@@ -49,6 +50,7 @@ export async function giveUpPoison(run: RunRow): Promise<void> {
       runFailed({ runId: run.id, status: "FAILED", output: run.output, endedAt, error: { code, message } }),
     ]);
     giveBack(tx, caller, run);
+    if (ended.followed) letNextInSoon(tx, run);
   }).catch((error: unknown) => {
     logger.error({ err: error, "run.id": run.id }, "a run could not be given up; tried again when its lease ends");
   });

@@ -12,7 +12,8 @@ import {
 import { decodeId, encodeId } from "@sba/platform/ids";
 import { platformErrors } from "@sba/platform/errors";
 import { MAX_PAGE_SIZE, decodePageCursor, encodePageCursor, toPage } from "@sba/platform/pages";
-import { AgentRef, AgentVersionRef, agentById, versionById } from "../agent/agent.graphql.ts";
+import { AgentRef, AgentVersionRef, BusyThreadPolicyRef, agentById, versionById } from "../agent/agent.graphql.ts";
+import type { BusyThreadPolicy } from "../agent/agent.ts";
 import { ApprovalRef, approvalOfRow, approvalsOfRun } from "../approval/approval.graphql.ts";
 import { ArtifactRef, artifactsOfRun } from "../artifact/artifact.graphql.ts";
 import { builder } from "../builder.ts";
@@ -21,10 +22,11 @@ import { runStream } from "../events.ts";
 import { StepConnection, stepsOfRun } from "../step/step.graphql.ts";
 import { ChunkStub, DocumentStub, PrincipalStub, TenantStub } from "../stubs.graphql.ts";
 import { findThreads } from "../thread/thread.ts";
+import { cancelRun } from "./cancel.ts";
 import { findCitationsOfRuns } from "./citation.ts";
 import { RunRef, runById } from "./run.ref.ts";
 import { RUN_STATUSES, type RunStatus } from "./run.state.ts";
-import { cancelRun, continueRun, listRuns, startRun, type Run, type RunOptions } from "./run.ts";
+import { continueRun, listRuns, startRun, type Run, type RunOptions } from "./run.ts";
 
 const citationsOfRun = defineListLoader(findCitationsOfRuns, (citation) => citation.runId);
 
@@ -202,6 +204,10 @@ export const RunOptionsInput = builder.inputType("RunOptionsInput", {
       type: "BigInt",
       validate: { refine: [(value) => value > 0n, { message: "must be positive" }] },
     }),
+    onBusyThread: t.field({
+      type: BusyThreadPolicyRef,
+      description: "What becomes of this run when its thread is busy; by default what its agent says.",
+    }),
   }),
 });
 
@@ -235,15 +241,17 @@ interface GivenOptions {
   readonly topK?: number | null | undefined;
   readonly maxSteps?: number | null | undefined;
   readonly budgetMicros?: bigint | null | undefined;
+  readonly onBusyThread?: BusyThreadPolicy | null | undefined;
 }
 
 /** Without what was not given: options are stored, and two requests that mean the same must hash the same. */
-export function runOptions({ locale, topK, maxSteps, budgetMicros }: GivenOptions): RunOptions {
+export function runOptions({ locale, topK, maxSteps, budgetMicros, onBusyThread }: GivenOptions): RunOptions {
   return {
     ...(locale ? { locale } : {}),
     ...(topK ? { topK } : {}),
     ...(maxSteps ? { maxSteps } : {}),
     ...(budgetMicros ? { budgetMicros: String(budgetMicros) } : {}),
+    ...(onBusyThread ? { onBusyThread } : {}),
   };
 }
 

@@ -12,7 +12,8 @@ import { driveRun, journalOf, useBlobs } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
 import { leaseDueRuns, startDispatcher } from "./dispatch.ts";
 import { streamRunEvents } from "./run-events.ts";
-import { cancelRun, continueRun, getRun, listRuns, startRun } from "./run.ts";
+import { cancelRun } from "./cancel.ts";
+import { continueRun, getRun, listRuns, startRun } from "./run.ts";
 
 const database = useDatabase();
 useBlobs();
@@ -105,11 +106,12 @@ describe("a run", () => {
     expect((await listRuns(caller, { first: 10 })).items).toEqual([]);
   });
 
-  it("goes on with a thread after its run ended, and not before", async () => {
+  it("goes on with a thread after its run ended, and is refused before where that is asked for", async () => {
     const caller = await aTenant();
     const first = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
     const { threadId } = await getRun(caller, first);
-    await expect(startRun(caller, { agentKey: "handbook", prompt: "And?", threadId })).rejects.toMatchObject({
+    const options = { onBusyThread: "REJECT" } as const;
+    await expect(startRun(caller, { agentKey: "handbook", prompt: "And?", threadId, options })).rejects.toMatchObject({
       code: "AGENT_THREAD_BUSY",
     });
     await driveRun(caller, first);

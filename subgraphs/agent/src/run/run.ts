@@ -7,16 +7,17 @@ import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { currentTraceparent } from "@sba/platform/telemetry";
 import { priceUsage, readStartLimits, recordNewUsage, settleSlice, type StartLimits } from "@sba/billing/index";
+import type { BusyThreadPolicy } from "../agent/agent.ts";
 import { getAgentForRun, pinVersion, type AgentForRun } from "../agent/version.ts";
-import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
 import { appendInput, appendMessages } from "../thread/message.ts";
-import { insertThread, lockIdleThread } from "../thread/thread.ts";
+import { insertThread, lockThread, nextRunId, requireThreadOf } from "../thread/thread.ts";
 import { admitRun, type Admission } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
-import { announceInterrupt } from "./interrupt-signal.ts";
-import { assertMove, isEnded, type RunStatus } from "./run.state.ts";
+import { joinThread } from "./busy-thread.ts";
+import { lockRun } from "./lock.ts";
+import type { RunStatus } from "./run.state.ts";
 import { usageSnapshot } from "./usage.ts";
 import { nudge, wakeRun } from "./wake.ts";
 
@@ -31,6 +32,8 @@ export interface RunOptions {
   readonly maxSteps?: number;
   /** What the run may cost at most; a step that could exceed it is not begun. */
   readonly budgetMicros?: string;
+  /** What becomes of the run when its thread is busy; by default what its agent says. */
+  readonly onBusyThread?: BusyThreadPolicy;
 }
 
 export const DEFAULT_MAX_STEPS = 50;
@@ -39,7 +42,7 @@ export interface StartRunInput {
   readonly agentKey: string;
   readonly prompt: string;
   readonly options?: RunOptions;
-  /** Goes on with a thread whose last run has ended; a new thread when absent. */
+  /** Goes on with a thread, when its last run has ended or as `onBusyThread` says; a new thread when absent. */
   readonly threadId?: string;
   readonly idempotencyKey?: string | undefined;
 }
@@ -47,8 +50,8 @@ export interface StartRunInput {
 /**
  * Accepts a run: its row, first event, first message, meter and wake-up in one transaction. Returns its UUID.
  * Idempotent by key.
- * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED,
- * BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED
+ * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_QUEUE_FULL,
+ * AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, PERMISSION_MISSING
  */
 export function startRun(caller: Caller, input: StartRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
@@ -78,6 +81,8 @@ export interface RunStart {
   readonly threadId: string | undefined;
   /** What the run is told instead of its prompt alone. */
   readonly said?: readonly Message[];
+  /** It begins when the runs of its thread before it have ended. */
+  readonly waitsForThread?: boolean;
 }
 
 interface PreparedStart extends RunStart {
@@ -89,16 +94,19 @@ interface PreparedStart extends RunStart {
 async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promise<PreparedStart> {
   const { idempotencyKey, ...request } = input;
   requireStartBudget(input.options);
-  const id = newId();
+  const thread = input.threadId === undefined ? undefined : await lockThread(tx, input.threadId);
+  const id = thread ? nextRunId(thread) : newId();
   // What does not wait for another's answer is sent together, in order: one round trip.
   const [earlier, agent, limits] = await Promise.all([
     claimKey(tx, caller, { operation: "startRun", key: idempotencyKey, input: request }, id),
     getAgentForRun(tx, input.agentKey),
     readStartLimits(tx, caller),
   ]);
-  const { threadId } = input;
-  if (threadId !== undefined && earlier === undefined) await lockIdleThread(tx, { threadId, agentId: agent.id });
-  return { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId, limits };
+  const start = { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId: input.threadId, limits };
+  if (!thread || start.repeats) return start;
+  requireThreadOf(thread, agent.id);
+  const policy = input.options?.onBusyThread ?? (agent.onBusyThread as BusyThreadPolicy);
+  return { ...start, waitsForThread: await joinThread(tx, caller, { thread, runId: id, policy }) };
 }
 
 export interface AcceptRunOptions {
@@ -115,18 +123,18 @@ export async function insertRun(
   start: RunStart,
   { admission: { slot, budgeted }, announcesEnd }: AcceptRunOptions,
 ): Promise<void> {
-  const { id, input, agent } = start;
+  const { id, input, agent, waitsForThread = false } = start;
   const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
   const usage = priceUsage(START_USAGE);
   const pin = pinVersion(agent.version);
   void tx.sql`
     INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
-                           started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, due_at)
+                           started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread, due_at)
     VALUES (${caller.tenantId}, ${id}, ${threadId}, ${agent.id}, ${pin.agentVersionId}, ${agent.key},
             ${pin.model}, ${json(pin.toolHashes)}::jsonb, ${pin.priceListVersion}, 'CREATED', ${input.prompt}, ${json(input.options ?? {})}::jsonb,
             ${caller.principalId}, ${caller.principalKind}, ${[...caller.permissions]}::text[], ${caller.requestId},
-            ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, ${slot}, ${budgeted},
-            CASE WHEN ${slot !== "WAITING"} THEN clock_timestamp() END)`;
+            ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, ${slot}, ${budgeted}, ${waitsForThread},
+            CASE WHEN ${slot !== "WAITING" && !waitsForThread} THEN clock_timestamp() END)`;
   recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
   if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
   nudge(tx);
@@ -137,13 +145,6 @@ export async function insertRun(
       usageRecorded({ usage: usage.map(usageSnapshot) }),
     ]),
   ]);
-}
-
-/** The run, locked until the transaction ends. @throws AGENT_RUN_NOT_FOUND */
-export async function lockRun(tx: Tx, runId: string): Promise<RunRow> {
-  const [run] = await tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${runId} FOR UPDATE`;
-  if (!run) throw errors.AGENT_RUN_NOT_FOUND();
-  return run;
 }
 
 export interface ContinueRunInput {
@@ -168,32 +169,6 @@ export async function continueRun(caller: Caller, { runId, input, idempotencyKey
       await tx.sql`UPDATE agent.run SET status = 'EXECUTING' WHERE id = ${runId}`;
       await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "EXECUTING" })]);
       wakeRun(tx, runId);
-    });
-  });
-}
-
-export interface CancelRunInput {
-  readonly runId: string;
-  readonly reason?: string | undefined;
-}
-
-/**
- * Asks a run to end: it passes CANCELLING, what runs is aborted, what it has done is kept. Repeating it changes nothing.
- * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_ENDED
- */
-export async function cancelRun(caller: Caller, { runId, reason }: CancelRunInput): Promise<void> {
-  await withTenant(caller, async (tx) => {
-    const run = await lockRun(tx, runId);
-    if (run.status === "CANCELLING") return;
-    if (isEnded(run.status)) throw errors.AGENT_RUN_ENDED({ details: { status: run.status } });
-    assertMove(run.status, "CANCELLING");
-    await tx.sql`
-      UPDATE agent.run SET status = 'CANCELLING', cancel_reason = ${reason ?? null} WHERE id = ${runId}`;
-    await cancelApprovalsOfRun(tx, caller, runId);
-    await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "CANCELLING" })]);
-    wakeRun(tx, runId);
-    tx.afterCommit(() => {
-      announceInterrupt(runId, "cancel");
     });
   });
 }

@@ -48,7 +48,8 @@ describe("what a fork is told", () => {
       return shownMessages(summarised).map(({ text }) => text);
     };
     expect(shown(EARLIER, 2)).toEqual([expect.stringContaining("about the first"), "second", "third"]);
-    expect(shown("018f-0", 9)).toHaveLength(5);
+    // And the call of the earlier run that had no outcome is told as such.
+    expect(shown("018f-0", 9)).toHaveLength(6);
   });
 
   it("ends with what the person says, in place of words that nothing had followed", () => {

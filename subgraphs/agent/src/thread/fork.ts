@@ -21,8 +21,9 @@ export interface ForkOptions {
  */
 export function recordedMessages(history: readonly Message[], options: ForkOptions): Message[] {
   const { fromRunId, toRunId, prompt } = options;
-  const own = ownMessages(history, fromRunId);
-  const before = history.filter((message) => !own.includes(message));
+  // Half an answer is not gone on from: it is given anew, unless the person says something to it.
+  const own = ownMessages(history, fromRunId).filter(({ role }) => role !== "partial" || prompt !== undefined);
+  const before = history.filter(({ runId, ordinal }) => runId !== fromRunId || ordinal < 1);
   const ordinals = new Map<Message, number>([
     ...before.map((message, index) => [message, index - before.length + 1] as const),
     ...own.map((message) => [message, message.ordinal] as const),

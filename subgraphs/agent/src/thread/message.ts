@@ -11,8 +11,8 @@ export interface MessageToolCall {
   readonly params: unknown;
 }
 
-/** `summary`: what a model is shown in place of the messages before it. */
-export type MessageRole = "user" | "assistant" | "tool" | "summary";
+/** `summary`: what a model is shown in place of the messages before it. `partial`: what the model had said when its run was ended. */
+export type MessageRole = "user" | "assistant" | "tool" | "summary" | "partial";
 
 export interface NewMessage {
   readonly role: MessageRole;
@@ -91,11 +91,25 @@ export async function readHistory(
   return messages.reverse();
 }
 
-/** The history as a model takes it. */
+/** What became of a call whose run ended before it had an outcome. */
+const NO_OUTCOME = JSON.stringify({
+  error: {
+    code: "AGENT_RUN_ENDED",
+    message: "The run ended before this call had an outcome: it may or may not have run.",
+  },
+});
+
+/** The history as a model takes it: every call has an answer, also where a run was ended before there was one. */
 export function toModelMessages(history: readonly Message[]): ModelMessage[] {
-  return history.map(({ role, text, toolCalls, toolCallId }): ModelMessage => {
-    if (role === "user") return { role, text };
-    if (role === "tool") return { role, toolCallId: toolCallId ?? "", text };
-    return { role: "assistant", text, toolCalls: (toolCalls ?? []) as unknown as MessageToolCall[] };
+  const answered = new Set(history.map(({ toolCallId }) => toolCallId));
+  return history.flatMap(({ role, text, toolCalls, toolCallId }): ModelMessage[] => {
+    if (role === "user") return [{ role, text }];
+    if (role === "tool") return [{ role, toolCallId: toolCallId ?? "", text }];
+    const calls = (toolCalls ?? []) as unknown as MessageToolCall[];
+    const open = calls.filter(({ id }) => !answered.has(id));
+    return [
+      { role: "assistant", text, toolCalls: calls },
+      ...open.map(({ id }): ModelMessage => ({ role: "tool", toolCallId: id, text: NO_OUTCOME })),
+    ];
   });
 }

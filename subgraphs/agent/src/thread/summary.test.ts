@@ -56,8 +56,14 @@ describe("what a model is shown", () => {
   });
 
   it("keeps the person's last words, also when the summary stands for them", () => {
-    const { messages } = conversation().user("How long?").calls("a").result("a", "{}").summary(3, "Looked.").calls("b");
-    expect(texts(messages)).toEqual(["Summary of our conversation until now:\nLooked.", "How long?", ""]);
+    const { messages } = conversation()
+      .user("How long?")
+      .calls("a")
+      .result("a", "{}")
+      .summary(3, "Looked.")
+      .calls("b")
+      .result("b", "{}");
+    expect(texts(messages)).toEqual(["Summary of our conversation until now:\nLooked.", "How long?", "", "{}"]);
   });
 
   it("goes on over the runs of a thread", () => {

@@ -122,7 +122,12 @@ function longestThatFits(messages: readonly Message[], roomTokens: number, count
 
 const SHORTEST = 100;
 
-const SPEAKERS: Readonly<Record<string, string>> = { user: "Person", assistant: "Assistant", tool: "Tool" };
+const SPEAKERS: Readonly<Record<string, string>> = {
+  user: "Person",
+  assistant: "Assistant",
+  partial: "Assistant",
+  tool: "Tool",
+};
 
 /** A message as the transcript tells it. */
 function line({ role, text, toolCalls }: Message, limit: number): string {

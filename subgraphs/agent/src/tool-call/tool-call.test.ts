@@ -11,7 +11,8 @@ import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
 import { createAgent } from "../agent/agent.ts";
 import { advanceRun } from "../run/advance.ts";
-import { cancelRun, getRun, startRun } from "../run/run.ts";
+import { cancelRun } from "../run/cancel.ts";
+import { getRun, startRun } from "../run/run.ts";
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 

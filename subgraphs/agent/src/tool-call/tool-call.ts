@@ -3,7 +3,7 @@ import { withTenant, type Tx } from "@sba/platform/db";
 import { once } from "@sba/platform/idempotency";
 import { getToolCall, resolveToolCall as resolveCall, type ResolveToolCallInput } from "@sba/integrations/index";
 import { errors } from "../errors.ts";
-import { lockRun } from "../run/run.ts";
+import { lockRun } from "../run/lock.ts";
 import { isEnded } from "../run/run.state.ts";
 import { wakeRun } from "../run/wake.ts";
 import { findTool } from "../tool/index.ts";

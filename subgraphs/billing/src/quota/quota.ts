@@ -43,11 +43,36 @@ export interface TakeRunSlotInput {
 export async function takeRunSlot(tx: Tx, scope: TenantScope, input: TakeRunSlotInput): Promise<boolean> {
   const { runId, quotas, at = new Date() } = input;
   // Not awaited one by one: both travel together.
-  const [use, [slot]] = await Promise.all([readQuotaUse(tx, scope, at), insertSlot(tx, scope, { runId, quotas, at })]);
-  requireBelow("TOKENS", use.tokens, quotas.tokensPerMonth);
-  requireBelow("TOOL_CALLS", use.toolCalls, quotas.toolCallsPerMonth);
+  const [use, [slot]] = await Promise.all([
+    readQuotaUse(tx, scope, at),
+    insertSlot(tx, scope, { runId, quotas, at, mayWait: false }),
+  ]);
+  requireMonthly(use, quotas);
   if (!slot) throw exceeded("CONCURRENT_RUNS", BigInt(quotas.concurrentRuns), { retryable: true });
   return slot.admitted;
+}
+
+/**
+ * The same for a run that was accepted before and whose turn has come: it is not refused any more, and waits for a slot whatever the
+ * tenant's policy. True when it may begin. Idempotent by run.
+ */
+export async function queueRunSlot(
+  tx: Tx,
+  scope: TenantScope,
+  { runId, quotas }: Pick<TakeRunSlotInput, "runId" | "quotas">,
+): Promise<boolean> {
+  const [slot] = await insertSlot(tx, scope, { runId, quotas, mayWait: true });
+  return slot?.admitted ?? false;
+}
+
+/** What a start that waits for something else is held to at once. @throws BILLING_QUOTA_EXCEEDED */
+export async function requireMonthlyQuotas(tx: Tx, scope: TenantScope, quotas: PlanQuotas): Promise<void> {
+  requireMonthly(await readQuotaUse(tx, scope, new Date()), quotas);
+}
+
+function requireMonthly(use: QuotaUse, { tokensPerMonth, toolCallsPerMonth }: PlanQuotas): void {
+  requireBelow("TOKENS", use.tokens, tokensPerMonth);
+  requireBelow("TOOL_CALLS", use.toolCalls, toolCallsPerMonth);
 }
 
 function requireBelow(quota: QuotaKind, used: bigint, limit: bigint): void {
@@ -63,7 +88,7 @@ function exceeded(quota: QuotaKind, limit: bigint, options: { readonly retryable
 function insertSlot(
   tx: Tx,
   { tenantId }: TenantScope,
-  { runId, quotas, at }: Required<TakeRunSlotInput>,
+  { runId, quotas, mayWait, at = new Date() }: TakeRunSlotInput & { readonly mayWait: boolean },
 ): Promise<{ admitted: boolean }[]> {
   return tx.sql<{ admitted: boolean }>`
     WITH held AS (
@@ -77,6 +102,7 @@ function insertSlot(
       INSERT INTO billing.run_slot (tenant_id, run_id, queued_at, admitted_at)
       SELECT ${tenantId}, ${runId}, clock_timestamp(), CASE WHEN EXISTS (SELECT FROM taken) THEN clock_timestamp() END
       WHERE NOT EXISTS (SELECT FROM held) AND (EXISTS (SELECT FROM taken)
+        OR ${mayWait}
         OR EXISTS (SELECT FROM billing.quota_policy WHERE tenant_id = ${tenantId} AND when_full = 'QUEUE'))
       RETURNING admitted_at IS NOT NULL AS admitted
     )
