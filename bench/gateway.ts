@@ -8,6 +8,7 @@ import { startOperations, type Operations } from "@sba/gateway/apollo";
 import { linkInProcess } from "@sba/gateway/forward";
 import { startGateway } from "@sba/gateway/gateway";
 import { loadGraph } from "@sba/gateway/graph";
+import { openGraphs } from "@sba/gateway/graphs";
 import { DEFAULT_LIMITS } from "@sba/gateway/limits";
 import { issueAccessToken } from "@sba/identity/index";
 import { identitySubgraph } from "@sba/identity/server";
@@ -77,7 +78,12 @@ export function benchGateway(): Promise<Measurement[]> {
 
 async function openOperations(supergraphSdl: string): Promise<Operations> {
   const subgraphs = new Map(SUBGRAPHS.map((subgraph) => [subgraph.name, linkInProcess(subgraph)]));
-  return startOperations({ graph: loadGraph(supergraphSdl), subgraphs, limits: DEFAULT_LIMITS, introspection: true });
+  return startOperations({
+    graphs: openGraphs(loadGraph(supergraphSdl)),
+    subgraphs,
+    limits: DEFAULT_LIMITS,
+    introspection: true,
+  });
 }
 
 type Operation = (typeof OPERATIONS)[number];

@@ -24,7 +24,8 @@ import { parseShown } from "./documents.ts";
 import { findRefusal } from "./enforce.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";
-import { variableErrors, type Graph } from "./graph.ts";
+import { variableErrors } from "./graph.ts";
+import type { Graphs } from "./graphs.ts";
 import type { Limits } from "./limits.ts";
 import { runPlan } from "./plan-run.ts";
 
@@ -34,7 +35,7 @@ import { runPlan } from "./plan-run.ts";
  */
 
 export interface ApolloOptions {
-  readonly graph: Graph;
+  readonly graphs: Graphs;
   readonly subgraphs: SubgraphLinks;
   readonly limits: Limits;
   readonly introspection: boolean;
@@ -124,17 +125,19 @@ type Gateway = ApolloServerOptionsWithGateway<GatewayContext>["gateway"];
 type Executor = Awaited<ReturnType<Gateway["load"]>>["executor"];
 
 /** Our graph in the place of @apollo/gateway's. */
-function toGateway({ graph, subgraphs }: ApolloOptions): Gateway {
-  const schemas = { apiSchema: graph.schema, coreSupergraphSdl: graph.sdl };
+function toGateway({ graphs, subgraphs }: ApolloOptions): Gateway {
   return {
     onSchemaLoadOrUpdate: (listener) => {
-      listener(schemas);
-      return () => undefined;
+      const tell = (): void => {
+        listener({ apiSchema: graphs.current.schema, coreSupergraphSdl: graphs.current.sdl });
+      };
+      tell();
+      return graphs.onReplaced(tell);
     },
     load: () =>
       Promise.resolve({
-        executor: async ({ document, request, context }) => {
-          const plan = graph.planOf(document, request.operationName);
+        executor: async ({ document, request, schema, context }) => {
+          const plan = graphs.of(schema).planOf(document, request.operationName);
           const variables: Record<string, unknown> = request.variables ?? {};
           const refused = variableErrors(plan, variables);
           const result = refused
@@ -148,13 +151,13 @@ function toGateway({ graph, subgraphs }: ApolloOptions): Gateway {
 }
 
 /** Refuses what the caller may not do, after validation and before anything is planned or fetched. */
-function guard({ graph }: ApolloOptions): ApolloServerPlugin<GatewayContext> {
+function guard({ graphs }: ApolloOptions): ApolloServerPlugin<GatewayContext> {
   const listener: GraphQLRequestListener<GatewayContext> = {
-    didResolveOperation: ({ document, operation, contextValue }) => {
+    didResolveOperation: ({ document, operation, schema, contextValue }) => {
       if (!operation) throw toShownError(errors.OPERATION_UNKNOWN(), undefined, 400);
       if (operation.operation === OperationTypeNode.SUBSCRIPTION)
         throw toShownError(errors.SUBSCRIPTION_NEEDS_SOCKET(), undefined, 400);
-      const refusal = findRefusal(graph.requirements.of(document, operation), contextValue.caller);
+      const refusal = findRefusal(graphs.of(schema).requirements.of(document, operation), contextValue.caller);
       if (refusal) throw toShownError(refusal, contextValue.requestId, httpStatusOf(refusal.kind));
       return Promise.resolve();
     },

@@ -10,6 +10,7 @@ import { parseWithin, type Limits } from "./limits.ts";
 
 export interface KnownDocument {
   readonly document: DocumentNode;
+  readonly text: string;
   /** Of the text. */
   readonly hash: string;
 }
@@ -29,7 +30,7 @@ export function createDocuments(limits: Limits): DocumentSource {
     if (document instanceof GraphQLError) return [document];
     const problems = validate(graph.schema, document);
     if (problems.length > 0) return problems.map((problem) => withCode(problem, "GRAPHQL_VALIDATION_FAILED"));
-    const made = { document, hash };
+    const made = { document, text: query, hash };
     known.set(key, made);
     return made;
   };

@@ -16,9 +16,20 @@ export const errors = defineErrors("gateway", {
     kind: "rate_limited",
     message: "Too many operations are under way on this socket: complete one, or open another socket.",
   },
+  CONNECTIONS_TOO_MANY: { kind: "rate_limited", message: "Too many connections are open: close one, or wait." },
+  SUBSCRIPTIONS_TOO_MANY: { kind: "rate_limited", message: "Too many subscriptions are open: complete one, or wait." },
   SUBSCRIPTION_NEEDS_SOCKET: {
     kind: "invalid_input",
-    message: "Subscriptions are served over WebSocket (graphql-transport-ws) on this path.",
+    message:
+      "Subscriptions are served over WebSocket (graphql-transport-ws) on this path, and as an event stream on /graphql/stream.",
+  },
+  SUBSCRIPTION_OUTDATED: {
+    kind: "conflict",
+    message: "The API has changed, and this document is no longer valid: take a newer version of the client.",
+  },
+  EVENT_STREAM_NOT_ACCEPTED: {
+    kind: "invalid_input",
+    message: "This path answers with an event stream: send `Accept: text/event-stream`.",
   },
   SUBSCRIPTION_TOO_SLOW: {
     kind: "rate_limited",

@@ -1,43 +1,54 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
 import { OperationFailed } from "@sba/platform/execute";
-import type { ExecutionResult } from "graphql";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
+import {
+  batchFrom,
+  endOf,
+  forget,
+  isOpen,
+  nextItem,
+  openHub,
+  placeAfter,
+  remember,
+  type Hub,
+  type Memory,
+  type StreamCursor,
+  type StreamSource,
+} from "./hub.ts";
+import type { Batch } from "./stream-item.ts";
+
+export type { ConsumerStart, StreamCursor, StreamSource } from "./hub.ts";
 
 /**
- * One upstream and one execution for all identical subscriptions of one audience. Each subscriber has a bounded queue; one
- * that falls behind leaves the shared stream and is given what it missed from its cursor, and two streams of one family
+ * One upstream and one execution for all identical subscriptions of one audience (`hub.ts`). Events of one window leave
+ * in one write. A subscriber whose connection is full waits until it has drained, and then gets what it missed joined
+ * into one write; one that falls out of the hub's memory leaves it and is replayed from its own cursor; and two hubs of one family
  * that come to the same event become one. Nothing is ever dropped from the middle.
  */
 
-export interface StreamItem {
-  readonly result: ExecutionResult;
-  /** Where the stream goes on after this event; absent for streams without cursors. */
-  readonly cursor: string | undefined;
+/** Where a subscriber's events go. */
+export interface Sink {
+  /** Whether it takes more now. When it did not and does again, its owner calls `room()` of the subscription. */
+  readonly hasRoom: boolean;
+  write(batch: Batch): void;
+  /** Nothing more comes: the stream is complete, or has failed. */
+  end(error: OperationFailed | undefined): void;
 }
 
-export type StreamCursor = string | null | undefined;
-
-/** A stream as every subscriber of one audience sees it. */
-export interface StreamSource {
-  /** Equal for equal document, variables (but the cursor), audience and graph. */
-  readonly family: string;
-  /** True when `open` can go on after any event. */
-  readonly resumable: boolean;
-  open(after: StreamCursor): AsyncIterator<StreamItem, undefined>;
-}
-
-export interface Subscriber extends AsyncIterableIterator<ExecutionResult, undefined> {
-  /** Goes on with another source after the last event that was pulled; queued events are dropped and read again. */
+export interface Subscription {
+  /** The sink takes events again. */
+  room(): void;
+  /** Goes on with another source after the last event that was written. */
   retarget(source: StreamSource): void;
-  /** Ends it with errors for its consumer, at once. */
+  /** Ends it with errors, at once. */
   fail(error: OperationFailed): void;
+  /** Ends it without a word to the sink. */
+  leave(): void;
 }
 
-export interface FanOutOptions {
-  /** Events that a subscriber may have waiting. */
-  readonly maxQueued?: number;
-  /** Events that a stream remembers for those who join it a little later. */
-  readonly maxRemembered?: number;
+export interface FanOutOptions extends Partial<Memory> {
+  /** Events that come within so long of the last write wait, and leave together. */
+  readonly windowMs?: number;
   /** Pauses before a lost upstream is opened again, from its cursor. */
   readonly resumeDelaysMs?: readonly number[];
 }
@@ -45,118 +56,135 @@ export interface FanOutOptions {
 export interface FanOut {
   /** Upstreams open now. */
   readonly upstreams: number;
-  subscribe(source: StreamSource, after: StreamCursor): Subscriber;
+  subscribe(source: StreamSource, after: StreamCursor, sink: Sink): Subscription;
   /** Resolves when the upstreams that were left have ended, or have had their time. */
   settle(): Promise<void>;
 }
 
-interface Hub {
-  readonly source: StreamSource;
-  readonly startedAfter: StreamCursor;
-  readonly seats: Set<Seat>;
-  /** The last events, oldest first. */
-  readonly recent: (StreamItem & { readonly atMs: number })[];
-  /** Whether `recent` no longer reaches back to the start. */
-  trimmed: boolean;
-  cursor: StreamCursor;
-  upstream: AsyncIterator<StreamItem, undefined> | undefined;
-  readonly closing: AbortController;
-  /** Wakes the pump when a seat has room again, or none is taken. */
-  wake: () => void;
+interface Settings extends Required<FanOutOptions> {
+  readonly families: Map<string, Set<Hub<Seat>>>;
+  /** Upstreams that were told to end. */
+  readonly ending: Set<Promise<unknown>>;
 }
 
-interface Seat {
-  hub: Hub;
-  readonly queue: StreamItem[];
-  /** Set when the hub has nothing more for this seat: it ended, or the seat fell behind. */
-  over: { readonly error: unknown; readonly behind: boolean } | undefined;
-  wake: () => void;
-}
-
+const KIB = 1024;
 const SETTLE_TIMEOUT_MS = 2_000;
-const REMEMBERED_MS = 5_000;
+/** More than this does not wait for the window to end. */
+const MAX_WINDOW_BYTES = 64 * KIB;
+/** Two minutes: a database or a subgraph that is restarted is back by then. */
+const RESUME_DELAYS_MS = [100, 200, 400, 800, 1_600, ...Array.from({ length: 60 }, () => 2_000)];
 const DEFAULTS = {
-  maxQueued: 256,
+  maxQueuedBytes: 256 * KIB,
   maxRemembered: 64,
-  resumeDelaysMs: [100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000],
+  rememberedMs: 5_000,
+  windowMs: 4,
+  resumeDelaysMs: RESUME_DELAYS_MS,
 };
 
 export function createFanOut(options: FanOutOptions = {}): FanOut {
   const settings: Settings = { ...DEFAULTS, ...options, families: new Map(), ending: new Set() };
+  const sweeping = setInterval(() => {
+    for (const hubs of settings.families.values()) for (const hub of hubs) sweep(settings, hub);
+  }, settings.rememberedMs).unref();
   return {
     get upstreams() {
       return [...settings.families.values()].reduce((sum, hubs) => sum + hubs.size, 0);
     },
-    subscribe: (source, after) => openSubscriber(settings, source, after),
+    subscribe: (source, after, sink) => {
+      const seat = new Seat(settings, source, after, sink);
+      sit(settings, seat);
+      return seat;
+    },
     settle: async () => {
+      clearInterval(sweeping);
       await Promise.race([Promise.all(settings.ending), delay(SETTLE_TIMEOUT_MS, undefined, { ref: false })]);
     },
   };
 }
 
-interface Settings extends Required<FanOutOptions> {
-  readonly families: Map<string, Set<Hub>>;
-  /** Upstreams that were told to end. */
-  readonly ending: Set<Promise<unknown>>;
-}
+/** A subscriber. A class, and nothing that it does not need: there are as many as there are clients. */
+class Seat implements Subscription {
+  readonly settings: Settings;
+  readonly sink: Sink;
+  source: StreamSource;
+  /** After the last event that was written. */
+  cursor: StreamCursor;
+  /** Undefined while it has fallen behind and has no room, and when it has ended. */
+  hub: Hub<Seat> | undefined;
+  next = 0;
+  ended = false;
 
-const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
-
-function openSubscriber(settings: Settings, first: StreamSource, after: StreamCursor): Subscriber {
-  let source = first;
-  let cursor = after;
-  let seat: Seat | undefined;
-  let ended: { readonly error: OperationFailed | undefined } | undefined;
-
-  const leaveSeat = (): void => {
-    const left = seat;
-    seat = undefined;
-    if (left) leave(settings, left);
-  };
-  const end = (error: OperationFailed | undefined): void => {
-    ended ??= { error };
-    leaveSeat();
-  };
-  const finish = (): IteratorReturnResult<undefined> => {
-    const error = ended?.error;
-    ended = { error: undefined };
-    if (error !== undefined) throw error;
-    return DONE;
-  };
-
-  async function next(): Promise<IteratorResult<ExecutionResult, undefined>> {
-    for (;;) {
-      if (ended) return finish();
-      const current = (seat ??= takeSeat(settings, source, cursor));
-      const item = await takeItem(current, settings);
-      // Retargeted or ended while it waited: what the old seat says no longer counts.
-      if (seat !== current) continue;
-      if (item) {
-        cursor = item.cursor ?? cursor;
-        return { done: false, value: item.result };
-      }
-      seat = undefined;
-      if (!current.over?.behind) end(asFailure(current.over?.error));
-      else if (!source.resumable) end(new OperationFailed([toShownError(errors.SUBSCRIPTION_TOO_SLOW())]));
-    }
+  constructor(settings: Settings, source: StreamSource, after: StreamCursor, sink: Sink) {
+    this.settings = settings;
+    this.source = source;
+    this.cursor = after;
+    this.sink = sink;
   }
 
-  return {
-    next,
-    return: () => {
-      ended = { error: undefined };
-      end(undefined);
-      return Promise.resolve(DONE);
-    },
-    retarget: (other) => {
-      source = other;
-      leaveSeat();
-    },
-    fail: end,
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
+  room(): void {
+    if (this.ended) return;
+    if (this.hub) advance(this.settings, this);
+    else sit(this.settings, this);
+  }
+
+  retarget(source: StreamSource): void {
+    if (this.ended) return;
+    this.source = source;
+    stand(this.settings, this);
+    sit(this.settings, this);
+  }
+
+  fail(error: OperationFailed): void {
+    finish(this.settings, this, error);
+  }
+
+  leave(): void {
+    this.ended = true;
+    stand(this.settings, this);
+  }
+}
+
+/** Takes a place in a hub that stands at the seat's cursor, or in a new one. */
+function sit(settings: Settings, seat: Seat): void {
+  const { source, cursor } = seat;
+  const hubs = settings.families.get(source.family) ?? new Set<Hub<Seat>>();
+  settings.families.set(source.family, hubs);
+  for (const hub of hubs) {
+    const place = placeAfter(hub, cursor, settings);
+    if (place === undefined) continue;
+    sitAt(hub, seat, place);
+    // Not at once: who subscribes has not got the subscription yet.
+    queueMicrotask(() => {
+      if (seat.hub === hub) advance(settings, seat);
+    });
+    return;
+  }
+  const hub = openHub<Seat>(source, cursor);
+  hubs.add(hub);
+  sitAt(hub, seat, 0);
+  queueMicrotask(() => void pump(settings, hub));
+}
+
+function sitAt(hub: Hub<Seat>, seat: Seat, place: number): void {
+  seat.hub = hub;
+  // Equal to its own, which can go.
+  seat.source = hub.source;
+  seat.next = place;
+  hub.readers.add(seat);
+}
+
+/** Leaves the hub; the last one closes it. */
+function stand(settings: Settings, seat: Seat): void {
+  const { hub } = seat;
+  seat.hub = undefined;
+  if (!hub?.readers.delete(seat)) return;
+  if (hub.readers.size === 0) closeHub(settings, hub);
+}
+
+function finish(settings: Settings, seat: Seat, error: OperationFailed | undefined): void {
+  if (seat.ended) return;
+  seat.leave();
+  seat.sink.end(error);
 }
 
 /** What a source threw, as what subscribers are told. */
@@ -165,188 +193,135 @@ function asFailure(error: unknown): OperationFailed | undefined {
   return new OperationFailed([presentGatewayError(error, undefined)]);
 }
 
-/** The next item of a seat, or undefined when its hub has no more for it. */
-async function takeItem(seat: Seat, { maxQueued }: Settings): Promise<StreamItem | undefined> {
-  while (seat.queue.length === 0 && !seat.over)
-    await new Promise<void>((resolve) => {
-      seat.wake = resolve;
-    });
-  const item = seat.queue.shift();
-  if (seat.queue.length === maxQueued - 1) seat.hub.wake();
-  return item;
-}
-
-/** A place in a stream that stands at this cursor, or in a new one. */
-function takeSeat(settings: Settings, source: StreamSource, after: StreamCursor): Seat {
-  const hubs = settings.families.get(source.family) ?? new Set<Hub>();
-  settings.families.set(source.family, hubs);
-  for (const hub of hubs) {
-    const missed = missedSince(hub, after);
-    if (missed) return sit(hub, missed);
+/** Gives a seat what it has not got, if it takes it. */
+function advance(settings: Settings, seat: Seat): void {
+  const { hub, sink } = seat;
+  if (!hub) return;
+  if (seat.next < hub.first) {
+    fallBehind(settings, seat);
+    return;
   }
-  const hub = openHub(source, after);
-  hubs.add(hub);
-  const seat = sit(hub, []);
-  void pump(settings, hub);
-  return seat;
+  const end = endOf(hub);
+  if (seat.next < end) {
+    if (!sink.hasRoom) return;
+    const batch = batchFrom(hub, seat.next);
+    seat.next = end;
+    seat.cursor = hub.cursor;
+    sink.write(batch);
+  }
+  if (hub.over) finish(settings, seat, asFailure(hub.over.error));
+  else if (!hub.hasRoom && sink.hasRoom) {
+    hub.hasRoom = true;
+    hub.wake();
+  }
 }
 
-function sit(hub: Hub, missed: readonly StreamItem[]): Seat {
-  const seat: Seat = { hub, queue: [...missed], over: undefined, wake: () => undefined };
-  hub.seats.add(seat);
-  return seat;
+/** The hub has forgotten what the seat needs: it is read again from the seat's cursor, once there is room for it. */
+function fallBehind(settings: Settings, seat: Seat): void {
+  stand(settings, seat);
+  if (!seat.source.resumable) {
+    finish(settings, seat, new OperationFailed([toShownError(errors.SUBSCRIPTION_TOO_SLOW())]));
+    return;
+  }
+  if (seat.sink.hasRoom) sit(settings, seat);
 }
 
-function openHub(source: StreamSource, after: StreamCursor): Hub {
-  return {
-    source,
-    startedAfter: after,
-    seats: new Set(),
-    recent: [],
-    trimmed: false,
-    cursor: after,
-    upstream: undefined,
-    closing: new AbortController(),
-    wake: () => undefined,
+async function pump(settings: Settings, hub: Hub<Seat>): Promise<void> {
+  while (isOpen(hub)) {
+    while (!hub.hasRoom && isOpen(hub))
+      await new Promise<void>((resolve) => {
+        hub.wake = resolve;
+      });
+    if (!isOpen(hub)) return;
+    const { item, error } = await nextItem(hub, settings.resumeDelaysMs);
+    if (!isOpen(hub)) return;
+    if (!item) {
+      hub.over = { error };
+      removeHub(settings, hub);
+      giveOut(settings, hub);
+      return;
+    }
+    remember(hub, item);
+    if (hub.waitingBytes < MAX_WINDOW_BYTES) {
+      giveOutSoon(settings, hub);
+      continue;
+    }
+    giveOut(settings, hub);
+    // A long replay lets others have their turn, and its readers drain.
+    await turn();
+  }
+}
+
+/** The first event after a pause goes with this turn of the loop; those that follow closely go together. */
+function giveOutSoon(settings: Settings, hub: Hub<Seat>): void {
+  if (hub.due) return;
+  const due = (): void => {
+    if (hub.due === due) giveOut(settings, hub);
   };
+  hub.due = due;
+  const waitMs = settings.windowMs - (performance.now() - hub.givenAtMs);
+  if (waitMs > 0) setTimeout(due, waitMs);
+  else setImmediate(due);
 }
 
-/** What a hub has given out after this cursor, or undefined when it cannot say. A stream without cursors has only a present. */
-function missedSince(hub: Hub, after: StreamCursor): readonly StreamItem[] | undefined {
-  if (!hub.source.resumable) return [];
-  forget(hub, Date.now() - REMEMBERED_MS);
-  const { startedAfter, trimmed, recent } = hub;
-  if (!trimmed && (startedAfter ?? null) === (after ?? null)) return recent;
-  const index = recent.findLastIndex(({ cursor }) => cursor === after);
-  return index < 0 ? undefined : recent.slice(index + 1);
+function giveOut(settings: Settings, hub: Hub<Seat>): void {
+  hub.due = undefined;
+  hub.waitingBytes = 0;
+  hub.givenAtMs = performance.now();
+  hub.hasRoom = false;
+  let least = endOf(hub);
+  for (const seat of hub.readers) {
+    advance(settings, seat);
+    if (seat.hub === hub) least = Math.min(least, seat.next);
+  }
+  hub.batch = undefined;
+  if (!isOpen(hub)) return;
+  forget(hub, settings, least);
+  joinAnother(settings, hub);
 }
 
-/** What is joined to an event is of the moment it was joined: older results are read again rather than repeated. */
-function forget(hub: Hub, beforeMs: number, keep = Number.POSITIVE_INFINITY): void {
-  while (hub.recent.length > keep || (hub.recent[0]?.atMs ?? beforeMs) < beforeMs) {
-    hub.recent.shift();
-    hub.trimmed = true;
+function sweep(settings: Settings, hub: Hub<Seat>): void {
+  let least = endOf(hub);
+  for (const { next } of hub.readers) least = Math.min(least, next);
+  forget(hub, settings, least);
+}
+
+/** Two hubs of one family at the same event are one from here on: replays and late joiners come together. */
+function joinAnother(settings: Settings, hub: Hub<Seat>): void {
+  if (!hub.source.resumable || typeof hub.cursor !== "string") return;
+  for (const other of settings.families.get(hub.source.family) ?? []) {
+    if (other === hub) continue;
+    const place = placeAfter(other, hub.cursor, settings);
+    if (place === undefined) continue;
+    const end = endOf(hub);
+    const seats = [...hub.readers];
+    hub.readers.clear();
+    closeHub(settings, hub);
+    for (const seat of seats) {
+      seat.hub = undefined;
+      // One that has not got all of this hub's finds its own place when it has room.
+      if (seat.next < end) continue;
+      sitAt(other, seat, place);
+      advance(settings, seat);
+    }
+    return;
   }
 }
 
-function leave(settings: Settings, seat: Seat): void {
-  const { hub } = seat;
-  seat.over = { error: undefined, behind: false };
-  seat.wake();
-  hub.seats.delete(seat);
-  if (hub.seats.size === 0) closeHub(settings, hub);
-  else hub.wake();
-}
-
-function closeHub({ families, ending }: Settings, hub: Hub): void {
+function removeHub({ families }: Settings, hub: Hub<Seat>): void {
   const { family } = hub.source;
   const hubs = families.get(family);
   hubs?.delete(hub);
   if (hubs?.size === 0) families.delete(family);
+}
+
+function closeHub(settings: Settings, hub: Hub<Seat>): void {
+  removeHub(settings, hub);
   hub.closing.abort();
   hub.wake();
   // It ends in its own time; nobody listens any more.
-  const ended = hub.upstream?.return?.().catch(() => undefined);
+  const ended = hub.over ? undefined : hub.upstream?.return?.().catch(() => undefined);
   if (!ended) return;
-  ending.add(ended);
-  void ended.then(() => ending.delete(ended));
-}
-
-async function pump(settings: Settings, hub: Hub): Promise<void> {
-  while (!hub.closing.signal.aborted) {
-    await roomIn(hub, settings);
-    if (hub.closing.signal.aborted) return;
-    const step = await nextItem(hub, settings);
-    if (hub.closing.signal.aborted) return;
-    if (!step.item) {
-      endHub(settings, hub, step.error);
-      return;
-    }
-    deliver(settings, hub, step.item);
-    joinAnother(settings, hub);
-  }
-}
-
-/** Reads on as long as one seat has room: then the others must keep up, or be replayed. While all are full the source waits. */
-async function roomIn(hub: Hub, { maxQueued }: Settings): Promise<void> {
-  while (!hub.closing.signal.aborted && [...hub.seats].every(({ queue }) => queue.length >= maxQueued)) {
-    await new Promise<void>((resolve) => {
-      hub.wake = resolve;
-    });
-  }
-}
-
-interface Step {
-  readonly item?: StreamItem;
-  readonly error?: unknown;
-}
-
-/** The upstream's next item; an upstream that is lost is opened again from the cursor, a few times. */
-async function nextItem(hub: Hub, { resumeDelaysMs }: Settings): Promise<Step> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      hub.upstream ??= hub.source.open(hub.cursor);
-      const { done, value } = await hub.upstream.next();
-      return done ? {} : { item: value };
-    } catch (error) {
-      const pauseMs = resumeDelaysMs[attempt];
-      if (!hub.source.resumable || pauseMs === undefined || !isLost(error)) return { error };
-      hub.upstream = undefined;
-      await delay(pauseMs, undefined, { signal: hub.closing.signal }).catch(() => undefined);
-      if (hub.closing.signal.aborted) return {};
-    }
-  }
-}
-
-function isLost(error: unknown): boolean {
-  return (
-    error instanceof OperationFailed && error.errors.every(({ extensions }) => extensions["code"] === "UNAVAILABLE")
-  );
-}
-
-function deliver(settings: Settings, hub: Hub, item: StreamItem): void {
-  const { maxQueued, maxRemembered } = settings;
-  hub.cursor = item.cursor ?? hub.cursor;
-  const atMs = Date.now();
-  hub.recent.push({ ...item, atMs });
-  forget(hub, atMs - REMEMBERED_MS, maxRemembered);
-  for (const seat of hub.seats) {
-    if (seat.queue.length >= maxQueued) {
-      seat.over = { error: undefined, behind: true };
-      hub.seats.delete(seat);
-    } else {
-      seat.queue.push(item);
-      seat.wake();
-    }
-  }
-  // The one that had room may have left while the event was on its way.
-  if (hub.seats.size === 0) closeHub(settings, hub);
-}
-
-function endHub(settings: Settings, hub: Hub, error: unknown): void {
-  for (const seat of hub.seats) {
-    seat.over = { error, behind: false };
-    seat.wake();
-  }
-  hub.seats.clear();
-  closeHub(settings, hub);
-}
-
-/** Two hubs of one family at the same event are one from here on: replays and late joiners come together. */
-function joinAnother(settings: Settings, hub: Hub): void {
-  if (!hub.source.resumable || hub.cursor === undefined || hub.cursor === null) return;
-  for (const other of settings.families.get(hub.source.family) ?? []) {
-    if (other === hub) continue;
-    const missed = missedSince(other, hub.cursor);
-    if (!missed) continue;
-    for (const seat of hub.seats) {
-      seat.queue.push(...missed);
-      seat.hub = other;
-      other.seats.add(seat);
-      seat.wake();
-    }
-    hub.seats.clear();
-    closeHub(settings, hub);
-    return;
-  }
+  settings.ending.add(ended);
+  void ended.then(() => settings.ending.delete(ended));
 }

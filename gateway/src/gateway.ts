@@ -1,24 +1,21 @@
 import { logger } from "@sba/platform/log";
-import {
-  addressOf,
-  CLOSE_RESTARTING,
-  GRAPHQL_PATH,
-  type RouteRequest,
-  type RunningServer,
-  type Subgraph,
-} from "@sba/platform/server";
+import { addressOf, CLOSE_RESTARTING, GRAPHQL_PATH, type RouteRequest, type RunningServer } from "@sba/platform/server";
 import type { JSONWebKeySet } from "jose";
 import { Readable } from "node:stream";
 import { startOperations } from "./apollo.ts";
-import { createAuthenticator, type Issuer } from "./authenticate.ts";
+import { createAuthenticator, type Authenticator, type Issuer } from "./authenticate.ts";
 import { createDocuments } from "./documents.ts";
-import { createFanOut, type FanOut, type FanOutOptions } from "./fan-out.ts";
-import { linkInProcess, type SubgraphLink, type SubgraphLinks } from "./forward.ts";
-import { linkRemote, type RemoteSubgraph } from "./forward-remote.ts";
+import { createFanOut, type FanOutOptions } from "./fan-out.ts";
+import type { SubgraphLink, SubgraphLinks } from "./forward.ts";
 import { loadGraph, type Graph } from "./graph.ts";
+import { openGraphs, type Graphs } from "./graphs.ts";
 import { openGrants } from "./grants.ts";
 import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { openLinks, type GivenSubgraph, type Links } from "./links.ts";
+import type { LiveServices } from "./live.ts";
+import { openCounter } from "./quotas.ts";
+import { openSessions, type Sessions, type SessionsOptions } from "./sessions.ts";
 import { serveSockets, type SocketOptions } from "./sockets.ts";
 
 export type { Issuer } from "./authenticate.ts";
@@ -31,7 +28,7 @@ export interface GatewayOptions {
   /** `schema/supergraph.graphql`. */
   readonly supergraphSdl: string;
   /** Each in this process, or by its URL; every subgraph of the supergraph must be there. */
-  readonly subgraphs: readonly (Subgraph | RemoteSubgraph)[];
+  readonly subgraphs: readonly GivenSubgraph[];
   /** Issuers beside the local one. */
   readonly issuers?: readonly Issuer[];
   /** Introspection, the explorer, and suggestions in errors. */
@@ -39,7 +36,7 @@ export interface GatewayOptions {
   readonly allowedOrigins?: readonly string[];
   readonly limits?: Partial<Limits>;
   readonly fanOut?: FanOutOptions;
-  readonly sockets?: Pick<SocketOptions, "keepAliveMs" | "initTimeoutMs" | "recheckMs">;
+  readonly sockets?: Pick<SocketOptions, "keepAliveMs" | "initTimeoutMs"> & Pick<SessionsOptions, "recheckMs">;
   /** Beside the subgraphs, what `/readyz` answers by. */
   readonly isReady?: () => Promise<boolean>;
 }
@@ -49,6 +46,11 @@ export interface RunningGateway extends RunningServer {
   readonly subscriptionsUrl: string;
   /** Sockets open, and upstreams that they share. */
   readonly load: () => { readonly sockets: number; readonly upstreams: number };
+  /**
+   * Serves another supergraph from now on: streams go on from their cursors, what is under way ends as it began. @throws when it is
+   * not valid or names a subgraph that is not given; then everything stays as it was.
+   */
+  readonly reload: (supergraphSdl: string, subgraphs?: GatewayOptions["subgraphs"]) => Promise<void>;
 }
 
 /** As identity issues its tokens; the gateway may not import a domain, so the two say it once each and a test compares them. */
@@ -59,75 +61,103 @@ const KEYS_PATH = "/.well-known/jwks.json";
 /** Starts the gateway. Needs `useSecretKey` and `usePubSub` before. @throws when the supergraph names a subgraph that is not given. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const graph = loadGraph(options.supergraphSdl);
-  const links = options.subgraphs.map((subgraph) =>
-    "schema" in subgraph ? linkInProcess(subgraph) : linkRemote(subgraph),
-  );
-  const subgraphs = connect(graph, links);
-  const identity = identityOf(links);
+  requireSubgraphs(graph, options.subgraphs);
+  const graphs = openGraphs(graph);
+  const links = openLinks(options.subgraphs);
+  const subgraphs = links.byName;
+  const identity = identityOf(subgraphs);
   const grants = await openGrants(identity);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const parts = {
-    graph,
+  const quotas = { connections: openCounter(limits.connections), subscriptions: openCounter(limits.subscriptions) };
+  const authenticator = createAuthenticator(
+    [{ ...LOCAL_ISSUER, keys: () => fetchKeys(identity) }, ...(options.issuers ?? [])],
+    grants,
+  );
+  const parts: Parts = {
+    graphs,
     subgraphs,
     limits,
-    authenticator: createAuthenticator(
-      [{ ...LOCAL_ISSUER, keys: () => fetchKeys(identity) }, ...(options.issuers ?? [])],
-      grants,
-    ),
-    operations: await startOperations({ graph, subgraphs, limits, introspection: options.development }),
+    quotas,
+    authenticator,
+    sessions: openSessions({ authenticator, quotas, recheckMs: options.sockets?.recheckMs }),
+    operations: await startOperations({ graphs, subgraphs, limits, introspection: options.development }),
     documents: createDocuments(limits),
     fanOut: createFanOut(options.fanOut),
   };
+  graphs.onReplaced(parts.sessions.replan);
   return serve(options, links, parts, grants.close);
+}
+
+interface Parts extends LiveServices {
+  readonly limits: Limits;
+  readonly authenticator: Authenticator;
+  readonly sessions: Sessions;
 }
 
 async function serve(
   options: GatewayOptions,
-  links: readonly SubgraphLink[],
-  parts: SocketOptions & { readonly fanOut: FanOut },
+  links: Links,
+  parts: Parts,
   leave: () => Promise<void>,
 ): Promise<RunningGateway> {
+  const { graphs, fanOut, sessions } = parts;
+  const all = [...links.byName.values()];
   const app = await createHttp({
     ...parts,
-    links,
+    links: all,
     development: options.development,
     allowedOrigins: options.allowedOrigins ?? [],
     isReady: () =>
-      allReady([...links.map((link) => () => link.isReady()), options.isReady ?? (() => Promise.resolve(true))]),
+      allReady([...all.map((link) => () => link.isReady()), options.isReady ?? (() => Promise.resolve(true))]),
   });
   const sockets = serveSockets(app.server, { ...parts, ...options.sockets });
   await app.listen({ host: options.host, port: options.port });
   const url = addressOf(app);
-  logger.info({ "gateway.url": url, "gateway.graph": parts.graph.id }, "gateway listens");
+  logger.info({ "gateway.url": url, "gateway.graph": graphs.current.id }, "gateway listens");
   return {
     url,
     graphqlUrl: `${url}${GRAPHQL_PATH}`,
     subscriptionsUrl: `${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`,
-    load: () => ({ sockets: sockets.size, upstreams: parts.fanOut.upstreams }),
+    load: () => ({ sockets: sockets.size, upstreams: fanOut.upstreams }),
+    reload: (sdl, given = options.subgraphs) => reload(graphs, links, sdl, given),
     close: async () => {
-      await sockets.close(CLOSE_RESTARTING, "Restarting");
-      await parts.fanOut.settle();
+      await sockets.close(CLOSE_RESTARTING, "Restarting: reconnect elsewhere");
+      sessions.close();
+      await fanOut.settle();
       await app.close();
       await parts.operations.stop();
       await leave();
-      await Promise.all(links.map((link) => link.close()));
+      await links.close();
     },
   };
+}
+
+async function reload(
+  graphs: Graphs,
+  links: Links,
+  supergraphSdl: string,
+  given: readonly GivenSubgraph[],
+): Promise<void> {
+  const graph = loadGraph(supergraphSdl);
+  requireSubgraphs(graph, given);
+  const closeReplaced = links.adopt(given);
+  graphs.replace(graph);
+  logger.info({ "gateway.graph": graph.id }, "supergraph replaced");
+  await closeReplaced();
 }
 
 async function allReady(checks: readonly (() => Promise<boolean>)[]): Promise<boolean> {
   return (await Promise.all(checks.map((check) => check()))).every(Boolean);
 }
 
-function connect(graph: Graph, links: readonly SubgraphLink[]): SubgraphLinks {
-  const byName = new Map(links.map((link) => [link.name, link]));
-  const missing = [...graph.subgraphs.keys()].filter((name) => !byName.has(name));
+function requireSubgraphs(graph: Graph, given: readonly GivenSubgraph[]): void {
+  const names = new Set(given.map(({ name }) => name));
+  const missing = [...graph.subgraphs.keys()].filter((name) => !names.has(name));
   if (missing.length > 0) throw new Error(`the supergraph has subgraphs that were not given: ${missing.join(", ")}`);
-  return byName;
 }
 
-function identityOf(links: readonly SubgraphLink[]): SubgraphLink {
-  const identity = links.find(({ name }) => name === IDENTITY);
+function identityOf(links: SubgraphLinks): SubgraphLink {
+  const identity = links.get(IDENTITY);
   if (!identity) throw new Error(`the gateway needs the subgraph ${IDENTITY}: it knows who may do what`);
   return identity;
 }

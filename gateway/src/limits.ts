@@ -8,6 +8,7 @@ import {
   type SelectionSetNode,
 } from "graphql";
 import { errors } from "./errors.ts";
+import type { QuotaLimits } from "./quotas.ts";
 
 /**
  * What an operation may cost before it is even validated. Apollo Server has no such limits: it executes ten thousand
@@ -32,6 +33,10 @@ export interface Limits {
   readonly maxFields: number;
   /** Operations under way on one socket: each costs reads of a database that all tenants share. */
   readonly maxSocketOperations: number;
+  /** Sockets and event streams that this process holds. */
+  readonly connections: QuotaLimits;
+  /** Subscriptions that they carry. */
+  readonly subscriptions: QuotaLimits;
 }
 
 const MIB = 1024 * 1024;
@@ -49,6 +54,9 @@ export const DEFAULT_LIMITS: Limits = {
   maxDirectives: 50,
   maxFields: 2_000,
   maxSocketOperations: 100,
+  // 10,000 connections take some 250 MB.
+  connections: { perTenant: 20_000, perPrincipal: 10_000, perAddress: 10_000 },
+  subscriptions: { perTenant: 50_000, perPrincipal: 20_000, perAddress: 50_000 },
 };
 
 /** Parses an operation's text within the limits. @throws AppError OPERATION_TOO_*, and GraphQL's own syntax error. */

@@ -22,7 +22,7 @@ const seqOf = (result: unknown): unknown =>
 
 describe.each<Deployment>(["in process", "over HTTP"])("with its subgraphs %s", (deployment) => {
   test("a reader that stops reading holds nobody up, and is given every event when it reads again", async () => {
-    const served = await serve(world, deployment, { fanOut: { maxQueued: 8, maxRemembered: 4 } });
+    const served = await serve(world, deployment, { fanOut: { maxQueuedBytes: 1024 * 1024 } });
     const member = world.join(["run:read"]);
     const authorization = `Bearer ${await member.token()}`;
     const storyId = newId();

@@ -5,11 +5,12 @@ import { newId } from "@sba/platform/ids";
 import { getVariableValues, type ExecutionResult } from "graphql";
 import type { KnownDocument } from "./documents.ts";
 import { presentGatewayError } from "./errors.ts";
-import type { StreamCursor, StreamItem, StreamSource } from "./fan-out.ts";
+import type { StreamCursor, StreamSource } from "./fan-out.ts";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";
 import type { Graph, OperationPlan } from "./graph.ts";
 import { runPlan } from "./plan-run.ts";
 import { pick, streamVariables, toPrimaryFetch, type PrimaryFetch } from "./primary-fetch.ts";
+import { StreamItem } from "./stream-item.ts";
 
 /**
  * A federated subscription: the plan's primary fetch opens the stream at its owner, and for each event the whole plan
@@ -99,7 +100,7 @@ function openStream(
       });
       if (step.done) return step;
       const cursor = fetch.cursorOf(step.value);
-      return { done: false, value: { cursor, result: await join(links, request, plan, context, step.value) } };
+      return { done: false, value: new StreamItem(await join(links, request, plan, context, step.value), cursor) };
     },
     return: async () => {
       leaving.abort();

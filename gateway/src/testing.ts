@@ -589,7 +589,8 @@ export async function openTestSocket(served: Served, payload?: unknown): Promise
 }
 
 function connectRaw({ gateway }: Served): TestSocket {
-  const socket = new WebSocket(gateway.subscriptionsUrl, "graphql-transport-ws");
+  // Compression would hide how much is on its way.
+  const socket = new WebSocket(gateway.subscriptionsUrl, "graphql-transport-ws", { perMessageDeflate: false });
   const streams = new Map<string, Queue<SocketResult>>();
   const loose = new Map<string, Queue<Message>>();
   const queueOf = (type: string): Queue<Message> => {

@@ -8,7 +8,8 @@ import { logger } from "./log.ts";
 
 /**
  * graphql-transport-ws (https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverWebSocket.md) on one path
- * of an HTTP server, for subgraphs and gateway alike. The protocol is graphql-ws's; here are the socket's own rules.
+ * of an HTTP server: a subgraph's, for its gateway. The protocol is graphql-ws's; here are the socket's own rules. What clients
+ * connect to is the gateway's own (`gateway/src/socket-protocol.ts`).
  */
 
 /** What belongs to one socket from its opening to its end. */
@@ -26,11 +27,6 @@ export interface GraphqlSocketOptions<Extra extends SocketExtra> {
   readonly protocol: ServerOptions<Record<string, unknown>, Extra>;
   /** Makes the state of a new socket. */
   readonly open: (extra: SocketExtra) => Extra;
-  /** The payload of the pong to a client's ping; without this the ping's payload is echoed. */
-  readonly answerPing?: (
-    extra: Extra,
-    payload: Readonly<Record<string, unknown>> | undefined,
-  ) => Promise<Record<string, unknown> | undefined>;
 }
 
 export interface GraphqlSocketServer {
@@ -86,12 +82,10 @@ function attach<Extra extends SocketExtra>(
   extra: Extra,
 ): void {
   const stopPinging = keepAlive(socket, options.keepAliveMs);
-  const { answerPing } = options;
-  const send = openSender(socket, extra.request.socket);
   const closed = protocol.opened(
     {
       protocol: socket.protocol,
-      send,
+      send: openSender(socket, extra.request.socket),
       close: (code, reason) => {
         socket.close(code, reason);
       },
@@ -104,13 +98,6 @@ function attach<Extra extends SocketExtra>(
           });
         });
       },
-      ...(answerPing
-        ? {
-            onPing: async (payload: Record<string, unknown> | undefined) => {
-              await send(pongOf(await answerPing(extra, payload)));
-            },
-          }
-        : {}),
     },
     extra,
   );
@@ -160,10 +147,6 @@ function openSender(socket: WebSocket, transport: Duplex): (data: string) => Pro
       });
     });
   };
-}
-
-function pongOf(payload: Record<string, unknown> | undefined): string {
-  return JSON.stringify(payload === undefined ? { type: "pong" } : { type: "pong", payload });
 }
 
 function failSocket(socket: WebSocket, error: unknown): void {

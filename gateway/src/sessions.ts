@@ -1,0 +1,169 @@
+import { AppError } from "@sba/platform/errors";
+import { logger } from "@sba/platform/log";
+import type { Authenticated, Authenticator } from "./authenticate.ts";
+import type { Quotas } from "./quotas.ts";
+
+/**
+ * Who is connected, by socket or event stream: never longer than the credentials hold, and its streams never show more than
+ * they allow. What may be lost is asked again when identity says so, and every now and then.
+ */
+
+export interface Session {
+  /** As the client sent it: asked again when its owner may have lost something. */
+  authorization: string;
+  principal: Authenticated;
+  readonly address: string;
+  readonly streams: Set<ActiveStream>;
+  /** Ends the connection. */
+  readonly end: (why: SessionEnd) => void;
+  expiry: NodeJS.Timeout | undefined;
+}
+
+export type SessionEnd = "expired" | "refused";
+
+/** One subscription of a session. */
+export interface ActiveStream {
+  /** Plans it anew for who the session is now, on the graph of now; it goes on from its cursor, or ends with why it cannot. */
+  replan(): void;
+  /** Ends it without a word to the client. */
+  leave(): void;
+}
+
+export interface SessionsOptions {
+  readonly authenticator: Authenticator;
+  readonly quotas: Quotas;
+  /** How often every session's rights are looked at again, for the revocation that was not heard. */
+  readonly recheckMs?: number | undefined;
+}
+
+export type Refused = "unauthorized" | "unavailable" | "too many";
+
+export interface Sessions {
+  readonly size: number;
+  /** Lets somebody in, or says why not. */
+  admit(authorization: unknown, connection: Pick<Session, "address" | "end">): Promise<Session | Refused>;
+  /** New credentials of the same principal; false for anyone else's. @returns "unavailable" when nobody can say: the old ones still hold. */
+  renew(session: Session, authorization: unknown): Promise<boolean | "unavailable">;
+  leave(session: Session): void;
+  /** Plans every stream anew. */
+  replan(): void;
+  close(): void;
+}
+
+const RECHECK_MS = 15_000;
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export function openSessions(options: SessionsOptions): Sessions {
+  const { authenticator, quotas } = options;
+  const sessions = new Set<Session>();
+  const recheck = (concerned: (principal: Authenticated) => boolean): void => {
+    for (const session of sessions) if (concerned(session.principal)) void reauthorise(session, authenticator);
+  };
+  const stopListening = authenticator.onRevoked((principalId) => {
+    recheck((principal) => principalId === undefined || principal.principalId === principalId);
+  });
+  const timer = setInterval(() => {
+    recheck(() => true);
+  }, options.recheckMs ?? RECHECK_MS).unref();
+  return {
+    get size() {
+      return sessions.size;
+    },
+    admit: async (authorization, connection) => {
+      const principal = await identify(authorization, authenticator);
+      if (typeof principal === "string") return principal;
+      if (!quotas.connections.takeFor(principal)) return "too many";
+      const session: Session = {
+        ...connection,
+        authorization: String(authorization),
+        principal,
+        streams: new Set(),
+        expiry: undefined,
+      };
+      expireAt(session, principal.expiresAtMs);
+      sessions.add(session);
+      return session;
+    },
+    renew: (session, authorization) => renew(session, authorization, authenticator),
+    leave: (session) => {
+      if (!sessions.delete(session)) return;
+      clearTimeout(session.expiry);
+      for (const stream of session.streams) stream.leave();
+      quotas.connections.giveFor(session.principal);
+    },
+    replan: () => {
+      for (const session of sessions) planAnew(session);
+    },
+    close: () => {
+      clearInterval(timer);
+      stopListening();
+    },
+  };
+}
+
+async function identify(
+  authorization: unknown,
+  authenticator: Authenticator,
+): Promise<Authenticated | Exclude<Refused, "too many">> {
+  if (typeof authorization !== "string") return "unauthorized";
+  try {
+    return await authenticator.authenticate(authorization);
+  } catch (error) {
+    if (error instanceof AppError && error.kind === "unauthenticated") return "unauthorized";
+    logger.warn({ err: error }, "credentials of a connection could not be checked");
+    return "unavailable";
+  }
+}
+
+function expireAt(session: Session, atMs: number | undefined): void {
+  clearTimeout(session.expiry);
+  if (atMs === undefined) return;
+  session.expiry = setTimeout(
+    () => {
+      if (atMs > Date.now()) expireAt(session, atMs);
+      else session.end("expired");
+    },
+    Math.min(Math.max(0, atMs - Date.now()), MAX_TIMER_MS),
+  );
+}
+
+async function renew(
+  session: Session,
+  authorization: unknown,
+  authenticator: Authenticator,
+): Promise<boolean | "unavailable"> {
+  const now = await identify(authorization, authenticator);
+  if (now === "unavailable") return now;
+  const { principal: before } = session;
+  if (typeof now === "string" || now.principalId !== before.principalId || now.tenantId !== before.tenantId)
+    return false;
+  take(session, String(authorization), now);
+  return true;
+}
+
+/** Asks again what a session's owner may do, and takes from its streams what it may no longer see. */
+async function reauthorise(session: Session, authenticator: Authenticator): Promise<void> {
+  const { authorization } = session;
+  const now = await identify(authorization, authenticator);
+  if (now === "unavailable" || session.authorization !== authorization) return;
+  if (typeof now === "string") session.end("refused");
+  else take(session, authorization, now);
+}
+
+function take(session: Session, authorization: string, now: Authenticated): void {
+  const { principal: before } = session;
+  session.authorization = authorization;
+  session.principal = now;
+  expireAt(session, now.expiresAtMs);
+  if (!samePermissions(before, now)) planAnew(session);
+}
+
+function planAnew({ streams }: Session): void {
+  for (const stream of streams) stream.replan();
+}
+
+function samePermissions(a: Authenticated, b: Authenticated): boolean {
+  return (
+    a.permissions.size === b.permissions.size && [...a.permissions].every((permission) => b.permissions.has(permission))
+  );
+}

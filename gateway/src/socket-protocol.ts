@@ -1,0 +1,295 @@
+import type { Duplex } from "node:stream";
+import { OperationFailed } from "@sba/platform/execute";
+import { logger } from "@sba/platform/log";
+import { newId } from "@sba/platform/ids";
+import type { ExecutionResult, GraphQLError } from "graphql";
+import { CloseCode, parseMessage, type ConnectionInitMessage, type SubscribeMessage } from "graphql-ws";
+import type { WebSocket } from "ws";
+import { errors, presentGatewayError, toShownError } from "./errors.ts";
+import type { Sink } from "./fan-out.ts";
+import { nextFrames, nextHead, textFrame } from "./frames.ts";
+import { prepareOperation, type LiveServices, type OpenedStream, type PreparedOperation } from "./live.ts";
+import { retryAfterMs } from "./quotas.ts";
+import type { Session, SessionEnd, Sessions } from "./sessions.ts";
+import type { Batch } from "./stream-item.ts";
+
+/**
+ * graphql-transport-ws (https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverWebSocket.md), the server's side
+ * of one socket. Our own, because graphql-ws serialises every event for every client, and pulls where the fan-out pushes:
+ * 0.29 of what plain `ws` delivers, and 82 KiB a subscriber where this takes 25 (bench/fan-out.ts).
+ */
+
+export interface ProtocolOptions extends LiveServices {
+  readonly sessions: Sessions;
+  readonly initTimeoutMs: number;
+  readonly maxOperations: number;
+}
+
+/** Try again later (https://www.iana.org/assignments/websocket). */
+const CLOSE_TRY_AGAIN = 1013;
+/** What may wait for a peer that does not read, before we stop reading what it asks. */
+const MAX_WAITING_BYTES = 1024 * 1024;
+
+/** A query, mutation or stream under way: how to leave it. */
+type Underway = OpenedStream;
+
+export class Connection {
+  readonly socket: WebSocket;
+  readonly transport: Duplex;
+  readonly address: string;
+  readonly options: ProtocolOptions;
+  readonly compresses: boolean;
+  session: Session | undefined;
+  #isInitialising = false;
+  #initTimer: NodeJS.Timeout | undefined;
+  #awaitsDrain = false;
+  readonly #operations = new Map<string, Underway>();
+
+  constructor(socket: WebSocket, transport: Duplex, address: string, options: ProtocolOptions) {
+    this.socket = socket;
+    this.transport = transport;
+    this.address = address;
+    this.options = options;
+    this.compresses = socket.extensions.includes("permessage-deflate");
+    this.#initTimer = setTimeout(() => {
+      if (!this.#isInitialising) socket.close(CloseCode.ConnectionInitialisationTimeout, "No connection_init in time");
+    }, options.initTimeoutMs);
+  }
+
+  /** Whether more may be sent without waiting in this process. */
+  get hasRoom(): boolean {
+    return !this.transport.writableNeedDrain;
+  }
+
+  get isOpen(): boolean {
+    return this.socket.readyState === this.socket.OPEN;
+  }
+
+  /** Handles one message of the client. */
+  async receive(text: string): Promise<void> {
+    // What arrives after we have said goodbye, with bad credentials for one, is not handled.
+    if (!this.isOpen) return;
+    const message = parse(text);
+    switch (message?.type) {
+      case "connection_init":
+        return this.#initialise(message);
+      case "subscribe":
+        return this.#subscribe(message);
+      case "complete":
+        this.#leave(message.id);
+        return;
+      case "ping":
+        return this.#answerPing(message.payload);
+      case "pong":
+        return;
+      default:
+        this.socket.close(CloseCode.BadRequest, "Invalid message received");
+    }
+  }
+
+  /** Ends everything; the socket is gone. */
+  closed(): void {
+    clearTimeout(this.#initTimer);
+    for (const operation of this.#operations.values()) operation.leave();
+    this.#operations.clear();
+    if (this.session) this.options.sessions.leave(this.session);
+  }
+
+  async #initialise({ payload }: ConnectionInitMessage): Promise<void> {
+    if (this.#isInitialising) {
+      this.socket.close(CloseCode.TooManyInitialisationRequests, "Too many initialisation requests");
+      return;
+    }
+    this.#isInitialising = true;
+    clearTimeout(this.#initTimer);
+    const session = await this.options.sessions.admit(payload?.["authorization"], {
+      address: this.address,
+      end: (why) => {
+        this.#end(why);
+      },
+    });
+    if (typeof session === "string") {
+      if (session === "unauthorized") this.socket.close(CloseCode.Unauthorized, "Unauthorized");
+      else if (session === "unavailable") this.socket.close(CLOSE_TRY_AGAIN, "Try again later");
+      else closeTooMany(this.socket);
+      return;
+    }
+    // Gone while it was let in.
+    if (!this.isOpen) {
+      this.options.sessions.leave(session);
+      return;
+    }
+    this.session = session;
+    this.#send({ type: "connection_ack", payload: { authorization: expiryOf(session) } });
+  }
+
+  #end(why: SessionEnd): void {
+    this.socket.close(CloseCode.Unauthorized, why === "expired" ? "Credentials expired" : "Unauthorized");
+  }
+
+  /** A ping with credentials renews the socket's; any other ping comes back as it is. */
+  async #answerPing(payload: Readonly<Record<string, unknown>> | undefined): Promise<void> {
+    if (!payload || !("authorization" in payload)) {
+      this.#send(payload === undefined ? { type: "pong" } : { type: "pong", payload });
+      return;
+    }
+    const { session } = this;
+    const renewed = session && (await this.options.sessions.renew(session, payload["authorization"]));
+    if (!session || renewed === false) this.socket.close(CloseCode.Unauthorized, "Unauthorized");
+    // The old credentials still hold: the client tries again before they end.
+    else if (renewed === "unavailable") this.#send({ type: "pong", payload: {} });
+    else this.#send({ type: "pong", payload: { authorization: expiryOf(session) } });
+  }
+
+  async #subscribe({ id, payload }: SubscribeMessage): Promise<void> {
+    const { session } = this;
+    if (!session) {
+      this.socket.close(CloseCode.Unauthorized, "Unauthorized");
+      return;
+    }
+    if (this.#operations.has(id)) {
+      this.socket.close(CloseCode.SubscriberAlreadyExists, `Subscriber for ${id} already exists`);
+      return;
+    }
+    if (this.#operations.size >= this.options.maxOperations) {
+      const limit = this.options.maxOperations;
+      this.#fail(id, [toShownError(errors.SOCKET_TOO_MANY_OPERATIONS({ details: { limit } }), newId())]);
+      return;
+    }
+    try {
+      const prepared = prepareOperation(this.options, session, payload);
+      if (!("kind" in prepared)) this.#fail(id, prepared);
+      else if (prepared.kind === "stream")
+        this.#operations.set(id, prepared.open(new SocketSink(this, id, this.#operations)));
+      else await this.#executeOnce(id, prepared);
+    } catch (error) {
+      this.#operations.delete(id);
+      // What were thrown further would close the socket, and end its other operations.
+      this.#fail(id, error instanceof OperationFailed ? error.errors : [presentGatewayError(error, undefined)]);
+    }
+  }
+
+  async #executeOnce(id: string, { execute }: Extract<PreparedOperation, { kind: "single" }>): Promise<void> {
+    const gone = new AbortController();
+    const underway: Underway = {
+      room: () => undefined,
+      leave: () => {
+        gone.abort();
+      },
+    };
+    this.#operations.set(id, underway);
+    const result = await execute(gone.signal).catch((error: unknown) => {
+      if (gone.signal.aborted) return undefined;
+      throw error;
+    });
+    if (!result || gone.signal.aborted) return;
+    await this.#answer(id, result);
+    this.#operations.delete(id);
+  }
+
+  /** The operation counts until a peer that reads slowly has taken its result. */
+  async #answer(id: string, result: ExecutionResult): Promise<void> {
+    const frames = [textFrame(JSON.stringify({ id, type: "next", payload: result })), completeFrame(id)];
+    if (this.hasRoom) this.writeFrames(frames);
+    else
+      await new Promise<void>((resolve) => {
+        this.writeFrames(frames, resolve);
+      });
+  }
+
+  #leave(id: string): void {
+    const underway = this.#operations.get(id);
+    this.#operations.delete(id);
+    underway?.leave();
+  }
+
+  #fail(id: string, problems: readonly GraphQLError[]): void {
+    this.writeFrames([errorFrame(id, problems)]);
+  }
+
+  #send(message: object): void {
+    this.writeFrames([textFrame(JSON.stringify(message))]);
+  }
+
+  /** Writes whole frames. What cannot be written belongs to a socket that is closing: its own close event tells the rest. */
+  writeFrames(frames: readonly Buffer[], written?: () => void): void {
+    if (!this.isOpen || this.transport.destroyed) {
+      written?.();
+      return;
+    }
+    if (frames.length > 1) this.transport.cork();
+    for (const [index, frame] of frames.entries())
+      this.transport.write(frame, index === frames.length - 1 ? written : undefined);
+    if (frames.length > 1) this.transport.uncork();
+    if (!this.hasRoom && !this.#awaitsDrain) this.#awaitDrain();
+  }
+
+  #awaitDrain(): void {
+    this.#awaitsDrain = true;
+    if (this.transport.writableLength > MAX_WAITING_BYTES) this.socket.pause();
+    this.transport.once("drain", () => {
+      this.#awaitsDrain = false;
+      this.socket.resume();
+      for (const operation of this.#operations.values()) {
+        if (!this.hasRoom) break;
+        operation.room();
+      }
+      // One of them has filled it again.
+      if (!this.hasRoom && !this.#awaitsDrain) this.#awaitDrain();
+    });
+  }
+}
+
+/** The events of one operation, on the socket that it came by. */
+class SocketSink implements Sink {
+  readonly #connection: Connection;
+  readonly #id: string;
+  readonly #head: Buffer;
+  readonly #operations: Map<string, Underway>;
+
+  constructor(connection: Connection, id: string, operations: Map<string, Underway>) {
+    this.#connection = connection;
+    this.#id = id;
+    this.#head = nextHead(id);
+    this.#operations = operations;
+  }
+
+  get hasRoom(): boolean {
+    return this.#connection.hasRoom;
+  }
+
+  write({ items }: Batch): void {
+    this.#connection.writeFrames(nextFrames(this.#head, items, this.#connection.compresses));
+  }
+
+  end(error: OperationFailed | undefined): void {
+    this.#operations.delete(this.#id);
+    this.#connection.writeFrames([error ? errorFrame(this.#id, error.errors) : completeFrame(this.#id)]);
+  }
+}
+
+function parse(text: string): ReturnType<typeof parseMessage> | undefined {
+  try {
+    return parseMessage(text);
+  } catch (error) {
+    logger.debug({ err: error }, "a message is not of the protocol");
+    return undefined;
+  }
+}
+
+function errorFrame(id: string, problems: readonly GraphQLError[]): Buffer {
+  return textFrame(JSON.stringify({ id, type: "error", payload: problems }));
+}
+
+function completeFrame(id: string): Buffer {
+  return textFrame(JSON.stringify({ id, type: "complete" }));
+}
+
+function expiryOf({ principal: { expiresAtMs } }: Session): { expiresAt: string | null } {
+  return { expiresAt: expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString() };
+}
+
+/** Tells a client to come back later, and when. */
+export function closeTooMany(socket: WebSocket): void {
+  socket.close(CLOSE_TRY_AGAIN, `RATE_LIMITED retryAfterMs=${retryAfterMs()}`);
+}
