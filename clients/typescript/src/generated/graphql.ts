@@ -118,6 +118,8 @@ export type RunOptionsInput = {
   readonly budgetMicros?: string | null | undefined;
   readonly locale?: string | null | undefined;
   readonly maxSteps?: number | null | undefined;
+  /** What becomes of this run when its thread is busy; by default what its agent says. */
+  readonly onBusyThread?: BusyThreadPolicy | null | undefined;
   readonly topK?: number | null | undefined;
 };
 
