@@ -58,7 +58,8 @@ export async function openBareWork(
   };
 }
 
-async function makeTable(adminUrl: string): Promise<void> {
+/** A table of a tenant's rows, protected as every other. */
+export async function makeTable(adminUrl: string): Promise<void> {
   const owner = new pg.Client({ connectionString: adminUrl });
   await owner.connect();
   try {

@@ -2,8 +2,10 @@ import { availableParallelism, loadavg } from "node:os";
 import { setLogLevel } from "@sba/platform/log";
 import { startRedisServer } from "@sba/testkit/redis-server";
 import { closeWhenInterrupted, closing, inFolder } from "./cleanup.ts";
+import { benchApprovals } from "./durable/approvals.ts";
 import { benchDurable } from "./durable/durable.ts";
 import { durableOptions } from "./durable/options.ts";
+import { benchWrites } from "./durable/writes.ts";
 import { benchGateway } from "./gateway.ts";
 import type { Measurement } from "./measurement.ts";
 import { parseOptions, type BenchOptions } from "./options.ts";
@@ -43,6 +45,8 @@ async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): P
   if (names.has("search")) record("search", await benchSearch());
   if (names.has("steps")) record("steps", await benchSteps(redisUrl));
   if (names.has("durable")) record("durable", await benchDurable(durableOptions(chosen)));
+  if (names.has("approvals")) record("approvals", await benchApprovals(durableOptions(chosen)));
+  if (names.has("writes")) record("writes", await benchWrites(durableOptions(chosen)));
 }
 
 /** One data folder and one system for all that is asked of a whole one. */

@@ -1,7 +1,17 @@
 import { parseArgs } from "node:util";
 
 /** What can be measured, in the order in which it is. */
-export const SECTIONS = ["start", "memory", "runs", "gateway", "search", "steps", "durable"] as const;
+export const SECTIONS = [
+  "start",
+  "memory",
+  "runs",
+  "gateway",
+  "search",
+  "steps",
+  "durable",
+  "approvals",
+  "writes",
+] as const;
 type SectionName = (typeof SECTIONS)[number];
 
 export interface BenchOptions {

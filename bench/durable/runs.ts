@@ -1,5 +1,4 @@
 import type { Spell } from "../load.ts";
-import { APPROVAL_PROMPT } from "./model.ts";
 import type { RunTimes, StartRuns } from "./starter.ts";
 import type { Contender } from "./turns.ts";
 import type { DurableWorld } from "./world.ts";
@@ -7,15 +6,17 @@ import type { DurableWorld } from "./world.ts";
 /** The three-step run on the run loop as it is. */
 
 export const STEPS = 3;
-export const PROMPTS = { run: "look it up", approval: APPROVAL_PROMPT };
+const PROMPT = "look it up";
 
-export function ownRuns(world: DurableWorld): Contender<RunTimes> {
-  const { caller, agentKey, starter, database, redis } = world;
+export function ownRuns({ caller, agentKey, processes, database, redis }: DurableWorld): Contender<RunTimes> {
   return {
     run: (durationMs, concurrency) => {
-      const load: StartRuns = { caller, agentKey, prompt: PROMPTS.run, durationMs, concurrency };
-      return starter.ask<Spell<RunTimes>>("startRuns", load);
+      const load: StartRuns = { caller, agentKey, prompt: PROMPT, durationMs, concurrency };
+      return processes.starter.ask<Spell<RunTimes>>("startRuns", load);
     },
-    pids: () => ({ worker: world.worker.pid, starter: starter.pid, Postgres: database.pid, Redis: redis.pid }),
+    pids: () => ({
+      ...{ worker: processes.worker.pid, starter: processes.starter.pid },
+      ...{ Postgres: database.pid, Redis: redis.pid },
+    }),
   };
 }

@@ -8,6 +8,7 @@ import { openServices } from "@sba/platform/services";
 import { repeatFor, type Spell } from "../load.ts";
 import { measureMemory, serveParent } from "./child.ts";
 import { scriptedProvider } from "./model.ts";
+import { decideRuns, suspendRuns } from "./suspend.ts";
 
 /**
  * What the server does for a run, without HTTP around it: accepts it and follows its events to the end, each as it is committed.
@@ -60,4 +61,4 @@ async function runOnce(
 
 const NEVER = new AbortController().signal;
 
-serveParent({ startRuns, memory: measureMemory });
+serveParent({ startRuns, suspendRuns, decideRuns, memory: measureMemory });

@@ -1,10 +1,11 @@
 import { createAgent } from "@sba/agent/agent/agent";
 import { addProvider } from "@sba/agent/model/registry";
+import { givenMember } from "@sba/identity/testing";
 import { serializeCaller, type SerializedCaller } from "@sba/platform/caller";
 import { startRedisServer, type RedisServer } from "@sba/testkit/redis-server";
 import { closing } from "../cleanup.ts";
 import { SECRET_KEY, withDatabase, type OpenDatabase } from "../database.ts";
-import { startChild, type Child } from "./child.ts";
+import { startChild, type Child, type ChildOptions } from "./child.ts";
 import { scriptedProvider, SCRIPTED_MODEL } from "./model.ts";
 import type { DurableOptions } from "./options.ts";
 import { STATEMENT_SETTINGS } from "./profile.ts";
@@ -13,16 +14,14 @@ import { STATEMENT_SETTINGS } from "./profile.ts";
 export interface DurableWorld {
   readonly database: OpenDatabase;
   readonly redis: RedisServer;
-  /** Of the processes. */
-  readonly env: NodeJS.ProcessEnv;
+  readonly processes: Processes;
   readonly caller: SerializedCaller;
+  /** Somebody else of the tenant, who may decide approvals. */
+  readonly approver: SerializedCaller;
   readonly agentKey: string;
-  /** Accepts runs and follows them. */
-  readonly starter: Child;
-  worker: Child;
 }
 
-export const AGENT = {
+const AGENT = {
   key: "three-steps",
   name: "Three steps",
   instructions: "You look something up and say so.",
@@ -35,35 +34,56 @@ export async function inDurableWorld<T>(
   work: (world: DurableWorld) => Promise<T>,
 ): Promise<T> {
   const redis = await startRedisServer();
+  // Before the domains are configured here: the agent's model has to be known.
+  addProvider(scriptedProvider);
+  const isProfiled = profileTo !== undefined;
+  const execArgv = isProfiled ? ["--cpu-prof", `--cpu-prof-dir=${profileTo}`] : [];
   return closing(
     () => redis.stop(),
-    () => {
-      // Before the domains are configured here: the agent's model has to be known.
-      addProvider(scriptedProvider);
-      return withDatabase(
+    () =>
+      withDatabase(
         redis.url,
         async (database) => {
-          await createAgent(database.caller, AGENT);
+          const { caller: owner } = database;
+          await createAgent(owner, AGENT);
+          const approver = await givenMember("admin", { owner, tenantId: owner.tenantId, ownerEmail: "" });
           const env = environmentOf(database, redis);
-          const execArgv = profileTo === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileTo}`];
-          const start = (file: string): Promise<Child> => startChild(file, { env, execArgv });
-          const caller = serializeCaller(database.caller);
-          const world = {
-            ...{ database, redis, env, caller, agentKey: AGENT.key },
-            worker: await start("./worker.ts"),
-            starter: await start("./starter.ts"),
-          };
-          return closing(
-            async () => {
-              await Promise.all([world.worker.stop(), world.starter.stop()]);
-            },
-            () => work(world),
+          const processes = await startProcesses({ env, execArgv });
+          return closing(processes.stop, () =>
+            work({
+              ...{ database, redis, processes, agentKey: AGENT.key },
+              ...{ caller: serializeCaller(owner), approver: serializeCaller(approver.caller) },
+            }),
           );
         },
-        profileTo === undefined ? {} : STATEMENT_SETTINGS,
-      );
-    },
+        isProfiled ? STATEMENT_SETTINGS : {},
+      ),
   );
+}
+
+/** Of ours. */
+export interface Processes {
+  worker: Child;
+  /** Accepts runs and follows them. */
+  readonly starter: Child;
+  /** Ends the worker, as a deployment does, and starts another. */
+  restartWorker(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+async function startProcesses(options: ChildOptions): Promise<Processes> {
+  const processes: Processes = {
+    worker: await startChild("./worker.ts", options),
+    starter: await startChild("./starter.ts", options),
+    restartWorker: async () => {
+      await processes.worker.stop();
+      processes.worker = await startChild("./worker.ts", options);
+    },
+    stop: async () => {
+      await Promise.all([processes.worker.stop(), processes.starter.stop()]);
+    },
+  };
+  return processes;
 }
 
 function environmentOf({ urls, folder }: OpenDatabase, { url }: RedisServer): NodeJS.ProcessEnv {
