@@ -2,6 +2,7 @@ import { configureAgent, createBuiltInAgents } from "@sba/agent/index";
 import { givenTenant } from "@sba/identity/testing";
 import { addDocuments, createCollection, runIngestion } from "@sba/knowledge/index";
 import { prepareDatabase } from "@sba/launcher/database";
+import type { Cluster } from "@sba/launcher/postgres";
 import type { Caller } from "@sba/platform/caller";
 import { loadConfig } from "@sba/platform/config";
 import { closeDatabase, connectDatabase, type DatabaseUrls } from "@sba/platform/db";
@@ -29,25 +30,37 @@ export function withDatabase<T>(
   work: (database: OpenDatabase) => Promise<T>,
   postgresSettings?: Readonly<Record<string, string>>,
 ): Promise<T> {
-  return withCluster(async (cluster, folder) => {
-    const admin = cluster.url("postgres");
-    const config = loadConfig({ DATA_DIR: folder, SECRET_KEY, DATABASE_ADMIN_URL: admin });
-    const urls = await prepareDatabase(config);
-    connectDatabase({ ...urls, poolSize: 20 });
-    useSecretKey(SECRET_KEY);
-    const pubsub = await openPubSub({ databaseUrl: urls.app, redisUrl });
-    usePubSub(pubsub);
-    await configureAgent(config);
-    const close = async (): Promise<void> => {
-      usePubSub(undefined);
-      await pubsub.close();
-      closeReaders();
-      await closeDatabase();
-    };
-    return closing(close, async () =>
-      work({ urls: { ...urls, admin }, caller: await makeTenant(), pid: cluster.pid, folder }),
-    );
-  }, postgresSettings);
+  return withCluster((cluster, folder) => openDomains({ cluster, folder, redisUrl }, work), postgresSettings);
+}
+
+export interface Place {
+  readonly cluster: Cluster;
+  readonly folder: string;
+  readonly redisUrl: string | undefined;
+}
+
+/** The same on a Postgres that is there, for the time of `work`. */
+export async function openDomains<T>(
+  { cluster, folder, redisUrl }: Place,
+  work: (database: OpenDatabase) => Promise<T>,
+): Promise<T> {
+  const admin = cluster.url("postgres");
+  const config = loadConfig({ DATA_DIR: folder, SECRET_KEY, DATABASE_ADMIN_URL: admin });
+  const urls = await prepareDatabase(config);
+  connectDatabase({ ...urls, poolSize: 20 });
+  useSecretKey(SECRET_KEY);
+  const pubsub = await openPubSub({ databaseUrl: urls.app, redisUrl });
+  usePubSub(pubsub);
+  await configureAgent(config);
+  const close = async (): Promise<void> => {
+    usePubSub(undefined);
+    await pubsub.close();
+    closeReaders();
+    await closeDatabase();
+  };
+  return closing(close, async () =>
+    work({ urls: { ...urls, admin }, caller: await makeTenant(), pid: cluster.pid, folder }),
+  );
 }
 
 async function makeTenant(): Promise<Caller> {

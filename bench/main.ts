@@ -5,6 +5,8 @@ import { closeWhenInterrupted, closing, inFolder } from "./cleanup.ts";
 import { benchApprovals } from "./durable/approvals.ts";
 import { benchDurable } from "./durable/durable.ts";
 import { durableOptions } from "./durable/options.ts";
+import { benchGrowth } from "./durable/growth.ts";
+import { benchSuspended } from "./durable/suspended.ts";
 import { benchWrites } from "./durable/writes.ts";
 import { benchGateway } from "./gateway.ts";
 import type { Measurement } from "./measurement.ts";
@@ -44,9 +46,17 @@ async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): P
   if (names.has("gateway")) record("gateway", await benchGateway());
   if (names.has("search")) record("search", await benchSearch());
   if (names.has("steps")) record("steps", await benchSteps(redisUrl));
-  if (names.has("durable")) record("durable", await benchDurable(durableOptions(chosen)));
-  if (names.has("approvals")) record("approvals", await benchApprovals(durableOptions(chosen)));
-  if (names.has("writes")) record("writes", await benchWrites(durableOptions(chosen)));
+  await measureDurable(chosen);
+}
+
+/** Each with processes, Postgres and Redis of its own. */
+async function measureDurable({ sections: names, ...given }: BenchOptions): Promise<void> {
+  const chosen = durableOptions(given);
+  if (names.has("durable")) record("durable", await benchDurable(chosen));
+  if (names.has("approvals")) record("approvals", await benchApprovals(chosen));
+  if (names.has("suspended")) record("suspended", await benchSuspended(chosen));
+  if (names.has("growth")) record("growth", await benchGrowth(chosen, given.short));
+  if (names.has("writes")) record("writes", await benchWrites(chosen));
 }
 
 /** One data folder and one system for all that is asked of a whole one. */

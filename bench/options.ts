@@ -10,6 +10,8 @@ export const SECTIONS = [
   "steps",
   "durable",
   "approvals",
+  "suspended",
+  "growth",
   "writes",
 ] as const;
 type SectionName = (typeof SECTIONS)[number];

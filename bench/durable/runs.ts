@@ -8,7 +8,13 @@ import type { DurableWorld } from "./world.ts";
 export const STEPS = 3;
 const PROMPT = "look it up";
 
-export function ownRuns({ caller, agentKey, processes, database, redis }: DurableWorld): Contender<RunTimes> {
+/** What is needed to run them. */
+export interface RunsPlace extends Pick<DurableWorld, "caller" | "agentKey" | "processes"> {
+  readonly database: { readonly pid: number };
+  readonly redis: { readonly pid: number };
+}
+
+export function ownRuns({ caller, agentKey, processes, database, redis }: RunsPlace): Contender<RunTimes> {
   return {
     run: (durationMs, concurrency) => {
       const load: StartRuns = { caller, agentKey, prompt: PROMPT, durationMs, concurrency };

@@ -21,7 +21,7 @@ export interface DurableWorld {
   readonly agentKey: string;
 }
 
-const AGENT = {
+export const AGENT = {
   key: "three-steps",
   name: "Three steps",
   instructions: "You look something up and say so.",
@@ -71,7 +71,7 @@ export interface Processes {
   stop(): Promise<void>;
 }
 
-async function startProcesses(options: ChildOptions): Promise<Processes> {
+export async function startProcesses(options: ChildOptions): Promise<Processes> {
   const processes: Processes = {
     worker: await startChild("./worker.ts", options),
     starter: await startChild("./starter.ts", options),
@@ -86,7 +86,7 @@ async function startProcesses(options: ChildOptions): Promise<Processes> {
   return processes;
 }
 
-function environmentOf({ urls, folder }: OpenDatabase, { url }: RedisServer): NodeJS.ProcessEnv {
+export function environmentOf({ urls, folder }: OpenDatabase, { url }: RedisServer): NodeJS.ProcessEnv {
   return {
     ...{ NODE_ENV: "production", LOG_LEVEL: "error", SECRET_KEY, DATA_DIR: folder },
     ...{ DATABASE_URL: urls.app, DATABASE_SYSTEM_URL: urls.system, REDIS_URL: url },
