@@ -135,7 +135,7 @@ class Seat implements Subscription {
   }
 
   fail(error: OperationFailed): void {
-    finish(this.settings, this, error);
+    finish(this, error);
   }
 
   leave(): void {
@@ -181,7 +181,7 @@ function stand(settings: Settings, seat: Seat): void {
   if (hub.readers.size === 0) closeHub(settings, hub);
 }
 
-function finish(settings: Settings, seat: Seat, error: OperationFailed | undefined): void {
+function finish(seat: Seat, error: OperationFailed | undefined): void {
   if (seat.ended) return;
   seat.leave();
   seat.sink.end(error);
@@ -209,7 +209,7 @@ function advance(settings: Settings, seat: Seat): void {
     seat.cursor = hub.cursor;
     sink.write(batch);
   }
-  if (hub.over) finish(settings, seat, asFailure(hub.over.error));
+  if (hub.over) finish(seat, asFailure(hub.over.error));
   else if (!hub.hasRoom && sink.hasRoom) {
     hub.hasRoom = true;
     hub.wake();
@@ -220,7 +220,7 @@ function advance(settings: Settings, seat: Seat): void {
 function fallBehind(settings: Settings, seat: Seat): void {
   stand(settings, seat);
   if (!seat.source.resumable) {
-    finish(settings, seat, new OperationFailed([toShownError(errors.SUBSCRIPTION_TOO_SLOW())]));
+    finish(seat, new OperationFailed([toShownError(errors.SUBSCRIPTION_TOO_SLOW())]));
     return;
   }
   if (seat.sink.hasRoom) sit(settings, seat);

@@ -5,16 +5,19 @@ import { Readable } from "node:stream";
 import { startOperations } from "./apollo.ts";
 import { createAuthenticator, type Authenticator, type Issuer } from "./authenticate.ts";
 import { createDocuments } from "./documents.ts";
+import { openEventStreams } from "./event-stream.ts";
 import { createFanOut, type FanOutOptions } from "./fan-out.ts";
 import type { SubgraphLink, SubgraphLinks } from "./forward.ts";
 import { loadGraph, type Graph } from "./graph.ts";
 import { openGraphs, type Graphs } from "./graphs.ts";
 import { openGrants } from "./grants.ts";
+import { mountGraphqlStream, STREAM_PATH } from "./graphql-stream.ts";
 import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { openLinks, type GivenSubgraph, type Links } from "./links.ts";
 import type { LiveServices } from "./live.ts";
 import { openCounter } from "./quotas.ts";
+import { mountRunEvents } from "./run-events.ts";
 import { openSessions, type Sessions, type SessionsOptions } from "./sessions.ts";
 import { serveSockets, type SocketOptions } from "./sockets.ts";
 
@@ -44,8 +47,9 @@ export interface GatewayOptions {
 export interface RunningGateway extends RunningServer {
   readonly graphqlUrl: string;
   readonly subscriptionsUrl: string;
-  /** Sockets open, and upstreams that they share. */
-  readonly load: () => { readonly sockets: number; readonly upstreams: number };
+  readonly sseUrl: string;
+  /** Sockets and event streams open, and upstreams that they share. */
+  readonly load: () => { readonly sockets: number; readonly eventStreams: number; readonly upstreams: number };
   /**
    * Serves another supergraph from now on: streams go on from their cursors, what is under way ends as it began. @throws when it is
    * not valid or names a subgraph that is not given; then everything stays as it was.
@@ -110,6 +114,9 @@ async function serve(
     isReady: () =>
       allReady([...all.map((link) => () => link.isReady()), options.isReady ?? (() => Promise.resolve(true))]),
   });
+  const streams = openEventStreams({ ...parts, heartbeatMs: options.sockets?.keepAliveMs });
+  mountGraphqlStream(app, { ...parts, streams, maxMessageBytes: parts.limits.maxMessageBytes });
+  mountRunEvents(app, { ...parts, streams });
   const sockets = serveSockets(app.server, { ...parts, ...options.sockets });
   await app.listen({ host: options.host, port: options.port });
   const url = addressOf(app);
@@ -118,9 +125,11 @@ async function serve(
     url,
     graphqlUrl: `${url}${GRAPHQL_PATH}`,
     subscriptionsUrl: `${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`,
-    load: () => ({ sockets: sockets.size, upstreams: fanOut.upstreams }),
+    sseUrl: `${url}${STREAM_PATH}`,
+    load: () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams }),
     reload: (sdl, given = options.subgraphs) => reload(graphs, links, sdl, given),
     close: async () => {
+      streams.close();
       await sockets.close(CLOSE_RESTARTING, "Restarting: reconnect elsewhere");
       sessions.close();
       await fanOut.settle();

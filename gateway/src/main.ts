@@ -80,5 +80,5 @@ await startProcess(
     { name: "wake-ups", start: openWakeUps },
     { name: "gateway", start: openGateway },
   ],
-  () => ({ graphqlUrl: gateway?.graphqlUrl, subscriptionsUrl: gateway?.subscriptionsUrl }),
+  () => ({ graphqlUrl: gateway?.graphqlUrl, subscriptionsUrl: gateway?.subscriptionsUrl, sseUrl: gateway?.sseUrl }),
 );

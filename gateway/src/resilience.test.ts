@@ -121,7 +121,7 @@ test("readers that resume from different places end up on one source", async () 
   await tell(member, storyId, ["5"]);
   for (const { stream } of sockets) expect(seqOf(await stream.next())).toBe(5);
   await eventually(() => world.sources.open === 1);
-  expect(served.gateway.load()).toEqual({ sockets: 4, upstreams: 1 });
+  expect(served.gateway.load()).toEqual({ sockets: 4, eventStreams: 0, upstreams: 1 });
   await Promise.all(sockets.map(({ socket }) => socket.close()));
   await served.close();
 });

@@ -1,7 +1,8 @@
-import { AppError } from "@sba/platform/errors";
+import { AppError, ensureAppError, platformErrors } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
 import type { Authenticated, Authenticator } from "./authenticate.ts";
-import type { Quotas } from "./quotas.ts";
+import { errors } from "./errors.ts";
+import { retryAfterMs, type Quotas } from "./quotas.ts";
 
 /**
  * Who is connected, by socket or event stream: never longer than the credentials hold, and its streams never show more than
@@ -36,12 +37,10 @@ export interface SessionsOptions {
   readonly recheckMs?: number | undefined;
 }
 
-export type Refused = "unauthorized" | "unavailable" | "too many";
-
 export interface Sessions {
   readonly size: number;
-  /** Lets somebody in, or says why not. */
-  admit(authorization: unknown, connection: Pick<Session, "address" | "end">): Promise<Session | Refused>;
+  /** Lets somebody in, or says why not: unauthenticated, rate_limited, or unavailable when nobody can say. */
+  admit(authorization: unknown, connection: Pick<Session, "address" | "end">): Promise<Session | AppError>;
   /** New credentials of the same principal; false for anyone else's. @returns "unavailable" when nobody can say: the old ones still hold. */
   renew(session: Session, authorization: unknown): Promise<boolean | "unavailable">;
   leave(session: Session): void;
@@ -71,8 +70,8 @@ export function openSessions(options: SessionsOptions): Sessions {
     },
     admit: async (authorization, connection) => {
       const principal = await identify(authorization, authenticator);
-      if (typeof principal === "string") return principal;
-      if (!quotas.connections.takeFor(principal)) return "too many";
+      if (principal instanceof AppError) return principal;
+      if (!quotas.connections.takeFor(principal)) return errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() });
       const session: Session = {
         ...connection,
         authorization: String(authorization),
@@ -101,17 +100,16 @@ export function openSessions(options: SessionsOptions): Sessions {
   };
 }
 
-async function identify(
-  authorization: unknown,
-  authenticator: Authenticator,
-): Promise<Authenticated | Exclude<Refused, "too many">> {
-  if (typeof authorization !== "string") return "unauthorized";
+/** Who it is; or that the credentials are not good (unauthenticated), or that nobody can say (anything else). */
+async function identify(authorization: unknown, authenticator: Authenticator): Promise<Authenticated | AppError> {
+  if (typeof authorization !== "string") return platformErrors.CREDENTIALS_MISSING();
   try {
     return await authenticator.authenticate(authorization);
   } catch (error) {
-    if (error instanceof AppError && error.kind === "unauthenticated") return "unauthorized";
+    const refusal = ensureAppError(error);
+    if (refusal.kind === "unauthenticated") return refusal;
     logger.warn({ err: error }, "credentials of a connection could not be checked");
-    return "unavailable";
+    return platformErrors.SUBGRAPH_UNAVAILABLE({ cause: error });
   }
 }
 
@@ -133,9 +131,9 @@ async function renew(
   authenticator: Authenticator,
 ): Promise<boolean | "unavailable"> {
   const now = await identify(authorization, authenticator);
-  if (now === "unavailable") return now;
+  if (now instanceof AppError && now.kind === "unavailable") return "unavailable";
   const { principal: before } = session;
-  if (typeof now === "string" || now.principalId !== before.principalId || now.tenantId !== before.tenantId)
+  if (now instanceof AppError || now.principalId !== before.principalId || now.tenantId !== before.tenantId)
     return false;
   take(session, String(authorization), now);
   return true;
@@ -145,9 +143,9 @@ async function renew(
 async function reauthorise(session: Session, authenticator: Authenticator): Promise<void> {
   const { authorization } = session;
   const now = await identify(authorization, authenticator);
-  if (now === "unavailable" || session.authorization !== authorization) return;
-  if (typeof now === "string") session.end("refused");
-  else take(session, authorization, now);
+  if (session.authorization !== authorization) return;
+  if (!(now instanceof AppError)) take(session, authorization, now);
+  else if (now.kind === "unauthenticated") session.end("refused");
 }
 
 function take(session: Session, authorization: string, now: Authenticated): void {

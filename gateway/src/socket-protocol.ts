@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { AppError } from "@sba/platform/errors";
 import { OperationFailed } from "@sba/platform/execute";
 import { logger } from "@sba/platform/log";
 import { newId } from "@sba/platform/ids";
@@ -108,10 +109,10 @@ export class Connection {
         this.#end(why);
       },
     });
-    if (typeof session === "string") {
-      if (session === "unauthorized") this.socket.close(CloseCode.Unauthorized, "Unauthorized");
-      else if (session === "unavailable") this.socket.close(CLOSE_TRY_AGAIN, "Try again later");
-      else closeTooMany(this.socket);
+    if (session instanceof AppError) {
+      if (session.kind === "unauthenticated") this.socket.close(CloseCode.Unauthorized, "Unauthorized");
+      else if (session.kind === "rate_limited") closeTooMany(this.socket);
+      else this.socket.close(CLOSE_TRY_AGAIN, "Try again later");
       return;
     }
     // Gone while it was let in.

@@ -49,8 +49,8 @@ async function openGateway(): Promise<() => Promise<void>> {
 
 function addresses(): ServerAddresses {
   if (!gateway) throw new Error("the gateway is not open");
-  const { graphqlUrl, subscriptionsUrl } = gateway;
-  return { graphqlUrl, subscriptionsUrl, sseUrl: null, consoleUrl: null, metricsUrl: null };
+  const { graphqlUrl, subscriptionsUrl, sseUrl } = gateway;
+  return { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl: null, metricsUrl: null };
 }
 
 async function openServerServices(): Promise<() => Promise<void>> {
