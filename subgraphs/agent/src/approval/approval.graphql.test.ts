@@ -66,6 +66,24 @@ describe("the inbox", () => {
     expect(await expectRefusal(schema, partner, APPROVALS)).toMatchObject({ code: "FORBIDDEN" });
   });
 
+  it("is followed from where it was read without a hole", async () => {
+    const { owner } = await givenTenant();
+    const READ = "{ approvals { cursor edges { node { id } } } }";
+    const nothing = (await expectData(schema, owner, READ)).approvals;
+    expect(nothing.edges).toEqual([]);
+    const first = await aRunThatAsks(owner);
+    const read = (await expectData(schema, owner, READ)).approvals;
+    const second = await aRunThatAsks(owner);
+    const isLast = ({ approvalEvents }: { approvalEvents: { seq: number } }) => approvalEvents.seq === 2;
+    const toldAfter = async (after: string) =>
+      (await collectEvents(schema, owner, EVENTS, { after }, isLast)).map(
+        ({ approvalEvents }) => approvalEvents.approval.id,
+      );
+    const [firstId, secondId] = [first, second].map(({ approval }) => encodeId("Approval", approval.id));
+    expect(await toldAfter(read.cursor)).toEqual([secondId]);
+    expect(await toldAfter(nothing.cursor)).toEqual([firstId, secondId]);
+  });
+
   it("says what the caller may decide, by the rules by which a decision is taken, and lists only that when asked", async () => {
     const tenant = await givenTenant();
     const { caller: admin } = await givenMember("admin", tenant);

@@ -10,6 +10,7 @@ import {
   idCursor,
   moneyRef,
   toConnection,
+  type ConnectionShape,
   type GraphContext,
 } from "@sba/platform/graphql";
 import type { Approval } from "@sba/platform/generated/prisma/client";
@@ -20,7 +21,7 @@ import { errors } from "../errors.ts";
 import { approvalStream, APPROVAL_CHANGES, type ApprovalChangeKind, type ApprovalSnapshot } from "../events.ts";
 import { RunRef, runById } from "../run/run.ref.ts";
 import { PrincipalStub } from "../stubs.graphql.ts";
-import { findApprovals, findApprovalsOfRuns, findDecisions, listApprovals } from "./approval.ts";
+import { findApprovals, findApprovalsOfRuns, findDecisions, listApprovals, readInboxCursor } from "./approval.ts";
 import {
   APPROVAL_DECISIONS,
   APPROVAL_STATUSES,
@@ -211,7 +212,20 @@ async function mayDecide(approval: ApprovalShape, context: GraphContext): Promis
   return (await decisionsAbout(approval, context)).every(({ decidedBy }) => decidedBy !== principalId);
 }
 
+/** A page of the inbox, and where in the inbox's stream its reader stands. */
+interface Inbox extends ConnectionShape<ApprovalShape> {
+  readonly cursor: string;
+}
+
 const ApprovalConnection = connectionRef(builder, "Approval", ApprovalRef);
+builder.objectFields(ApprovalConnection, (t) => ({
+  cursor: t.field({
+    type: "Cursor",
+    description:
+      "The last event committed before the inbox was read: approvalEvents(after: cursor) goes on without a hole.",
+    resolve: (connection) => (connection as Inbox).cursor,
+  }),
+}));
 
 const ApprovalFilter = builder.inputType("ApprovalFilter", {
   fields: (t) => ({
@@ -231,14 +245,18 @@ builder.queryFields((t) => ({
       first: t.arg.int({ required: true, defaultValue: 20, validate: { min: 1, max: MAX_PAGE_SIZE } }),
       after: t.arg.string({ validate: { maxLength: 512 } }),
     },
-    resolve: async (_root, { filter, ...page }, context) => {
+    resolve: async (_root, { filter, ...page }, context): Promise<Inbox> => {
       const runId = filter?.runId ?? undefined;
-      const { items, hasNextPage } = await listApprovals(callerOf(context), page, {
+      const caller = callerOf(context);
+      // Before the list: what happens in between is then told twice, and not missed.
+      const cursor = await readInboxCursor(caller);
+      const { items, hasNextPage } = await listApprovals(caller, page, {
         status: filter?.status ?? undefined,
         runId: runId === undefined ? undefined : decodeId("Run", runId),
         mayDecide: filter?.mayDecide ?? undefined,
       });
-      return toConnection({ items: items.map(approvalOfRow), hasNextPage }, { after: page.after, cursorOf: idCursor });
+      const found = { items: items.map(approvalOfRow), hasNextPage };
+      return { ...toConnection(found, { after: page.after, cursorOf: idCursor }), cursor };
     },
   }),
   approval: t.field({

@@ -4,11 +4,13 @@ import type { Tool } from "@sba/integrations/index";
 import { recordAudit } from "@sba/platform/audit";
 import { hasPermission, type Caller } from "@sba/platform/caller";
 import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
+import { encodeCursor, lastSeq } from "@sba/platform/events";
 import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
 import { hashInput } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { reader } from "@sba/platform/reader";
+import { approvalStream } from "../events.ts";
 import { TOOL_CALL_USAGE } from "../run/budget.ts";
 import type { ApprovalStatus } from "./approval.state.ts";
 import { announceChange } from "./change.ts";
@@ -187,6 +189,12 @@ export interface ApprovalFilter {
   readonly runId?: string | undefined;
   /** Only what the caller may decide now: the rules of `objectionTo`, in SQL. */
   readonly mayDecide?: boolean | undefined;
+}
+
+/** Where the tenant's inbox stands: after its last committed event. */
+export async function readInboxCursor(caller: Caller): Promise<string> {
+  const stream = approvalStream(caller.tenantId);
+  return encodeCursor(stream, await withTenantOnce(caller, (tx) => lastSeq(tx, stream)));
 }
 
 /** The tenant's approvals, newest first. */
