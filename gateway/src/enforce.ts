@@ -51,7 +51,7 @@ export function readRequirements(supergraphSdl: string, schema: GraphQLSchema): 
 
 /**
  * The first refusal of an operation, or undefined when the caller may run it.
- * CREDENTIALS_MISSING without a caller, PERMISSION_MISSING naming the permissions.
+ * CREDENTIALS_MISSING without a caller, PERMISSION_MISSING naming the permissions, TENANT_SUSPENDED when that is why.
  */
 export function findRefusal(requirements: readonly Requirement[], caller: Caller | undefined): AppError | undefined {
   const [first] = requirements;
@@ -61,7 +61,8 @@ export function findRefusal(requirements: readonly Requirement[], caller: Caller
   const refused = requirements.filter(
     ({ groups }) => !groups.every((sets) => sets.some((set) => set.every((scope) => held.has(scope)))),
   );
-  return refused.length === 0 ? undefined : permissionMissing(refused, held);
+  if (refused.length === 0) return undefined;
+  return caller.isSuspended ? platformErrors.TENANT_SUSPENDED() : permissionMissing(refused, held);
 }
 
 function permissionMissing(refused: readonly Requirement[], held: ReadonlySet<string>): AppError {

@@ -58,7 +58,7 @@ export interface RunningGateway extends RunningServer {
 }
 
 /** As identity issues its tokens; the gateway may not import a domain, so the two say it once each and a test compares them. */
-const LOCAL_ISSUER = { issuer: "sba-identity", audience: "sba" };
+const LOCAL_ISSUER = { issuer: "sba-identity", audience: "sba", namesSessions: true };
 const IDENTITY = "identity";
 const KEYS_PATH = "/.well-known/jwks.json";
 
