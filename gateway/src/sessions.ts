@@ -58,8 +58,8 @@ export function openSessions(options: SessionsOptions): Sessions {
   const recheck = (concerned: (principal: Authenticated) => boolean): void => {
     for (const session of sessions) if (concerned(session.principal)) void reauthorise(session, authenticator);
   };
-  const stopListening = authenticator.onRevoked((principalId) => {
-    recheck((principal) => principalId === undefined || principal.principalId === principalId);
+  const stopListening = authenticator.onRevoked((revocation) => {
+    recheck((principal) => isConcerned(principal, revocation));
   });
   const timer = setInterval(() => {
     recheck(() => true);

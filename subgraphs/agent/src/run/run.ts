@@ -5,6 +5,7 @@ import type { Message, Run as RunRow } from "@sba/platform/generated/prisma/clie
 import { claimKey, once } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
+import { requireNotSuspended } from "@sba/platform/suspension";
 import { currentTraceparent } from "@sba/platform/telemetry";
 import { priceUsage, readStartLimits, recordNewUsage, settleSlice, type StartLimits } from "@sba/billing/index";
 import type { BusyThreadPolicy } from "../agent/agent.ts";
@@ -51,7 +52,8 @@ export interface StartRunInput {
  * Accepts a run: its row, first event, first message, meter and wake-up in one transaction. Returns its UUID.
  * Idempotent by key.
  * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_QUEUE_FULL,
- * AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, PERMISSION_MISSING
+ * AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, PERMISSION_MISSING,
+ * TENANT_SUSPENDED
  */
 export function startRun(caller: Caller, input: StartRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
@@ -116,7 +118,7 @@ export interface AcceptRunOptions {
   readonly announcesEnd: boolean;
 }
 
-/** Accepts a run on the caller's behalf. Every statement is issued at once. */
+/** Accepts a run on the caller's behalf, unless the tenant is suspended. Every statement is issued at once. */
 export async function insertRun(
   tx: Tx,
   caller: Caller,
@@ -124,6 +126,7 @@ export async function insertRun(
   { admission: { slot, budgeted }, announcesEnd }: AcceptRunOptions,
 ): Promise<void> {
   const { id, input, agent, waitsForThread = false } = start;
+  requireNotSuspended(tx, caller);
   const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
   const usage = priceUsage(START_USAGE);
   const pin = pinVersion(agent.version);
