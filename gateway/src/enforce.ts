@@ -34,6 +34,11 @@ export interface Requirements {
   readonly of: (document: DocumentNode, operation: OperationDefinitionNode) => readonly Requirement[];
 }
 
+/** Those of a stream without which there is none: of its root field. The others are of fields, which may be null. */
+export function ofStreamItself(requirements: readonly Requirement[]): readonly Requirement[] {
+  return requirements.filter(({ coordinate }) => coordinate.startsWith("Subscription."));
+}
+
 /** Reads the demands of a supergraph. @throws for @policy, which nothing here would enforce. */
 export function readRequirements(supergraphSdl: string, schema: GraphQLSchema): Requirements {
   const byCoordinate = indexRequirements(parse(supergraphSdl));

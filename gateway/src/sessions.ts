@@ -2,6 +2,7 @@ import { AppError, ensureAppError, platformErrors } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
 import type { Authenticated, Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
+import { isConcerned } from "./grants.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
 
 /**
@@ -157,7 +158,7 @@ function take(session: Session, authorization: string, now: Authenticated): void
 }
 
 function planAnew({ streams }: Session): void {
-  for (const stream of streams) stream.replan();
+  for (const stream of [...streams]) stream.replan();
 }
 
 function samePermissions(a: Authenticated, b: Authenticated): boolean {

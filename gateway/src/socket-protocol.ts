@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AppError } from "@sba/platform/errors";
+import { AppError, platformErrors } from "@sba/platform/errors";
 import { OperationFailed } from "@sba/platform/execute";
 import { logger } from "@sba/platform/log";
 import { newId } from "@sba/platform/ids";
@@ -124,7 +124,10 @@ export class Connection {
     this.#send({ type: "connection_ack", payload: { authorization: expiryOf(session) } });
   }
 
+  /** What was revoked is gone for good, so every operation is told; credentials that have ended are renewed, and streams resumed. */
   #end(why: SessionEnd): void {
+    const refusal = toShownError(platformErrors.CREDENTIALS_INVALID(), newId());
+    if (why === "refused") for (const id of this.#operations.keys()) this.#fail(id, [refusal]);
     this.socket.close(CloseCode.Unauthorized, why === "expired" ? "Credentials expired" : "Unauthorized");
   }
 
