@@ -1,6 +1,7 @@
 // First: what is traced must not be loaded before the tracing is.
 import "@sba/platform/telemetry";
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { loadConfig, type Config } from "@sba/platform/config";
 import { startProcess } from "@sba/platform/lifecycle";
 import { setLogLevel } from "@sba/platform/log";
@@ -13,10 +14,12 @@ import { gatewayOptionsOf } from "./configure.ts";
 import type { RemoteSubgraph, RouteDeclaration } from "./forward-remote.ts";
 import { startGateway, type RunningGateway } from "./gateway.ts";
 import { subgraphUrlsIn } from "./graph.ts";
+import { followSupergraph } from "./supergraph-file.ts";
 
 /** The gateway as a process of its own, before subgraphs that run elsewhere. It needs pub/sub, and no table of the database. */
 
 const SCHEMA = new URL("../../schema/", import.meta.url);
+const SUPERGRAPH = fileURLToPath(new URL("supergraph.graphql", SCHEMA));
 
 const routesSchema = z.record(
   z.string(),
@@ -51,7 +54,8 @@ async function openWakeUps(): Promise<() => Promise<void>> {
 }
 
 async function openGateway(): Promise<() => Promise<void>> {
-  const supergraphSdl = await readFile(new URL("supergraph.graphql", SCHEMA), "utf8");
+  const path = config.SUPERGRAPH ?? SUPERGRAPH;
+  const supergraphSdl = await readFile(path, "utf8");
   const routes = routesSchema.parse(JSON.parse(await readFile(new URL("routes.json", SCHEMA), "utf8")));
   const running = await startGateway({
     ...gatewayOptionsOf(config),
@@ -59,7 +63,11 @@ async function openGateway(): Promise<() => Promise<void>> {
     subgraphs: locate(supergraphSdl, routes, config),
   });
   gateway = running;
-  return () => running.close();
+  const stopFollowing = followSupergraph(path, (sdl) => running.reload(sdl, locate(sdl, routes, config)));
+  return async () => {
+    stopFollowing();
+    await running.close();
+  };
 }
 
 function locate(

@@ -101,6 +101,8 @@ const environmentSchema = z.object({
         "must be hosts with commas between them, as api.example.com, *.example.com, api.example.com:8443 or private:minio",
     })
     .default([]),
+  /** The supergraph's file, followed while it is served; that of `schema/` when absent. */
+  SUPERGRAPH: optionalText,
   /** Of the split deployment: where each subgraph is, `identity=http://identity:4001,billing=...`; the supergraph's own URLs when absent. */
   SUBGRAPH_URLS: z.string().default("").transform(parseSubgraphUrls),
   /** Issuers of tokens beside the local one, as JSON: `[{"issuer","audience","jwksUrl"}]`. */
