@@ -18,6 +18,7 @@ export const errors = defineErrors("agent", {
   AGENT_RUN_ENDED: { kind: "conflict", message: "The run has ended." },
   AGENT_RUN_CANCELLING: { kind: "conflict", message: "The run is being cancelled." },
   AGENT_RUN_NOT_AWAITING_INPUT: { kind: "conflict", message: "The run does not wait for input." },
+  AGENT_RUN_INPUTS_FULL: { kind: "conflict", message: "The run has been sent more than its model was told yet." },
   AGENT_RUN_STEPS_EXHAUSTED: { kind: "conflict", message: "The run used all the steps it was allowed." },
   AGENT_RUN_ATTEMPTS_EXHAUSTED: { kind: "internal", message: "A step of the run failed every time it was tried." },
   AGENT_RUN_LEASE_LOST: { kind: "unavailable", message: "Another worker took the run over." },

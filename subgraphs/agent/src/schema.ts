@@ -11,6 +11,7 @@ import "./run/run-events.graphql.ts";
 import "./run/dead-letter.graphql.ts";
 import "./run/plan-run.graphql.ts";
 import "./run/fork.graphql.ts";
+import "./run/send-input.graphql.ts";
 import "./step/step.graphql.ts";
 import "./task/task.graphql.ts";
 import "./tool/tool.graphql.ts";

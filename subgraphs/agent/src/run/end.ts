@@ -8,6 +8,7 @@ import { ownMessages } from "../thread/message.ts";
 import { giveBack } from "./admission.ts";
 import { letNextInSoon } from "./busy-thread.ts";
 import { citePassages } from "./citation.ts";
+import { keepInputs } from "./inbox.ts";
 import { assertMove, type RunStatus } from "./run.state.ts";
 import { addMessage, type Draft } from "./session.ts";
 
@@ -16,6 +17,7 @@ import { addMessage, type Draft } from "./session.ts";
 /** Ends a run that did what it was asked, or was asked to stop. */
 export function endRun(draft: Draft, status: "COMPLETED" | "CANCELLED"): undefined {
   const output = closeOutput(draft);
+  keepInputs(draft);
   if (status === "COMPLETED" && output !== null) citePassages(draft, output);
   const from = draft.run.status;
   const endedAt = markEnded(draft, { status, output, errorCode: null, errorMessage: null });
@@ -30,6 +32,7 @@ export function failRun(draft: Draft, { code, message }: Pick<AppError, "code" |
   if ([...draft.approvals.values()].some(({ status }) => status === "PENDING"))
     draft.journal.push((tx) => cancelApprovalsOfRun(tx, caller, runId));
   const output = closeOutput(draft);
+  keepInputs(draft);
   const from = draft.run.status;
   const endedAt = markEnded(draft, { status: "FAILED", output, errorCode: code, errorMessage: message });
   announceEnd(draft, from, runFailed({ runId, status: "FAILED", output, endedAt, error: { code, message } }));

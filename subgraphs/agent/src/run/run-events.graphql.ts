@@ -17,6 +17,8 @@ import { builder } from "../builder.ts";
 import * as events from "../events.ts";
 import { StepRef, ToolCallRef } from "../step/step.graphql.ts";
 import { RunErrorRef, RunStatusRef } from "./run.graphql.ts";
+import { RunInputModeRef } from "./send-input.graphql.ts";
+import { PrincipalStub } from "../stubs.graphql.ts";
 import { readRunEvents, streamRunEvents, type RunEventRecord } from "./run-events.ts";
 import { RunRef, runById } from "./run.ref.ts";
 import type { RunStatus } from "./run.state.ts";
@@ -37,6 +39,8 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   [events.approvalDecided.type]: "ApprovalDecided",
   [events.artifactCreated.type]: "ArtifactCreated",
   [events.usageRecorded.type]: "UsageRecorded",
+  [events.inputReceived.type]: "RunInputReceived",
+  [events.inputTold.type]: "RunInputTold",
   [events.runFinished.type]: "RunFinished",
   [events.runFailed.type]: "RunFailed",
   gap: "StreamGap",
@@ -150,6 +154,35 @@ builder.objectRef<Shown<typeof events.usageRecorded>>("UsageRecorded").implement
           cost: { amountMicros: BigInt(cost.amountMicros), currency: cost.currency },
         })),
     }),
+  }),
+});
+
+builder.objectRef<Shown<typeof events.inputReceived>>("RunInputReceived").implement({
+  ...implementsRunEvent,
+  description: "A person said something to the run (sendRunInput).",
+  fields: (t) => ({
+    ordinal: t.int({
+      nullable: true,
+      description: "RunInputTold names it so; null when another run answers.",
+      resolve: ({ payload }) => payload.ordinal,
+    }),
+    mode: t.field({ type: RunInputModeRef, resolve: ({ payload }) => payload.mode }),
+    text: t.string({ resolve: ({ payload }) => payload.text }),
+    sentBy: t.field({
+      type: PrincipalStub,
+      nullable: true,
+      resolve: ({ payload }) => ({ id: encodeId("Principal", payload.sentBy) }),
+    }),
+    answeringRunId: t.id({ resolve: ({ payload }) => encodeId("Run", payload.answeringRunId) }),
+  }),
+});
+
+builder.objectRef<Shown<typeof events.inputTold>>("RunInputTold").implement({
+  ...implementsRunEvent,
+  description: "The model turn of this step was begun with what the run had been sent.",
+  fields: (t) => ({
+    ordinals: t.intList({ resolve: ({ payload }) => payload.ordinals }),
+    stepNumber: t.int({ resolve: ({ payload }) => payload.stepNumber }),
   }),
 });
 

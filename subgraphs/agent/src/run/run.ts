@@ -2,7 +2,7 @@ import type { Caller } from "@sba/platform/caller";
 import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
 import type { Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
-import { claimKey, once } from "@sba/platform/idempotency";
+import { claimKey, once, type IdempotentOperation } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { requireNotSuspended } from "@sba/platform/suspension";
@@ -13,11 +13,11 @@ import { getAgentForRun, pinVersion, type AgentForRun } from "../agent/version.t
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
 import { appendInput, appendMessages } from "../thread/message.ts";
-import { insertThread, lockThread, nextRunId, requireThreadOf } from "../thread/thread.ts";
+import { insertThread, lockThread, nextRunId, requireThreadOf, type LockedThread } from "../thread/thread.ts";
 import { admitRun, type Admission } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
 import { joinThread } from "./busy-thread.ts";
-import { lockRun } from "./lock.ts";
+import { lockRun, requireMayTell } from "./lock.ts";
 import type { RunStatus } from "./run.state.ts";
 import { usageSnapshot } from "./usage.ts";
 import { nudge, wakeRun } from "./wake.ts";
@@ -68,9 +68,18 @@ export function startRun(caller: Caller, input: StartRunInput): Promise<string> 
 /** As `startRun`, in the transaction of a higher domain, which hears of the run's end. */
 export async function startRunIn(tx: Tx, caller: Caller, input: StartRunInput): Promise<string> {
   const start = await prepareStart(tx, caller, input);
-  if (start.repeats) return start.id;
+  return start.repeats ? start.id : acceptRun(tx, caller, start, { announcesEnd: true });
+}
+
+/** Accepts what was prepared, in the transaction that prepared it. Returns the run's UUID. */
+export async function acceptRun(
+  tx: Tx,
+  caller: Caller,
+  start: PreparedStart,
+  { announcesEnd = false }: { readonly announcesEnd?: boolean } = {},
+): Promise<string> {
   const admission = await admitRun(tx, caller, start, start.limits);
-  await insertRun(tx, caller, start, { admission, announcesEnd: true });
+  await insertRun(tx, caller, start, { admission, announcesEnd });
   return start.id;
 }
 
@@ -87,7 +96,7 @@ export interface RunStart {
   readonly waitsForThread?: boolean;
 }
 
-interface PreparedStart extends RunStart {
+export interface PreparedStart extends RunStart {
   /** The same request made this run before. */
   readonly repeats: boolean;
   readonly limits: StartLimits;
@@ -97,18 +106,41 @@ async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promi
   const { idempotencyKey, ...request } = input;
   requireStartBudget(input.options);
   const thread = input.threadId === undefined ? undefined : await lockThread(tx, input.threadId);
+  const operation = { operation: "startRun", key: idempotencyKey, input: request };
+  return prepareInThread(tx, caller, request, { thread, operation, policy: input.options?.onBusyThread });
+}
+
+export interface PrepareOptions {
+  /** Undefined for a new thread. */
+  readonly thread: LockedThread | undefined;
+  readonly operation: IdempotentOperation;
+  /** What becomes of it when the thread is busy; by default what the agent says. */
+  readonly policy?: BusyThreadPolicy | undefined;
+}
+
+/**
+ * What a start needs to be accepted, in a thread that is locked.
+ * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_QUEUE_FULL, AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED,
+ * PERMISSION_MISSING
+ */
+export async function prepareInThread(
+  tx: Tx,
+  caller: Caller,
+  input: Omit<StartRunInput, "idempotencyKey">,
+  { thread, operation, policy }: PrepareOptions,
+): Promise<PreparedStart> {
   const id = thread ? nextRunId(thread) : newId();
   // What does not wait for another's answer is sent together, in order: one round trip.
   const [earlier, agent, limits] = await Promise.all([
-    claimKey(tx, caller, { operation: "startRun", key: idempotencyKey, input: request }, id),
+    claimKey(tx, caller, operation, id),
     getAgentForRun(tx, input.agentKey),
     readStartLimits(tx, caller),
   ]);
-  const start = { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId: input.threadId, limits };
+  const start = { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId: thread?.id, limits };
   if (!thread || start.repeats) return start;
   requireThreadOf(thread, agent.id);
-  const policy = input.options?.onBusyThread ?? (agent.onBusyThread as BusyThreadPolicy);
-  return { ...start, waitsForThread: await joinThread(tx, caller, { thread, runId: id, policy }) };
+  const joined = { thread, runId: id, policy: policy ?? (agent.onBusyThread as BusyThreadPolicy) };
+  return { ...start, waitsForThread: await joinThread(tx, caller, joined) };
 }
 
 export interface AcceptRunOptions {
@@ -158,7 +190,7 @@ export interface ContinueRunInput {
 
 /**
  * Answers a run that asked for input.
- * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_NOT_AWAITING_INPUT, IDEMPOTENCY_KEY_REUSED
+ * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_NOT_AWAITING_INPUT, IDEMPOTENCY_KEY_REUSED, PERMISSION_MISSING
  */
 export async function continueRun(caller: Caller, { runId, input, idempotencyKey }: ContinueRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
@@ -168,6 +200,7 @@ export async function continueRun(caller: Caller, { runId, input, idempotencyKey
       if (run.status !== "AWAITING_INPUT") {
         throw errors.AGENT_RUN_NOT_AWAITING_INPUT({ details: { status: run.status } });
       }
+      await requireMayTell(tx, caller, run);
       await appendInput(tx, caller, runId, input);
       await tx.sql`UPDATE agent.run SET status = 'EXECUTING' WHERE id = ${runId}`;
       await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "EXECUTING" })]);

@@ -1,7 +1,7 @@
 import { callerOfStarter, type Caller } from "@sba/platform/caller";
 import { isRequirementFailure, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents, isAnnounced, type NewEvent } from "@sba/platform/events";
-import type { AgentVersion, Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
+import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
 import { LEASE_MS } from "@sba/platform/lease";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
@@ -11,7 +11,7 @@ import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
 import { runStream } from "../events.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
-import { appendMessages, openCallIds, readHistory, type NewMessage } from "../thread/message.ts";
+import { appendMessages, openCallIds, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
 
 /**
  * What the worker that leases a run knows of it, and how it writes. The lease makes it the only writer, so it decides from
@@ -35,6 +35,8 @@ export interface Session {
   readonly unfinished: Unfinished | undefined;
   /** What it holds of the budgets above it; undefined when there are none, or when it holds nothing now. */
   readonly slice: Slice | undefined;
+  /** What it was sent and its model has not been told. */
+  readonly inbox: readonly RunInput[];
 }
 
 /** What one commit will write and what the session is after it; made by functions that decide, sent by `commit`. */
@@ -48,6 +50,7 @@ export interface Draft {
   readonly policies: readonly ApprovalPolicy[];
   unfinished: Unfinished | undefined;
   slice: Slice | undefined;
+  readonly inbox: RunInput[];
   /** Set when the lease ends with this commit: the run is due again after so many ms, or waits for somebody (null). */
   release: { readonly dueInMs: number | null } | undefined;
   readonly messages: Message[];
@@ -61,11 +64,11 @@ export interface Draft {
 
 export type Dialogue = (tx: Tx) => Promise<unknown>;
 
-function openDraft({ caller, run, version, history, calls, approvals, policies, unfinished, slice }: Session): Draft {
+function openDraft({ history, calls, approvals, inbox, ...session }: Session): Draft {
   return {
-    ...{ caller, version, policies, unfinished, slice },
-    run: { ...run },
+    ...session,
     history: [...history],
+    inbox: [...inbox],
     calls: new Map(calls),
     approvals: new Map(approvals),
     release: undefined,
@@ -107,18 +110,19 @@ export async function reopenSession({ caller, run: { id, fence } }: Session): Pr
 
 async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
   const isNew = run.stepNumber === 0 && run.forkedFromSeq === null;
-  const [version, history, policies, approvals, unfinished, slice] = await Promise.all([
+  const [version, history, policies, approvals, unfinished, slice, inbox] = await Promise.all([
     getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run),
     readPolicies(tx, run.agentKey),
     isNew ? [] : readApprovalsOfRun(tx, run.id),
     isNew ? undefined : readUnfinished(tx, run),
     run.budgeted ? findSlice(tx, caller, run.id) : undefined,
+    readInbox(tx, run),
   ]);
   const open = openCallIds(history, run.id);
   const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
   return {
-    ...{ caller, run, version, history, policies, unfinished, slice },
+    ...{ caller, run, version, history, policies, unfinished, slice, inbox },
     calls: new Map(calls.map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
   };

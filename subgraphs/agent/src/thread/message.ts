@@ -1,6 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
-import type { Message } from "@sba/platform/generated/prisma/client";
+import type { Message, Run, RunInput } from "@sba/platform/generated/prisma/client";
 import { runStream } from "../events.ts";
 import type { ModelMessage } from "../model/index.ts";
 
@@ -29,6 +29,12 @@ export async function appendInput(tx: Tx, caller: Caller, runId: string, text: s
     INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, seq)
     SELECT ${caller.tenantId}, ${runId}, greatest(max(ordinal), 0) + 1, 'user', ${text},
            (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = ${runStream(runId)}) FROM agent.message WHERE run_id = ${runId}`;
+}
+
+/** What a run was sent and its model has not been told, in order. No statement when there is nothing. */
+export async function readInbox(tx: Tx, { id, unreadInputs }: Pick<Run, "id" | "unreadInputs">): Promise<RunInput[]> {
+  if (unreadInputs === 0) return [];
+  return tx.sql<RunInput>`SELECT * FROM agent.run_input WHERE run_id = ${id} AND told_at IS NULL ORDER BY ordinal`;
 }
 
 /** Adds messages of one run at their places, before the events that are committed with them. Nothing of it needs an answer. */
