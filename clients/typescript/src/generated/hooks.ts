@@ -100,6 +100,9 @@ import {
   ResumeRunDocument,
   type ResumeRunMutation,
   type ResumeRunMutationVariables,
+  SendRunInputDocument,
+  type SendRunInputMutation,
+  type SendRunInputMutationVariables,
 } from "./graphql.ts";
 
 export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
@@ -200,3 +203,6 @@ export const usePauseRunMutation = (options?: useMutation.Options<PauseRunMutati
 
 export const useResumeRunMutation = (options?: useMutation.Options<ResumeRunMutation, ResumeRunMutationVariables>) =>
   useMutation<ResumeRunMutation, ResumeRunMutationVariables>(ResumeRunDocument, options);
+
+export const useSendRunInputMutation = (options?: useMutation.Options<SendRunInputMutation, SendRunInputMutationVariables>) =>
+  useMutation<SendRunInputMutation, SendRunInputMutationVariables>(SendRunInputDocument, options);
