@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import pg from "pg";
 import type { TenantScope } from "./caller.ts";
 import { AppError, platformErrors } from "./errors.ts";
+import { openGathering } from "./gathering.ts";
 import { isUuid } from "./ids.ts";
 import { logger } from "./log.ts";
 
@@ -30,9 +31,18 @@ export interface Tx {
    * transaction may say that it ends.
    */
   finish<T>(last: () => Promise<T>): Promise<T>;
+  /**
+   * Gives rows to a statement that writes the rows of all who have some for it in this `finish`: sent before the next statement
+   * that is not gathered, or after the last, in the order in which writers were first given rows. Outside of `finish` it is sent at
+   * once. Needs no answer.
+   */
+  gather<Row>(write: RowWriter<Row>, rows: readonly Row[]): void;
   /** Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. */
   afterCommit(action: () => void): void;
 }
+
+/** Issues one statement for all rows; one function for the life of the process, since rows are gathered by it. */
+export type RowWriter<Row> = (tx: Tx, rows: readonly Row[]) => Promise<unknown>;
 
 export interface DatabaseUrls {
   /** The application role: owns nothing, cannot bypass row level security. */
@@ -233,9 +243,11 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
   let failure: unknown;
   let ended = false;
   let committing: Promise<void> | undefined;
+  const gathering = openGathering<RowWriter<never>>((write, rows) => void write(tx, rows as never[]));
   const tx: Tx = {
     tenantId,
     sql: <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
+      gathering.send();
       const answer = ended ? Promise.reject<Row[]>(lateStatement(strings)) : runStatement<Row>(client, strings, values);
       // Statements need not be awaited one by one: one that fails is then reported by those that are, and by the commit.
       answer.catch((error: unknown) => {
@@ -245,7 +257,9 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
     },
     finish: async (last) => {
       const send = holdWrites(client);
+      gathering.begin();
       const answers = (async () => last())();
+      gathering.end();
       ended = true;
       let refused = false;
       answers.catch(() => {
@@ -258,6 +272,7 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
       committing?.catch(() => undefined); // heard by transact
       return answers;
     },
+    gather: gathering.add,
     afterCommit: (action) => committed.push(action),
   };
   return {
@@ -351,9 +366,17 @@ const REQUIREMENT_FAILED = "SB001";
 /** What `requireNotSuspended` raises; every domain's transactions may, so it is understood here. */
 export const TENANT_SUSPENDED = "TENANT_SUSPENDED";
 
-/** True when `platform.require(..., otherwise)` refused the transaction. */
-export function isRequirementFailure(error: unknown, otherwise: string): boolean {
-  return error instanceof pg.DatabaseError && error.code === REQUIREMENT_FAILED && error.message === otherwise;
+/** True when `platform.require(..., otherwise)` or `require_none` refused the transaction; whatever they wanted, without `otherwise`. */
+export function isRequirementFailure(error: unknown, otherwise?: string): boolean {
+  if (!(error instanceof pg.DatabaseError) || error.code !== REQUIREMENT_FAILED) return false;
+  return otherwise === undefined || error.message === otherwise;
+}
+
+/** The keys that `platform.require_none` found; undefined when it was something else that failed. */
+export function refusedKeys(error: unknown): ReadonlySet<string> | undefined {
+  if (!(error instanceof pg.DatabaseError) || error.code !== REQUIREMENT_FAILED || error.detail === undefined)
+    return undefined;
+  return new Set(JSON.parse(error.detail) as string[]);
 }
 
 // Class 08 connection exception, 57P0x shutdown, 53300 too many connections: https://www.postgresql.org/docs/18/errcodes-appendix.html

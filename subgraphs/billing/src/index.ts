@@ -26,6 +26,7 @@ export {
   findAdmitted,
   queueRunSlot,
   readStartLimits,
+  requireStartLimits,
   releaseRunSlot,
   requireMonthlyQuotas,
   takeRunSlot,

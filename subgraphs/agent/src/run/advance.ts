@@ -11,7 +11,8 @@ import { fundStep } from "./funding.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
 import { MAX_ATTEMPTS, planNext, takeUp, type Work } from "./plan-next.ts";
 import { isStopping } from "./run.state.ts";
-import { commit, openSession, reopenSession, type Draft, type Session } from "./session.ts";
+import { commit } from "./commit.ts";
+import { openSession, reopenSession, type Draft, type Session } from "./session.ts";
 import { nudge } from "./wake.ts";
 
 /**

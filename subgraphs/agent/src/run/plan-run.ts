@@ -24,7 +24,8 @@ import { admitRun } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
 import { lockRun } from "./lock.ts";
 import type { RunPlan } from "./plan.ts";
-import { insertRun, type RunStart, type StartRunInput } from "./run.ts";
+import { insertRun } from "./accept.ts";
+import type { RunStart, StartRunInput } from "./run.ts";
 import { usageSnapshot } from "./usage.ts";
 import { wakeRun } from "./wake.ts";
 
@@ -95,7 +96,7 @@ async function acceptPlan(tx: Tx, caller: Caller, start: RunStart, turn: Plannin
     const needed = { runId: id, agentId, agentKey, spentMicros: 0n, wantMicros: needMicros, atLeastMicros: needMicros };
     await reserveSlice(tx, caller, needed);
   }
-  await insertRun(tx, caller, start, { admission, announcesEnd: false });
+  insertRun(tx, caller, start, { admission, announcesEnd: false });
   const plan: RunPlan = { steps: turn.steps, expiresAt: new Date(Date.now() + RESTS_MS).toISOString() };
   void tx.sql`
     UPDATE agent.run SET status = 'PLANNING', plan = ${json(plan)}::jsonb, due_at = ${new Date(plan.expiresAt)},

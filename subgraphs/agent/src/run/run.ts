@@ -1,26 +1,26 @@
 import type { Caller } from "@sba/platform/caller";
-import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
+import { withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
 import type { Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { openGroupRead } from "@sba/platform/group-read";
 import { claimKey, once, type IdempotentOperation } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
-import { requireNotSuspended } from "@sba/platform/suspension";
-import { currentTraceparent } from "@sba/platform/telemetry";
-import { priceUsage, readStartLimits, recordNewUsage, settleSlice, type StartLimits } from "@sba/billing/index";
+import { readStartLimits, type StartLimits } from "@sba/billing/index";
 import type { BusyThreadPolicy } from "../agent/agent.ts";
-import { getAgentForRun, pinVersion, type AgentForRun } from "../agent/version.ts";
+import { getAgentForRun, type AgentForRun } from "../agent/version.ts";
 import { errors } from "../errors.ts";
-import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
-import { appendInput, appendMessages } from "../thread/message.ts";
-import { insertThread, lockThread, nextRunId, requireThreadOf, type LockedThread } from "../thread/thread.ts";
-import { admitRun, type Admission } from "./admission.ts";
-import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
+import { runStatusChanged, runStream } from "../events.ts";
+import { appendInput } from "../thread/message.ts";
+import { lockThread, nextRunId, requireThreadOf, type LockedThread } from "../thread/thread.ts";
+import { insertRun } from "./accept.ts";
+import { admitRun } from "./admission.ts";
+import { requireStartBudget } from "./budget.ts";
 import { joinThread } from "./busy-thread.ts";
 import { lockRun, requireMayTell } from "./lock.ts";
 import type { RunStatus } from "./run.state.ts";
-import { usageSnapshot } from "./usage.ts";
-import { nudge, wakeRun } from "./wake.ts";
+import { rememberBasis, startTogether } from "./start-together.ts";
+import { wakeRun } from "./wake.ts";
 
 /** A run, and the seq of the last event that was committed when it was read: what follows is in the stream after it. */
 export type Run = RunRow & { readonly lastSeq: number };
@@ -55,12 +55,20 @@ export interface StartRunInput {
  * AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, PERMISSION_MISSING,
  * TENANT_SUSPENDED
  */
-export function startRun(caller: Caller, input: StartRunInput): Promise<string> {
+export async function startRun(caller: Caller, input: StartRunInput): Promise<string> {
+  return (await startTogether(caller, input)) ?? startAlone(caller, input);
+}
+
+function startAlone(caller: Caller, input: StartRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
     const start = await prepareStart(tx, caller, input);
     if (start.repeats) return start.id;
     const admission = await admitRun(tx, caller, start, start.limits);
-    await tx.finish(() => insertRun(tx, caller, start, { admission, announcesEnd: false }));
+    await tx.finish(() => {
+      insertRun(tx, caller, start, { admission, announcesEnd: false });
+      return Promise.resolve();
+    });
+    if (admission.slot === null && !admission.budgeted) rememberBasis(caller, start);
     return start.id;
   });
 }
@@ -79,7 +87,7 @@ export async function acceptRun(
   { announcesEnd = false }: { readonly announcesEnd?: boolean } = {},
 ): Promise<string> {
   const admission = await admitRun(tx, caller, start, start.limits);
-  await insertRun(tx, caller, start, { admission, announcesEnd });
+  insertRun(tx, caller, start, { admission, announcesEnd });
   return start.id;
 }
 
@@ -143,45 +151,6 @@ export async function prepareInThread(
   return { ...start, waitsForThread: await joinThread(tx, caller, joined) };
 }
 
-export interface AcceptRunOptions {
-  /** What `admitRun` gave it. */
-  readonly admission: Admission;
-  /** A higher domain waits for its end. */
-  readonly announcesEnd: boolean;
-}
-
-/** Accepts a run on the caller's behalf, unless the tenant is suspended. Every statement is issued at once. */
-export async function insertRun(
-  tx: Tx,
-  caller: Caller,
-  start: RunStart,
-  { admission: { slot, budgeted }, announcesEnd }: AcceptRunOptions,
-): Promise<void> {
-  const { id, input, agent, waitsForThread = false } = start;
-  requireNotSuspended(tx, caller);
-  const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
-  const usage = priceUsage(START_USAGE);
-  const pin = pinVersion(agent.version);
-  void tx.sql`
-    INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
-                           started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread, due_at)
-    VALUES (${caller.tenantId}, ${id}, ${threadId}, ${agent.id}, ${pin.agentVersionId}, ${agent.key},
-            ${pin.model}, ${json(pin.toolHashes)}::jsonb, ${pin.priceListVersion}, 'CREATED', ${input.prompt}, ${json(input.options ?? {})}::jsonb,
-            ${caller.principalId}, ${caller.principalKind}, ${[...caller.permissions]}::text[], ${caller.requestId},
-            ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, ${slot}, ${budgeted}, ${waitsForThread},
-            CASE WHEN ${slot !== "WAITING" && !waitsForThread} THEN clock_timestamp() END)`;
-  recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
-  if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
-  nudge(tx);
-  await Promise.all([
-    start.said ? appendMessages(tx, start.said) : appendInput(tx, caller, id, input.prompt),
-    appendEvents(tx, caller, runStream(id), [
-      runStatusChanged({ from: null, to: "CREATED" }),
-      usageRecorded({ usage: usage.map(usageSnapshot) }),
-    ]),
-  ]);
-}
-
 export interface ContinueRunInput {
   readonly runId: string;
   readonly input: string;
@@ -211,20 +180,24 @@ export async function continueRun(caller: Caller, { runId, input, idempotencyKey
 
 /** The run. @throws AGENT_RUN_NOT_FOUND */
 export async function getRun(caller: Caller, runId: string): Promise<Run> {
-  const [run] = await findRuns(caller, [runId]);
+  const run = await readRun(caller, runId);
   if (!run) throw errors.AGENT_RUN_NOT_FOUND();
   return run;
 }
 
 /** The runs with these UUIDs that the tenant has, each with its last seq, of one snapshot. */
-export function findRuns(caller: Caller, ids: readonly string[]): Promise<Run[]> {
-  return withTenantOnce(
-    caller,
-    (tx) => tx.sql<Run>`
-    SELECT r.*, s.last_seq FROM agent.run r JOIN platform.stream s ON s.id = 'run:' || r.id
-    WHERE r.id = ANY(${[...ids]}::uuid[])`,
-  );
+export async function findRuns(caller: Caller, ids: readonly string[]): Promise<Run[]> {
+  const runs = await Promise.all(ids.map((id) => readRun(caller, id)));
+  return runs.filter((run) => run !== undefined);
 }
+
+const readRun = openGroupRead<string, Run | undefined>(async (tx, ids) => {
+  const runs = await tx.sql<Run>`
+    SELECT r.*, (SELECT last_seq FROM platform.stream WHERE id = 'run:' || r.id) AS last_seq FROM agent.run r
+    WHERE r.id = ANY(${ids}::uuid[])`;
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  return ids.map((id) => byId.get(id));
+});
 
 export interface RunFilter {
   readonly status?: readonly RunStatus[] | undefined;

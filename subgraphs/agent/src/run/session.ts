@@ -1,17 +1,15 @@
 import { callerOfStarter, type Caller } from "@sba/platform/caller";
-import { isRequirementFailure, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
-import { appendEvents, isAnnounced, type NewEvent } from "@sba/platform/events";
+import { withTenant, type Tx } from "@sba/platform/db";
+import type { NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
-import { LEASE_MS } from "@sba/platform/lease";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
 import { getAgentVersion } from "../agent/version.ts";
 import { readApprovalsOfRun, type CallApproval } from "../approval/of-run.ts";
 import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
-import { runStream } from "../events.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
-import { appendMessages, openCallIds, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
+import { openCallIds, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
 
 /**
  * What the worker that leases a run knows of it, and how it writes. The lease makes it the only writer, so it decides from
@@ -64,7 +62,8 @@ export interface Draft {
 
 export type Dialogue = (tx: Tx) => Promise<unknown>;
 
-function openDraft({ history, calls, approvals, inbox, ...session }: Session): Draft {
+/** A draft that writes nothing yet. */
+export function openDraft({ history, calls, approvals, inbox, ...session }: Session): Draft {
   return {
     ...session,
     history: [...history],
@@ -126,79 +125,4 @@ async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session
     calls: new Map(calls.map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
   };
-}
-
-/**
- * Lets `compose` decide what to write, and writes it; when somebody changed the run meanwhile, lets it decide again from
- * what is committed then.
- * @throws AGENT_RUN_LEASE_LOST
- */
-export async function commit<T>(
-  session: Session,
-  compose: (draft: Draft) => T,
-): Promise<{ readonly session: Session; readonly result: T }> {
-  for (let current = session; ; current = await reopenSession(current)) {
-    const draft = openDraft(current);
-    const result = compose(draft);
-    try {
-      await write(current, draft);
-      return { session: draft, result };
-    } catch (error) {
-      if (!isRequirementFailure(error, CHANGED)) throw error;
-    }
-  }
-}
-
-const CHANGED = "AGENT_RUN_CHANGED";
-
-function write({ caller, run }: Session, draft: Draft): Promise<unknown> {
-  const start = (tx: Tx): void => {
-    updateRun(tx, run, draft);
-    appendMessages(tx, draft.messages);
-    for (const send of draft.writes) send(tx);
-  };
-  const close = (tx: Tx): void => {
-    for (const send of draft.closing) send(tx);
-  };
-  const append = (tx: Tx, events: readonly NewEvent[]): Promise<unknown> =>
-    events.length === 0 ? Promise.resolve() : appendEvents(tx, caller, runStream(run.id), events);
-  const waitsForNothing = draft.journal.every((entry) => typeof entry !== "function" && !isAnnounced(entry));
-  if (waitsForNothing) {
-    return withTenantOnce(caller, (tx) => {
-      start(tx);
-      const appended = append(tx, draft.journal as NewEvent[]);
-      close(tx);
-      return appended;
-    });
-  }
-  return withTenant(caller, async (tx) => {
-    start(tx);
-    let events: NewEvent[] = [];
-    for (const entry of draft.journal) {
-      if (typeof entry !== "function") {
-        events.push(entry);
-        continue;
-      }
-      await append(tx, events);
-      events = [];
-      await entry(tx);
-    }
-    await append(tx, events);
-    close(tx);
-  });
-}
-
-/** Writes the run as the draft has it, if it still is as the session knows it; otherwise fails the transaction. */
-function updateRun(tx: Tx, before: RunRow, { run, release }: Draft): void {
-  const dueIn = release?.dueInMs;
-  void tx.sql`
-    WITH written AS (
-      UPDATE agent.run SET status = ${run.status}, output = ${run.output}, error_code = ${run.errorCode}, error_message = ${run.errorMessage},
-             ended_at = ${run.endedAt}, step_number = ${run.stepNumber}, step_attempt = ${run.stepAttempt},
-             spent_micros = ${run.spentMicros}, text_pieces = ${run.textPieces}, takeovers = 0,
-             due_at = CASE WHEN ${release !== undefined} THEN clock_timestamp() + make_interval(secs => ${typeof dueIn === "number" ? dueIn / 1000 : null}::float8) ELSE due_at END,
-             lease_expires_at = CASE WHEN ${release !== undefined} THEN NULL ELSE clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}) END,
-             fence = fence + ${release === undefined ? 0 : 1}
-      WHERE id = ${before.id} AND fence = ${before.fence} AND revision = ${before.revision} RETURNING id)
-    SELECT platform.require((SELECT count(*) FROM written) = 1, ${CHANGED})`;
 }

@@ -37,17 +37,24 @@ export async function readInbox(tx: Tx, { id, unreadInputs }: Pick<Run, "id" | "
   return tx.sql<RunInput>`SELECT * FROM agent.run_input WHERE run_id = ${id} AND told_at IS NULL ORDER BY ordinal`;
 }
 
-/** Adds messages of one run at their places, before the events that are committed with them. Nothing of it needs an answer. */
+/** What a person said first in a run. */
+export function firstMessage({ tenantId }: Caller, runId: string, text: string): Message {
+  const nothingElse = { toolCalls: null, toolCallId: null, asksPerson: false, seq: 1, createdAt: new Date() };
+  return { tenantId, runId, ordinal: 1, role: "user", text, ...nothingElse };
+}
+
+/** Adds messages of runs at their places, before the events that are committed with them. Nothing of it needs an answer. */
 export function appendMessages(tx: Tx, messages: readonly Message[]): void {
-  const [first] = messages;
-  if (!first) return;
-  void tx.sql`
+  tx.gather(insertMessages, messages);
+}
+
+function insertMessages(tx: Tx, messages: readonly Message[]): Promise<unknown> {
+  return tx.sql`
     INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person, seq)
-    SELECT said.*, (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = ${runStream(first.runId)})
-    FROM unnest(${messages.map(({ tenantId }) => tenantId)}::uuid[], ${messages.map(({ runId }) => runId)}::uuid[],
-      ${messages.map(({ ordinal }) => ordinal)}::int[], ${messages.map(({ role }) => role)}::text[], ${messages.map(({ text }) => text)}::text[],
-      ${messages.map(({ toolCalls }) => (toolCalls === null ? null : json(toolCalls)))}::jsonb[],
-      ${messages.map(({ toolCallId }) => toolCallId)}::uuid[], ${messages.map(({ asksPerson }) => asksPerson)}::boolean[]) AS said`;
+    SELECT "tenantId", "runId", ordinal, role, text, "toolCalls", "toolCallId", "asksPerson",
+           (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = 'run:' || "runId")
+    FROM json_to_recordset(${json(messages)}) AS said ("tenantId" uuid, "runId" uuid, ordinal int, role text, text text,
+      "toolCalls" jsonb, "toolCallId" uuid, "asksPerson" boolean)`;
 }
 
 /** What was said in the run itself: not in the thread before, of which a fork has copies. */
