@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import pg from "pg";
 import type { TenantScope } from "./caller.ts";
@@ -6,6 +5,7 @@ import { AppError, platformErrors } from "./errors.ts";
 import { openGathering } from "./gathering.ts";
 import { isUuid } from "./ids.ts";
 import { logger } from "./log.ts";
+import { camelCase, statementOf } from "./statement.ts";
 
 /**
  * The door to Postgres. Writes are SQL in one transaction (`withTenant`), typed reads go through `reader.ts`.
@@ -142,8 +142,12 @@ function openPools(): Pools {
  */
 export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
   if (!isUuid(scope.tenantId)) throw new Error("withTenant needs a tenant's UUID");
-  const begin = `BEGIN; SELECT set_config('app.current_tenant', '${scope.tenantId}', true)`;
-  return transact(openPools().app, begin, scope.tenantId, work);
+  return transact(openPools().app, beginAs(scope), scope.tenantId, work);
+}
+
+/** A utility statement: unlike `set_config` it is not planned. */
+function beginAs({ tenantId }: TenantScope): string {
+  return `BEGIN; SET LOCAL app.current_tenant = '${tenantId}'`;
 }
 
 /**
@@ -152,6 +156,16 @@ export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>):
  */
 export function withTenantOnce<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
   return withTenant(scope, (tx) => tx.finish(() => work(tx)));
+}
+
+/**
+ * The same for statements that find every row by its key: their plan is the same whatever they are asked for, so it is made once a
+ * connection.
+ */
+export function withTenantByKey<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
+  if (!isUuid(scope.tenantId)) throw new Error("withTenantByKey needs a tenant's UUID");
+  const begin = `${beginAs(scope)}; SET LOCAL plan_cache_mode = force_generic_plan`;
+  return transact(openPools().app, begin, scope.tenantId, (tx) => tx.finish(() => work(tx)));
 }
 
 /**
@@ -310,24 +324,6 @@ function runAction(action: () => void): void {
   }
 }
 
-interface Statement {
-  readonly name: string;
-  readonly text: string;
-}
-
-// A template literal's strings array is one object for the life of its call site: text and name are computed once.
-const statements = new WeakMap<TemplateStringsArray, Statement>();
-
-function statementOf(strings: TemplateStringsArray): Statement {
-  let statement = statements.get(strings);
-  if (!statement) {
-    const text = strings.reduce((joined, part, index) => `${joined}$${index}${part}`);
-    statement = { text, name: createHash("sha256").update(text).digest("base64url").slice(0, 24) };
-    statements.set(strings, statement);
-  }
-  return statement;
-}
-
 async function runStatement<Row extends object>(
   client: pg.PoolClient,
   strings: TemplateStringsArray,
@@ -337,17 +333,6 @@ async function runStatement<Row extends object>(
   const result = await client.query<unknown[]>({ name, text, values: values as unknown[], rowMode: "array" });
   const columns = result.fields.map((field) => camelCase(field.name));
   return result.rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])) as Row);
-}
-
-const camelCased = new Map<string, string>();
-
-function camelCase(column: string): string {
-  let name = camelCased.get(column);
-  if (name === undefined) {
-    name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-    camelCased.set(column, name);
-  }
-  return name;
 }
 
 /** A JSON parameter; write it as `${json(value)}::jsonb`. */
@@ -381,6 +366,11 @@ export function refusedKeys(error: unknown): ReadonlySet<string> | undefined {
 
 // Class 08 connection exception, 57P0x shutdown, 53300 too many connections: https://www.postgresql.org/docs/18/errcodes-appendix.html
 const UNAVAILABLE = /^(08...|57P0.|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/;
+
+/** True when nobody can say what became of the transaction, or when there was none to be had. */
+export function isDatabaseAway(error: unknown): boolean {
+  return error instanceof AppError && error.code === "DATABASE_UNAVAILABLE";
+}
 
 function databaseError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error;

@@ -4,7 +4,7 @@ import { json, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { openGroupRead } from "./group-read.ts";
 import { defineJob, enqueue } from "./jobs.ts";
-import { pubsub } from "./pubsub.ts";
+import { announceStreams, hearStream } from "./stream-wakes.ts";
 import { currentTraceId } from "./telemetry.ts";
 
 /**
@@ -121,25 +121,38 @@ interface StreamEnd {
  * locked in the order of their names. Announces nothing to reactions: for events that are only read.
  */
 export function appendToStreams(tx: Tx, scope: TenantScope, entries: readonly StreamEvent[]): Promise<StreamEnd[]> {
-  announceAfterCommit(tx, entries);
+  announceAfterCommit(tx, scope, entries);
   return insertEvents(tx, scope, entries);
 }
 
 /** As `appendToStreams`, together with what others of the same transaction append. Needs no answer. */
 export function gatherEvents(tx: Tx, entries: readonly StreamEvent[]): void {
-  announceAfterCommit(tx, entries);
+  announceAfterCommit(tx, tenantOf(tx), entries);
   tx.gather(insertGathered, entries);
 }
 
 function insertGathered(tx: Tx, entries: readonly StreamEvent[]): Promise<unknown> {
-  if (tx.tenantId === null) throw new Error("events are gathered under one tenant");
-  return insertEvents(tx, { tenantId: tx.tenantId }, entries);
+  return insertEvents(tx, tenantOf(tx), entries);
 }
 
-function announceAfterCommit(tx: Tx, entries: readonly StreamEvent[]): void {
-  const streams = new Set(entries.map(({ stream }) => stream));
+function tenantOf({ tenantId }: Tx): TenantScope {
+  if (tenantId === null) throw new Error("events are gathered under one tenant");
+  return { tenantId };
+}
+
+const announcing = new WeakMap<Tx, Map<string, Set<string>>>();
+
+/** What one transaction appends to is announced together. */
+function announceAfterCommit(tx: Tx, scope: TenantScope, entries: readonly StreamEvent[]): void {
+  const byTenant = announcing.get(tx) ?? new Map<string, Set<string>>();
+  announcing.set(tx, byTenant);
+  const earlier = byTenant.get(scope.tenantId);
+  const streams = earlier ?? new Set<string>();
+  for (const { stream } of entries) streams.add(stream);
+  if (earlier) return;
+  byTenant.set(scope.tenantId, streams);
   tx.afterCommit(() => {
-    for (const stream of streams) announceStream(stream);
+    announceStreams(scope, [...streams]);
   });
 }
 
@@ -173,15 +186,6 @@ function rowsOf(entries: readonly StreamEvent[]): object[] {
       return { stream, type, version, payload: event.payload.parse(payload), later: after, trace_id: traceId };
     })
     .toReversed();
-}
-
-/** Says that a stream has news. Called after the commit by whoever appended to it. */
-export function announceStream(stream: string): void {
-  pubsub().publish(streamTopic(stream));
-}
-
-function streamTopic(stream: string): string {
-  return `stream.${stream}`;
 }
 
 /** The seq of the last committed event, 0 for a stream without events. */
@@ -229,6 +233,9 @@ const PAGE_SIZE = 500;
 /** A wake-up may be lost; a reader looks again by itself after this long. */
 const LOOK_AGAIN_MS = 2_000;
 
+/** Why a reader's signal is aborted when it leaves; made once, since an error of its own for each of them costs a stack. */
+const LEFT = new Error("the reader has left");
+
 /**
  * Every event after a position, then every new one as it is committed, each exactly once and in order. Subscribes
  * first, then reads, then waits: what is committed in between is found by the read. Nothing is buffered: a slow reader
@@ -244,7 +251,7 @@ export function streamEvents(
   // `return` of a generator that waits takes effect at its next event, which may never come: the wait has to end first.
   const finish = events.return.bind(events);
   events.return = (value) => {
-    left.abort();
+    left.abort(LEFT);
     return finish(value);
   };
   return events;
@@ -256,7 +263,7 @@ async function* followStream(
   { after, signal, isLast }: StreamOptions,
 ): AsyncGenerator<EventRecord, void, undefined> {
   const bell = openBell(signal);
-  const leave = await pubsub().subscribe(streamTopic(stream), bell.ring);
+  const leave = await hearStream(caller, stream, bell.ring);
   let position = after;
   try {
     while (!signal.aborted) {

@@ -1,7 +1,6 @@
 import { openBatches } from "./batches.ts";
 import type { TenantScope } from "./caller.ts";
-import { refusedKeys, withTenantOnce, type Tx } from "./db.ts";
-import { AppError } from "./errors.ts";
+import { isDatabaseAway, refusedKeys, withTenantByKey, type Tx } from "./db.ts";
 
 /**
  * Commits of many in one transaction. While one is under way everything that is asked for is kept for the next, so that a busy
@@ -28,7 +27,7 @@ interface Member<Item> {
 /** Opens a group for the life of the process: one transaction a tenant at a time. */
 export function openGroup<Item>({ keyOf, write }: GroupOptions<Item>): GroupCommit<Item> {
   const attempt = (scope: TenantScope, members: readonly Member<Item>[]): Promise<unknown> =>
-    withTenantOnce(scope, (tx) => {
+    withTenantByKey(scope, (tx) => {
       write(
         tx,
         members.map(({ item }) => item),
@@ -48,7 +47,7 @@ export function openGroup<Item>({ keyOf, write }: GroupOptions<Item>): GroupComm
   async function commitRest(scope: TenantScope, members: readonly Member<Item>[], error: unknown): Promise<void> {
     const refused = refusedKeys(error);
     // What became of a commit that the database could not answer is not tried out: whoever asked finds it out.
-    const blamesAll = members.length === 1 || error instanceof AppError;
+    const blamesAll = members.length === 1 || isDatabaseAway(error);
     const blamed = members.filter(({ key }) => blamesAll || refused?.has(key) === true);
     for (const { settle } of blamed) settle.reject(error);
     const rest = members.filter((member) => !blamed.includes(member));

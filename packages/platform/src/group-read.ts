@@ -1,7 +1,6 @@
 import { openBatches } from "./batches.ts";
 import type { TenantScope } from "./caller.ts";
-import { withTenantOnce, type Tx } from "./db.ts";
-import { AppError } from "./errors.ts";
+import { isDatabaseAway, withTenantByKey, type Tx } from "./db.ts";
 
 /** Reads the answer to one question; it is as new as the moment when it was asked. @throws what reading threw */
 export type GroupRead<Key, Answer> = (scope: TenantScope, key: Key) => Promise<Answer>;
@@ -21,11 +20,11 @@ export function openGroupRead<Key, Answer>(
   async function answer(scope: TenantScope, asked: readonly Asked<Key, Answer>[]): Promise<void> {
     const keys = asked.map(({ key }) => key);
     try {
-      const answers = await withTenantOnce(scope, (tx) => read(tx, keys));
+      const answers = await withTenantByKey(scope, (tx) => read(tx, keys));
       for (const [index, { settle }] of asked.entries()) settle.resolve(answers[index] as Answer);
     } catch (error) {
       // One that cannot be read is no reason to leave the others without an answer.
-      if (asked.length > 1 && !(error instanceof AppError)) for (const each of asked) await answer(scope, [each]);
+      if (asked.length > 1 && !isDatabaseAway(error)) for (const each of asked) await answer(scope, [each]);
       else for (const { settle } of asked) settle.reject(error);
     }
   }

@@ -2,6 +2,7 @@ import { callerOfStarter, type Caller } from "@sba/platform/caller";
 import { withTenant, type Tx } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
+import { openGroupRead } from "@sba/platform/group-read";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
 import { getAgentVersion } from "../agent/version.ts";
@@ -9,7 +10,7 @@ import { readApprovalsOfRun, type CallApproval } from "../approval/of-run.ts";
 import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
-import { openCallIds, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
+import { openCallIds, readHistories, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
 
 /**
  * What the worker that leases a run knows of it, and how it writes. The lease makes it the only writer, so it decides from
@@ -95,7 +96,37 @@ export function addMessage(draft: Draft, message: NewMessage): void {
 /** What a worker finds when it has leased a run: everything that it decides from. */
 export async function openSession(run: RunRow): Promise<Session> {
   const caller = callerOfStarter(run);
+  if (isNew(run) && !run.budgeted && run.unreadInputs === 0) return { ...(await readBasis(run, run)), caller, run };
   return withTenant(caller, async (tx) => readSession(tx, caller, run));
+}
+
+/** Nothing was asked of anybody yet, and nothing is left unfinished. */
+function isNew({ stepNumber, forkedFromSeq }: RunRow): boolean {
+  return stepNumber === 0 && forkedFromSeq === null;
+}
+
+/** What new runs decide from; read for all that the tenant begins at one moment. */
+const readBasis = openGroupRead<RunRow, Omit<Session, "caller" | "run">>(async (tx, runs) => {
+  const versionIds = [...new Set(runs.map(({ agentVersionId }) => agentVersionId))];
+  const agentKeys = [...new Set(runs.map(({ agentKey }) => agentKey))];
+  const [histories, versions, policies] = await Promise.all([
+    readHistories(tx, runs),
+    byKey(versionIds, (id) => getAgentVersion(tx, id)),
+    byKey(agentKeys, (key) => readPolicies(tx, key)),
+  ]);
+  return runs.map((run) => ({
+    version: versions.get(run.agentVersionId)!,
+    history: histories.get(run.id) ?? [],
+    policies: policies.get(run.agentKey)!,
+    ...{ calls: new Map(), approvals: new Map(), unfinished: undefined, slice: undefined, inbox: [] },
+  }));
+});
+
+async function byKey<Value>(
+  keys: readonly string[],
+  read: (key: string) => Promise<Value>,
+): Promise<Map<string, Value>> {
+  return new Map(await Promise.all(keys.map(async (key): Promise<[string, Value]> => [key, await read(key)])));
 }
 
 /** The same, after somebody else changed the run. @throws AGENT_RUN_LEASE_LOST */
@@ -108,13 +139,12 @@ export async function reopenSession({ caller, run: { id, fence } }: Session): Pr
 }
 
 async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
-  const isNew = run.stepNumber === 0 && run.forkedFromSeq === null;
   const [version, history, policies, approvals, unfinished, slice, inbox] = await Promise.all([
     getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run),
     readPolicies(tx, run.agentKey),
-    isNew ? [] : readApprovalsOfRun(tx, run.id),
-    isNew ? undefined : readUnfinished(tx, run),
+    isNew(run) ? [] : readApprovalsOfRun(tx, run.id),
+    isNew(run) ? undefined : readUnfinished(tx, run),
     run.budgeted ? findSlice(tx, caller, run.id) : undefined,
     readInbox(tx, run),
   ]);

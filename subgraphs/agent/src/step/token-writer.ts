@@ -33,11 +33,16 @@ export function openTokenWriter(
   let joined = "";
   let pieces = 0;
   let timer: NodeJS.Timeout | undefined;
+  let first: NodeJS.Immediate | undefined;
   const sent: Promise<void>[] = [];
 
-  const send = (): void => {
+  const stopClocks = (): void => {
     clearTimeout(timer);
+    clearImmediate(first);
     timer = undefined;
+  };
+  const send = (): void => {
+    stopClocks();
     if (joined === "") return;
     const appended = appendText(run, tokenDelta({ stepNumber, index: index++, text: joined }));
     appended.catch(() => undefined); // heard by drain
@@ -50,7 +55,9 @@ export function openTokenWriter(
     write: (text) => {
       joined += text;
       pieces += 1;
-      if (sent.length === 0 || pieces >= JOIN_AT_MOST) send();
+      if (pieces >= JOIN_AT_MOST) send();
+      // What is said in one breath is one piece: a short answer needs no commit of its own.
+      else if (sent.length === 0) first ??= setImmediate(send);
       else timer ??= setTimeout(send, JOIN_FOR_MS);
     },
     drain: async () => {
@@ -58,14 +65,14 @@ export function openTokenWriter(
       await Promise.all(sent);
     },
     close: async () => {
-      clearTimeout(timer);
+      stopClocks();
       const last = { index, text: joined };
       joined = "";
       await Promise.all(sent);
       return last;
     },
     discard: async () => {
-      clearTimeout(timer);
+      stopClocks();
       joined = "";
       await Promise.allSettled(sent);
     },

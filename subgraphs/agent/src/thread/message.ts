@@ -104,6 +104,23 @@ export async function readHistory(
   return messages.reverse();
 }
 
+/** The same for several runs, by run: those of one tenant that begin at one moment. */
+export async function readHistories(
+  tx: Tx,
+  runs: readonly { readonly id: string; readonly threadId: string }[],
+): Promise<ReadonlyMap<string, Message[]>> {
+  const messages = await tx.sql<Message & { readonly shownTo: string }>`
+    SELECT asked.id AS shown_to, shown.* FROM unnest(${runs.map(({ id }) => id)}::uuid[], ${runs.map(({ threadId }) => threadId)}::uuid[])
+      AS asked (id, thread_id) CROSS JOIN LATERAL (
+        SELECT m.* FROM agent.run r JOIN agent.message m ON m.run_id = r.id
+        WHERE r.thread_id = asked.thread_id AND (r.id = asked.id OR r.id < asked.id AND r.replaced_by IS NULL)
+        ORDER BY m.run_id DESC, m.ordinal DESC LIMIT ${HISTORY_MESSAGES}) AS shown
+    ORDER BY shown.run_id, shown.ordinal`;
+  const byRun = new Map(runs.map(({ id }): [string, Message[]] => [id, []]));
+  for (const { shownTo, ...message } of messages) byRun.get(shownTo)?.push(message);
+  return byRun;
+}
+
 /** What became of a call whose run ended before it had an outcome. */
 const NO_OUTCOME = JSON.stringify({
   error: {
