@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { setLogLevel } from "@sba/platform/log";
 import { startRedisServer } from "@sba/testkit/redis-server";
@@ -52,6 +53,7 @@ async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): P
 /** Each with processes, Postgres and Redis of its own. */
 async function measureDurable({ sections: names, ...given }: BenchOptions): Promise<void> {
   const chosen = durableOptions(given);
+  if (chosen.profileTo !== undefined) mkdirSync(chosen.profileTo, { recursive: true });
   if (names.has("durable")) record("durable", await benchDurable(chosen));
   if (names.has("approvals")) record("approvals", await benchApprovals(chosen));
   if (names.has("suspended")) record("suspended", await benchSuspended(chosen));

@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import type { Measurement } from "../measurement.ts";
 import type { DurableOptions } from "./options.ts";
 import { writeSelfTimes } from "./profile.ts";
@@ -8,7 +7,6 @@ import { benchThroughput } from "./throughput.ts";
 export async function benchDurable(options: DurableOptions): Promise<Measurement[]> {
   const { profileTo } = options;
   if (profileTo === undefined) return benchThroughput(options);
-  mkdirSync(profileTo, { recursive: true });
   const measurements = await benchThroughput(options);
   writeSelfTimes(profileTo);
   return measurements;
