@@ -221,10 +221,11 @@ export class Connection {
       written?.();
       return;
     }
-    if (frames.length > 1) this.transport.cork();
-    for (const [index, frame] of frames.entries())
-      this.transport.write(frame, index === frames.length - 1 ? written : undefined);
-    if (frames.length > 1) this.transport.uncork();
+    const last = frames.length - 1;
+    if (last > 0) this.transport.cork();
+    for (let index = 0; index < last; index++) this.transport.write(frames[index]);
+    this.transport.write(frames[last], written);
+    if (last > 0) this.transport.uncork();
     if (!this.hasRoom && !this.#awaitsDrain) this.#awaitDrain();
   }
 
