@@ -8,15 +8,7 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { followSupergraph } from "./supergraph-file.ts";
-import {
-  createWorld,
-  openTestSocket,
-  post,
-  serve,
-  tell,
-  type TestStream,
-  type World,
-} from "./testing.ts";
+import { createWorld, openTestSocket, post, serve, tell, type TestStream, type World } from "./testing.ts";
 
 /** A gateway that is given another supergraph while it streams. */
 

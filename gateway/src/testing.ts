@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { composeServices } from "@apollo/composition";
 import { printSubgraphSchema } from "@apollo/subgraph";
 import type { PrincipalKind, TenantScope } from "@sba/platform/caller";
+import { startAfter, type StreamStart } from "@sba/platform/consumers";
 import { withTenant } from "@sba/platform/db";
 import { defineErrors } from "@sba/platform/errors";
 import {
   appendEvents,
-  decodeCursor,
   defineEvent,
   encodeCursor,
   streamEvents,
@@ -414,9 +414,13 @@ function storiesSubgraph(world: World): Subgraph {
       storyEvents: t.field({
         type: Event,
         authScopes: { permission: "run:read" },
-        args: { storyId: t.arg.id({ required: true, validate: { maxLength: 64 } }), after: t.arg({ type: "Cursor" }) },
-        subscribe: (_root, { storyId, after }, context) =>
-          counted(world, readStory(storyId, after, callerOf(context), context.signal)),
+        args: {
+          storyId: t.arg.id({ required: true, validate: { maxLength: 64 } }),
+          after: t.arg({ type: "Cursor" }),
+          consumer: t.arg.string(),
+        },
+        subscribe: async (_root, { storyId, ...start }, context) =>
+          counted(world, await readStory(storyId, start, callerOf(context), context.signal)),
         resolve: (event) => event,
       }),
       ticks: t.field({
@@ -430,16 +434,16 @@ function storiesSubgraph(world: World): Subgraph {
   return { name: "stories", schema: toSubgraphSchema(builder), routes: [] };
 }
 
-function readStory(
+async function readStory(
   storyId: string,
-  after: string | null | undefined,
+  start: StreamStart,
   caller: Parameters<typeof streamEvents>[0],
   signal: AbortSignal,
-): AsyncGenerator<EventRecord> {
+): Promise<AsyncGenerator<EventRecord>> {
   if (storyId === "absent") throw errors.STORY_NOT_FOUND();
   const stream = streamOf("story", storyId);
   return streamEvents(caller, stream, {
-    after: decodeCursor(stream, after),
+    after: await startAfter(caller, stream, start),
     signal,
     isLast: ({ type }) => type === ended.type,
   });

@@ -324,13 +324,26 @@ export function encodeCursor(stream: string, seq: number): string {
 const POSITION = /^(0|[1-9][0-9]{0,9})$/;
 const MAX_SEQ = 2_147_483_647;
 
+/** A position in one stream. */
+export interface StreamPosition {
+  readonly stream: string;
+  readonly seq: number;
+}
+
+/** What a cursor of any stream says; whether there is such a stream it does not. @throws CURSOR_INVALID */
+export function readCursor(cursor: string): StreamPosition {
+  const text = Buffer.from(cursor, "base64url").toString();
+  const at = text.lastIndexOf(":");
+  const [stream, position] = [text.slice(0, Math.max(0, at)), text.slice(at + 1)];
+  const seq = Number(position);
+  if (stream === "" || !POSITION.test(position) || seq > MAX_SEQ) throw platformErrors.CURSOR_INVALID();
+  return { stream, seq };
+}
+
 /** The seq of a cursor of this stream, 0 for none. @throws CURSOR_INVALID for a cursor of anything else. */
 export function decodeCursor(stream: string, cursor: string | null | undefined): number {
   if (cursor === null || cursor === undefined) return 0;
-  const text = Buffer.from(cursor, "base64url").toString();
-  const position = text.slice(stream.length + 1);
-  const seq = Number(position);
-  if (!text.startsWith(`${stream}:`) || !POSITION.test(position) || seq > MAX_SEQ)
-    throw platformErrors.CURSOR_INVALID();
-  return seq;
+  const position = readCursor(cursor);
+  if (position.stream !== stream) throw platformErrors.CURSOR_INVALID();
+  return position.seq;
 }

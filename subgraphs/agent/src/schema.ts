@@ -4,6 +4,7 @@ import "./agent/agent.graphql.ts";
 import "./approval/approval.graphql.ts";
 import "./approval/policy.graphql.ts";
 import "./artifact/artifact.graphql.ts";
+import "./consumer/consumer.graphql.ts";
 import "./note/note.graphql.ts";
 import "./run/control.graphql.ts";
 import "./run/run.graphql.ts";

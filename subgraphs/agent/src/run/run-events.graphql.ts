@@ -1,3 +1,4 @@
+import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
 import { encodeCursor } from "@sba/platform/events";
 import {
   callerOf,
@@ -229,9 +230,10 @@ builder.subscriptionField("runEvents", (t) =>
     args: {
       runId: t.arg.id({ required: true, validate: { maxLength: 64 } }),
       after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+      consumer: t.arg.string({ description: CONSUMER_ARGUMENT, validate: { regex: CONSUMER_NAME } }),
     },
-    subscribe: (_root, { runId, after }, context) =>
-      streamRunEvents(callerOf(context), { runId: decodeId("Run", runId), after, signal: context.signal }),
+    subscribe: (_root, { runId, ...start }, context) =>
+      streamRunEvents(callerOf(context), { runId: decodeId("Run", runId), ...start, signal: context.signal }),
     resolve: (event) => event,
   }),
 );
