@@ -1,7 +1,7 @@
-import { priceUsage, recordNewUsage, settleSlice } from "@sba/billing/index";
+import { priceUsage, recordNewUsage, settleSlice, type UsageLine } from "@sba/billing/index";
 import type { Caller } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
-import { gatherEvents } from "@sba/platform/events";
+import { gatherEvents, type NewEvent } from "@sba/platform/events";
 import { requireNotSuspended } from "@sba/platform/suspension";
 import { currentTraceId, currentTraceparent } from "@sba/platform/telemetry";
 import { pinVersion, type RunPin } from "../agent/version.ts";
@@ -59,11 +59,15 @@ export function insertRun(
   if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
   nudge(tx);
   appendMessages(tx, start.said ?? [firstMessage(caller, id, input.prompt)]);
-  const events = [runStatusChanged({ from: null, to: "CREATED" }), usageRecorded({ usage: usage.map(usageSnapshot) })];
   gatherEvents(
     tx,
-    events.map((event) => ({ stream: runStream(id), event, traceId: trace.id })),
+    acceptedEvents(usage).map((event) => ({ stream: runStream(id), event, traceId: trace.id })),
   );
+}
+
+/** What readers are told of a run that is accepted. */
+export function acceptedEvents(usage: readonly UsageLine[]): NewEvent[] {
+  return [runStatusChanged({ from: null, to: "CREATED" }), usageRecorded({ usage: usage.map(usageSnapshot) })];
 }
 
 /** What the columns of a new run are filled with. */

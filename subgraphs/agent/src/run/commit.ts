@@ -54,7 +54,7 @@ export interface TextWrite {
 }
 
 function write(before: RunRow, draft: Draft): Promise<unknown> {
-  if (!waitsForNothing(draft)) return withTenant(draft.caller, (tx) => writeInDialogue(tx, before, draft));
+  if (draft.journal.some(isAnnounced)) return withTenant(draft.caller, (tx) => writeAnnounced(tx, before, draft));
   const asked = { before, draft, traceId: currentTraceId() };
   if (!draft.run.budgeted) return writeTogether(draft.caller, asked);
   // Budgets are locked in the order of their keys, run by run: those of two runs in one transaction would not be.
@@ -62,10 +62,6 @@ function write(before: RunRow, draft: Draft): Promise<unknown> {
     writeAll(tx, [asked]);
     return Promise.resolve();
   });
-}
-
-function waitsForNothing({ journal }: Draft): boolean {
-  return journal.every((entry) => typeof entry !== "function" && !isAnnounced(entry));
 }
 
 /**
@@ -107,7 +103,7 @@ function idOf(each: StepWrite | TextWrite): string {
 
 function eventsOf(each: StepWrite | TextWrite): StreamEvent[] {
   const stream = runStream(idOf(each));
-  const events = "draft" in each ? (each.draft.journal as NewEvent[]) : [each.text];
+  const events = "draft" in each ? each.draft.journal : [each.text];
   return events.map((event) => ({ stream, event, traceId: each.traceId }));
 }
 
@@ -122,22 +118,10 @@ function holdRuns(tx: Tx, runs: readonly TextWrite["run"][]): Promise<unknown> {
             WHERE NOT EXISTS (SELECT FROM held WHERE held.id = asked.id AND held.fence = asked.fence)), ${LOST})`;
 }
 
-/** At the cost of a round trip for each answer that the journal waits for. */
-async function writeInDialogue(tx: Tx, before: RunRow, draft: Draft): Promise<void> {
-  const append = (events: readonly NewEvent[]): Promise<unknown> =>
-    events.length === 0 ? Promise.resolve() : appendEvents(tx, draft.caller, runStream(before.id), events);
+/** At the cost of a round trip: what is announced is announced with its seq. */
+async function writeAnnounced(tx: Tx, before: RunRow, draft: Draft): Promise<void> {
   startWrite(tx, { before, draft });
-  let events: NewEvent[] = [];
-  for (const entry of draft.journal) {
-    if (typeof entry !== "function") {
-      events.push(entry);
-      continue;
-    }
-    await append(events);
-    events = [];
-    await entry(tx);
-  }
-  await append(events);
+  await appendEvents(tx, draft.caller, runStream(before.id), draft.journal);
   for (const send of draft.closing) send(tx);
 }
 

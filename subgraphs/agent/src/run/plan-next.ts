@@ -146,7 +146,7 @@ function rest(draft: Draft): undefined {
 
 /** A plan rests until somebody has it executed: until it expires it is nobody's turn. */
 function restPlan(draft: Draft): undefined {
-  const restsMs = Date.parse(planOf(draft.run)!.expiresAt) - Date.now();
+  const restsMs = Date.parse(planOf(draft.run)!.expiresAt) - draft.now.getTime();
   if (restsMs <= 0) return failRun(draft, errors.AGENT_PLAN_EXPIRED());
   draft.release = { dueInMs: restsMs };
   return undefined;

@@ -3,6 +3,7 @@ import { withTenant, type Tx } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
 import { openGroupRead } from "@sba/platform/group-read";
+import { newId } from "@sba/platform/ids";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
 import { getAgentVersion } from "../agent/version.ts";
@@ -39,7 +40,7 @@ export interface Session {
 }
 
 /** What one commit will write and what the session is after it; made by functions that decide, sent by `commit`. */
-export interface Draft {
+export interface Draft extends Circumstances {
   readonly caller: Caller;
   run: RunRow;
   readonly version: AgentVersion;
@@ -55,18 +56,29 @@ export interface Draft {
   readonly messages: Message[];
   /** Statements that wait for no answer. */
   readonly writes: ((tx: Tx) => void)[];
-  /** The run's events, in order, and between them what has to wait for answers, at the cost of its own round trips. */
-  readonly journal: (NewEvent | Dialogue)[];
+  /** The run's events, in order. */
+  readonly journal: NewEvent[];
   /** Statements after everything else: rows are locked that other runs wait for. */
   readonly closing: ((tx: Tx) => void)[];
 }
 
-export type Dialogue = (tx: Tx) => Promise<unknown>;
+/** What of a decision is not of the session: with the same, the same is decided again (`replay`). */
+export interface Circumstances {
+  /** The time of everything that one commit writes. */
+  readonly now: Date;
+  readonly newId: () => string;
+}
+
+const HERE_AND_NOW = (): Circumstances => ({ now: new Date(), newId });
 
 /** A draft that writes nothing yet. */
-export function openDraft({ history, calls, approvals, inbox, ...session }: Session): Draft {
+export function openDraft(
+  { history, calls, approvals, inbox, ...session }: Session,
+  circumstances = HERE_AND_NOW(),
+): Draft {
   return {
     ...session,
+    ...circumstances,
     history: [...history],
     inbox: [...inbox],
     calls: new Map(calls),
@@ -87,7 +99,7 @@ export function addMessage(draft: Draft, message: NewMessage): void {
     asksPerson: message.asksPerson ?? false,
     // The database's to give, when it is committed.
     seq: 0,
-    createdAt: new Date(),
+    createdAt: draft.now,
   };
   draft.history.push(added);
   draft.messages.push(added);

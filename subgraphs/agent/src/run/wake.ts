@@ -16,6 +16,14 @@ export function wakeRun(tx: Tx, runId: string): void {
   nudge(tx);
 }
 
+/**
+ * As `wakeRun`, of a change by which the run is not due: a worker that is at it anyway looks again before it commits anything.
+ * Needs no answer.
+ */
+export function noticeChange(tx: Tx, runId: string): void {
+  void tx.sql`UPDATE agent.run SET revision = revision + 1 WHERE id = ${runId}`;
+}
+
 const nudged = new WeakSet<Tx>();
 
 /** Makes workers look for due runs once the transaction is committed, or so much later. */

@@ -14,7 +14,7 @@ export type StepType = (typeof STEP_TYPES)[number];
 export function beginStep(draft: Draft, type: StepType, toolCallId: string | null = null): Step {
   const { id: runId, tenantId } = draft.run;
   const number = draft.run.stepNumber + 1;
-  const step: Step = { tenantId, runId, number, type, toolCallId, model: null, startedAt: new Date(), endedAt: null };
+  const step: Step = { tenantId, runId, number, type, toolCallId, model: null, startedAt: draft.now, endedAt: null };
   draft.run = { ...draft.run, stepNumber: number, stepAttempt: 1 };
   draft.writes.push((tx) => {
     tx.gather(insertSteps, [step]);
@@ -25,7 +25,7 @@ export function beginStep(draft: Draft, type: StepType, toolCallId: string | nul
 
 /** Ends a step: StepFinished. A model turn names the model that answered. */
 export function finishStep(draft: Draft, step: Step): void {
-  const endedAt = new Date();
+  const endedAt = draft.now;
   draft.unfinished = undefined;
   draft.writes.push((tx) => {
     tx.gather(endSteps, [{ ...step, endedAt }]);
