@@ -30,6 +30,8 @@ export const errors = defineErrors("agent", {
   },
   AGENT_RUN_NOT_PLANNED: { kind: "conflict", message: "The run does not rest with a plan." },
   AGENT_FORK_SEQ_INVALID: { kind: "invalid_input", message: "The run has no such event to go on from." },
+  AGENT_REPLAY_RUN_NOT_ENDED: { kind: "conflict", message: "Only a run that has ended can be replayed." },
+  AGENT_REPLAY_JOURNAL_INCOMPLETE: { kind: "conflict", message: "The journal no longer has every event of the run." },
   AGENT_DEAD_LETTER_NOT_FOUND: { kind: "not_found", message: "This run is not among those that were given up." },
   AGENT_DEAD_LETTER_REPLAYED: { kind: "conflict", message: "This run was replayed before." },
   AGENT_MODEL_INTERRUPTED: { kind: "upstream_failed", message: "The model's answer ended before it was complete." },

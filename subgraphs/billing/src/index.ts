@@ -38,8 +38,10 @@ export { withinReservation } from "./usage/overage.ts";
 export {
   listRunUsage,
   priceUsage,
+  readRunLines,
   recordNewUsage,
   recordUsage,
+  type RecordedLine,
   type RunUsageLine,
   type UsageInput,
   type UsageLine,

@@ -147,3 +147,16 @@ export async function listRunUsage(scope: TenantScope, runIds: readonly string[]
   );
   return rows.map(({ runId, ...line }) => ({ runId, ...toUsageLine(line) }));
 }
+
+/** A line as it was recorded, and what it is of. */
+export interface RecordedLine extends MeteredLine {
+  readonly key: string;
+  readonly amountMicros: bigint;
+}
+
+/** The lines that were recorded of one run, in the caller's transaction. */
+export function readRunLines(tx: Tx, runId: string): Promise<RecordedLine[]> {
+  return tx.sql<RecordedLine>`
+    SELECT key, meter, model, quantity, amount_micros FROM billing.usage_record
+    WHERE tenant_id = ${tx.tenantId} AND run_id = ${runId} ORDER BY recorded_at, key, meter`;
+}
