@@ -18,7 +18,7 @@ export function denyNetwork({ exceptPort }: { readonly exceptPort: number }): De
     refused.push(target);
     process.nextTick(() => this.destroy(new Error(`the network is denied: ${target}`)));
     return this;
-  } as typeof connect;
+  };
   return {
     refused,
     restore: () => {
