@@ -4,7 +4,7 @@ import { setLogLevel } from "@sba/platform/log";
 import { startRedisServer } from "@sba/testkit/redis-server";
 import { closeWhenInterrupted, closing, inFolder } from "./cleanup.ts";
 import { benchApprovals } from "./durable/approvals.ts";
-import { benchDurable } from "./durable/durable.ts";
+import { benchDurable } from "./durable/throughput.ts";
 import { durableOptions } from "./durable/options.ts";
 import { benchGrowth } from "./durable/growth.ts";
 import { benchSuspended } from "./durable/suspended.ts";
