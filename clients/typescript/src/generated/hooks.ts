@@ -1,6 +1,51 @@
 /* eslint-disable */
 import { useQuery, useMutation, useSubscription, type SkipToken } from "@apollo/client/react";
 import {
+  MembersDocument,
+  type MembersQuery,
+  type MembersQueryVariables,
+  SetMemberRolesDocument,
+  type SetMemberRolesMutation,
+  type SetMemberRolesMutationVariables,
+  SetMemberStatusDocument,
+  type SetMemberStatusMutation,
+  type SetMemberStatusMutationVariables,
+  RemoveMemberDocument,
+  type RemoveMemberMutation,
+  type RemoveMemberMutationVariables,
+  ApiKeysDocument,
+  type ApiKeysQuery,
+  type ApiKeysQueryVariables,
+  CreateApiKeyDocument,
+  type CreateApiKeyMutation,
+  type CreateApiKeyMutationVariables,
+  RevokeApiKeyDocument,
+  type RevokeApiKeyMutation,
+  type RevokeApiKeyMutationVariables,
+  CreateSessionDocument,
+  type CreateSessionMutation,
+  type CreateSessionMutationVariables,
+  SessionsDocument,
+  type SessionsQuery,
+  type SessionsQueryVariables,
+  EndSessionDocument,
+  type EndSessionMutation,
+  type EndSessionMutationVariables,
+  RefreshSessionDocument,
+  type RefreshSessionMutation,
+  type RefreshSessionMutationVariables,
+  SignOutDocument,
+  type SignOutMutation,
+  type SignOutMutationVariables,
+  SuspendTenantDocument,
+  type SuspendTenantMutation,
+  type SuspendTenantMutationVariables,
+  ResumeTenantDocument,
+  type ResumeTenantMutation,
+  type ResumeTenantMutationVariables,
+  AuditEntriesDocument,
+  type AuditEntriesQuery,
+  type AuditEntriesQueryVariables,
   CreateAgentDocument,
   type CreateAgentMutation,
   type CreateAgentMutationVariables,
@@ -104,6 +149,51 @@ import {
   type SendRunInputMutation,
   type SendRunInputMutationVariables,
 } from "./graphql.ts";
+
+export const useMembersQuery = (options?: useQuery.Options<MembersQuery, MembersQueryVariables> | SkipToken) =>
+  useQuery(MembersDocument, options as useQuery.Options<MembersQuery, MembersQueryVariables>);
+
+export const useSetMemberRolesMutation = (options?: useMutation.Options<SetMemberRolesMutation, SetMemberRolesMutationVariables>) =>
+  useMutation<SetMemberRolesMutation, SetMemberRolesMutationVariables>(SetMemberRolesDocument, options);
+
+export const useSetMemberStatusMutation = (options?: useMutation.Options<SetMemberStatusMutation, SetMemberStatusMutationVariables>) =>
+  useMutation<SetMemberStatusMutation, SetMemberStatusMutationVariables>(SetMemberStatusDocument, options);
+
+export const useRemoveMemberMutation = (options?: useMutation.Options<RemoveMemberMutation, RemoveMemberMutationVariables>) =>
+  useMutation<RemoveMemberMutation, RemoveMemberMutationVariables>(RemoveMemberDocument, options);
+
+export const useApiKeysQuery = (options?: useQuery.Options<ApiKeysQuery, ApiKeysQueryVariables> | SkipToken) =>
+  useQuery(ApiKeysDocument, options as useQuery.Options<ApiKeysQuery, ApiKeysQueryVariables>);
+
+export const useCreateApiKeyMutation = (options?: useMutation.Options<CreateApiKeyMutation, CreateApiKeyMutationVariables>) =>
+  useMutation<CreateApiKeyMutation, CreateApiKeyMutationVariables>(CreateApiKeyDocument, options);
+
+export const useRevokeApiKeyMutation = (options?: useMutation.Options<RevokeApiKeyMutation, RevokeApiKeyMutationVariables>) =>
+  useMutation<RevokeApiKeyMutation, RevokeApiKeyMutationVariables>(RevokeApiKeyDocument, options);
+
+export const useCreateSessionMutation = (options?: useMutation.Options<CreateSessionMutation, CreateSessionMutationVariables>) =>
+  useMutation<CreateSessionMutation, CreateSessionMutationVariables>(CreateSessionDocument, options);
+
+export const useSessionsQuery = (options?: useQuery.Options<SessionsQuery, SessionsQueryVariables> | SkipToken) =>
+  useQuery(SessionsDocument, options as useQuery.Options<SessionsQuery, SessionsQueryVariables>);
+
+export const useEndSessionMutation = (options?: useMutation.Options<EndSessionMutation, EndSessionMutationVariables>) =>
+  useMutation<EndSessionMutation, EndSessionMutationVariables>(EndSessionDocument, options);
+
+export const useRefreshSessionMutation = (options?: useMutation.Options<RefreshSessionMutation, RefreshSessionMutationVariables>) =>
+  useMutation<RefreshSessionMutation, RefreshSessionMutationVariables>(RefreshSessionDocument, options);
+
+export const useSignOutMutation = (options?: useMutation.Options<SignOutMutation, SignOutMutationVariables>) =>
+  useMutation<SignOutMutation, SignOutMutationVariables>(SignOutDocument, options);
+
+export const useSuspendTenantMutation = (options?: useMutation.Options<SuspendTenantMutation, SuspendTenantMutationVariables>) =>
+  useMutation<SuspendTenantMutation, SuspendTenantMutationVariables>(SuspendTenantDocument, options);
+
+export const useResumeTenantMutation = (options?: useMutation.Options<ResumeTenantMutation, ResumeTenantMutationVariables>) =>
+  useMutation<ResumeTenantMutation, ResumeTenantMutationVariables>(ResumeTenantDocument, options);
+
+export const useAuditEntriesQuery = (options?: useQuery.Options<AuditEntriesQuery, AuditEntriesQueryVariables> | SkipToken) =>
+  useQuery(AuditEntriesDocument, options as useQuery.Options<AuditEntriesQuery, AuditEntriesQueryVariables>);
 
 export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
   useMutation<CreateAgentMutation, CreateAgentMutationVariables>(CreateAgentDocument, options);
