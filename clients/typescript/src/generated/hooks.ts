@@ -79,6 +79,30 @@ import {
   SetBudgetDocument,
   type SetBudgetMutation,
   type SetBudgetMutationVariables,
+  RunLiveSnapshotDocument,
+  type RunLiveSnapshotQuery,
+  type RunLiveSnapshotQueryVariables,
+  RunLiveDocument,
+  type RunLiveSubscription,
+  type RunLiveSubscriptionVariables,
+  ApprovalsLiveSnapshotDocument,
+  type ApprovalsLiveSnapshotQuery,
+  type ApprovalsLiveSnapshotQueryVariables,
+  ApprovalsLiveDocument,
+  type ApprovalsLiveSubscription,
+  type ApprovalsLiveSubscriptionVariables,
+  IngestionLiveDocument,
+  type IngestionLiveSubscription,
+  type IngestionLiveSubscriptionVariables,
+  WorkflowRunLiveSnapshotDocument,
+  type WorkflowRunLiveSnapshotQuery,
+  type WorkflowRunLiveSnapshotQueryVariables,
+  WorkflowRunLiveDocument,
+  type WorkflowRunLiveSubscription,
+  type WorkflowRunLiveSubscriptionVariables,
+  UsageAlertsDocument,
+  type UsageAlertsSubscription,
+  type UsageAlertsSubscriptionVariables,
   SignInDocument,
   type SignInMutation,
   type SignInMutationVariables,
@@ -227,6 +251,30 @@ export const useBudgetsQuery = (options?: useQuery.Options<BudgetsQuery, Budgets
 
 export const useSetBudgetMutation = (options?: useMutation.Options<SetBudgetMutation, SetBudgetMutationVariables>) =>
   useMutation<SetBudgetMutation, SetBudgetMutationVariables>(SetBudgetDocument, options);
+
+export const useRunLiveSnapshotQuery = (options: (Omit<useQuery.Options<RunLiveSnapshotQuery, RunLiveSnapshotQueryVariables>, "variables"> & { variables: RunLiveSnapshotQueryVariables }) | SkipToken) =>
+  useQuery(RunLiveSnapshotDocument, options as useQuery.Options<RunLiveSnapshotQuery, RunLiveSnapshotQueryVariables>);
+
+export const useRunLiveSubscription = (options: Omit<useSubscription.Options<RunLiveSubscription, RunLiveSubscriptionVariables>, "variables"> & { variables: RunLiveSubscriptionVariables }) =>
+  useSubscription<RunLiveSubscription, RunLiveSubscriptionVariables>(RunLiveDocument, options as useSubscription.Options<RunLiveSubscription, RunLiveSubscriptionVariables>);
+
+export const useApprovalsLiveSnapshotQuery = (options?: useQuery.Options<ApprovalsLiveSnapshotQuery, ApprovalsLiveSnapshotQueryVariables> | SkipToken) =>
+  useQuery(ApprovalsLiveSnapshotDocument, options as useQuery.Options<ApprovalsLiveSnapshotQuery, ApprovalsLiveSnapshotQueryVariables>);
+
+export const useApprovalsLiveSubscription = (options?: Omit<useSubscription.Options<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>, "variables"> & { variables?: ApprovalsLiveSubscriptionVariables }) =>
+  useSubscription<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>(ApprovalsLiveDocument, options as useSubscription.Options<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>);
+
+export const useIngestionLiveSubscription = (options: Omit<useSubscription.Options<IngestionLiveSubscription, IngestionLiveSubscriptionVariables>, "variables"> & { variables: IngestionLiveSubscriptionVariables }) =>
+  useSubscription<IngestionLiveSubscription, IngestionLiveSubscriptionVariables>(IngestionLiveDocument, options as useSubscription.Options<IngestionLiveSubscription, IngestionLiveSubscriptionVariables>);
+
+export const useWorkflowRunLiveSnapshotQuery = (options: (Omit<useQuery.Options<WorkflowRunLiveSnapshotQuery, WorkflowRunLiveSnapshotQueryVariables>, "variables"> & { variables: WorkflowRunLiveSnapshotQueryVariables }) | SkipToken) =>
+  useQuery(WorkflowRunLiveSnapshotDocument, options as useQuery.Options<WorkflowRunLiveSnapshotQuery, WorkflowRunLiveSnapshotQueryVariables>);
+
+export const useWorkflowRunLiveSubscription = (options: Omit<useSubscription.Options<WorkflowRunLiveSubscription, WorkflowRunLiveSubscriptionVariables>, "variables"> & { variables: WorkflowRunLiveSubscriptionVariables }) =>
+  useSubscription<WorkflowRunLiveSubscription, WorkflowRunLiveSubscriptionVariables>(WorkflowRunLiveDocument, options as useSubscription.Options<WorkflowRunLiveSubscription, WorkflowRunLiveSubscriptionVariables>);
+
+export const useUsageAlertsSubscription = (options?: Omit<useSubscription.Options<UsageAlertsSubscription, UsageAlertsSubscriptionVariables>, "variables"> & { variables?: UsageAlertsSubscriptionVariables }) =>
+  useSubscription<UsageAlertsSubscription, UsageAlertsSubscriptionVariables>(UsageAlertsDocument, options as useSubscription.Options<UsageAlertsSubscription, UsageAlertsSubscriptionVariables>);
 
 export const useSignInMutation = (options?: useMutation.Options<SignInMutation, SignInMutationVariables>) =>
   useMutation<SignInMutation, SignInMutationVariables>(SignInDocument, options);

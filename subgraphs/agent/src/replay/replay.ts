@@ -10,7 +10,7 @@ import { afterInterruption } from "../run/advance.ts";
 import { costOf, START_USAGE } from "../run/budget.ts";
 import { takeUp, type Work } from "../run/plan-next.ts";
 import { plannedEvents } from "../run/plan-run.ts";
-import { acceptedEvents } from "../run/run.ts";
+import { acceptedEvents } from "../run/accept.ts";
 import { isEnded } from "../run/run.state.ts";
 import { openDraft, type Draft, type Session } from "../run/session.ts";
 import { commitModelTurn } from "../step/model-turn.ts";
