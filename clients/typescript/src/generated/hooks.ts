@@ -172,6 +172,9 @@ import {
   SendRunInputDocument,
   type SendRunInputMutation,
   type SendRunInputMutationVariables,
+  RefreshSessionDocument,
+  type RefreshSessionMutation,
+  type RefreshSessionMutationVariables,
 } from "./graphql.ts";
 
 export const useMembersQuery = (options?: useQuery.Options<MembersQuery, MembersQueryVariables> | SkipToken) =>
@@ -344,3 +347,6 @@ export const useResumeRunMutation = (options?: useMutation.Options<ResumeRunMuta
 
 export const useSendRunInputMutation = (options?: useMutation.Options<SendRunInputMutation, SendRunInputMutationVariables>) =>
   useMutation<SendRunInputMutation, SendRunInputMutationVariables>(SendRunInputDocument, options);
+
+export const useRefreshSessionMutation = (options?: useMutation.Options<RefreshSessionMutation, RefreshSessionMutationVariables>) =>
+  useMutation<RefreshSessionMutation, RefreshSessionMutationVariables>(RefreshSessionDocument, options);
