@@ -175,9 +175,6 @@ import {
   SendRunInputDocument,
   type SendRunInputMutation,
   type SendRunInputMutationVariables,
-  RefreshSessionDocument,
-  type RefreshSessionMutation,
-  type RefreshSessionMutationVariables,
 } from "./graphql.ts";
 
 export const useMembersQuery = (options?: useQuery.Options<MembersQuery, MembersQueryVariables> | SkipToken) =>
@@ -353,6 +350,3 @@ export const useResumeRunMutation = (options?: useMutation.Options<ResumeRunMuta
 
 export const useSendRunInputMutation = (options?: useMutation.Options<SendRunInputMutation, SendRunInputMutationVariables>) =>
   useMutation<SendRunInputMutation, SendRunInputMutationVariables>(SendRunInputDocument, options);
-
-export const useRefreshSessionMutation = (options?: useMutation.Options<RefreshSessionMutation, RefreshSessionMutationVariables>) =>
-  useMutation<RefreshSessionMutation, RefreshSessionMutationVariables>(RefreshSessionDocument, options);
