@@ -55,7 +55,9 @@ export function linkRemote({ name, url, routes }: RemoteSubgraph): SubgraphLink 
     routes: routes.map((route) => ({ ...route, handle: (request) => forwardRoute(pool, route, request) })),
     execute: (operation, request) =>
       post(pool, operation, request).catch((error: unknown) => {
-        logger.warn({ "subgraph.name": name, err: error, requestId: request.requestId }, "subgraph did not answer");
+        // Nobody waits for the answer of a request that was given up, such as of a stream that is planned anew.
+        if (request.signal?.aborted !== true)
+          logger.warn({ "subgraph.name": name, err: error, requestId: request.requestId }, "subgraph did not answer");
         return unavailable(operation, error);
       }),
     subscribe: (operation, request) => subscribeRemote(socket, operation, request),
