@@ -15,7 +15,7 @@ export interface SplitSystem {
   stop(): Promise<void>;
 }
 
-export type Restarted = (typeof SUBGRAPHS)[number] | "worker";
+type Restarted = (typeof SUBGRAPHS)[number] | "worker";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SUBGRAPHS = ["identity", "billing", "integrations", "knowledge", "agent", "workflow"] as const;
