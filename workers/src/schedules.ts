@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import {
+  cancelOrphans,
   forgetExpiredAnswers,
   forgetExpiredNotes,
   lapseApprovals,
@@ -22,6 +23,7 @@ export const schedules: readonly Schedule[] = [
   { name: "billing.announceBudgetAlerts", everyMs: 2_000, run: announceBudgetAlerts },
   { name: "agent.letWaitingRunsIn", everyMs: 2_000, run: letWaitingRunsIn },
   { name: "agent.letRunsOfFreeThreadsIn", everyMs: 2_000, run: letRunsOfFreeThreadsIn },
+  { name: "agent.cancelOrphans", everyMs: 2_000, run: cancelOrphans },
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 2_000, run: resumeIngestions },
   { name: "knowledge.purgeRemoved", everyMs: 10_000, run: purgeRemoved },

@@ -6,6 +6,7 @@ import "./approval/policy.graphql.ts";
 import "./artifact/artifact.graphql.ts";
 import "./consumer/consumer.graphql.ts";
 import "./note/note.graphql.ts";
+import "./run/child.graphql.ts";
 import "./run/control.graphql.ts";
 import "./run/run.graphql.ts";
 import "./run/run-events.graphql.ts";

@@ -3,6 +3,7 @@ export { findBudgets, setBudget, type SetBudgetInput } from "./budget/budget.ts"
 export {
   findSlice,
   hasBudgets,
+  leastRunLimit,
   reserveSlice,
   returnSlice,
   settleSlice,
@@ -29,6 +30,7 @@ export {
   requireStartLimits,
   releaseRunSlot,
   requireMonthlyQuotas,
+  shareRunSlot,
   takeRunSlot,
   type ReleaseRunSlotInput,
   type StartLimits,
@@ -36,6 +38,7 @@ export {
 } from "./quota/quota.ts";
 export { withinReservation } from "./usage/overage.ts";
 export {
+  linkRun,
   listRunUsage,
   priceUsage,
   readRunLines,

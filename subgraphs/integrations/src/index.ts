@@ -15,6 +15,7 @@ export {
   makeToolCall,
   readToolCalls,
   rebindToolCall,
+  recordLateOutcome,
   recordNewToolCalls,
   recordSettledCall,
   recordToolOutcome,

@@ -60,6 +60,11 @@ export function pinVersion({ id, model, tools }: AgentVersion): RunPin {
   };
 }
 
+/** Whether the run was accepted with a tool of this name: one that is delegated may have fewer than its agent. */
+export function isPinned({ toolHashes }: Pick<Run, "toolHashes">, name: string): boolean {
+  return Object.hasOwn(toolHashes as unknown as ToolHashes, name);
+}
+
 /** True when the tool is what it was when the run was accepted. */
 export function isAsPinned({ toolHashes }: Pick<Run, "toolHashes">, tool: Tool): boolean {
   return (toolHashes as unknown as ToolHashes)[tool.name] === tool.definitionHash;

@@ -288,12 +288,12 @@ function beginning({ caller, run, version, told }: Recording): Session {
   const spentMicros = costOf(priceUsage(START_USAGE, run.priceListVersion));
   return {
     ...{ caller, version, history: told, calls: new Map(), approvals: new Map(), policies: [] },
-    ...{ unfinished: undefined, slice: undefined, inbox: [] },
+    ...{ unfinished: undefined, slice: undefined, inbox: [], children: new Map() },
     run: {
       ...run,
       ...{ status: "CREATED", pausedFrom: null, output: null, errorCode: null, errorMessage: null, endedAt: null },
       ...{ stepNumber: 0, stepAttempt: 0, textPieces: 0, spentMicros, slot: null },
-      ...{ waitsForThread: false, unreadInputs: 0 },
+      ...{ waitsForThread: false, unreadInputs: 0, childCount: 0, childrenMicros: 0n },
     },
   };
 }

@@ -6,8 +6,10 @@ import {
   requireMonthlyQuotas,
   reserveSlice,
   returnSlice,
+  shareRunSlot,
   takeRunSlot,
   type MeteredLine,
+  type PlanQuotas,
   type StartLimits,
 } from "@sba/billing/index";
 import type { Caller, TenantScope } from "@sba/platform/caller";
@@ -42,27 +44,43 @@ const MOST_RUNS = 2n;
 export async function admitRun(
   tx: Tx,
   caller: Caller,
-  { id: runId, agent, input, waitsForThread = false }: Pick<RunStart, "id" | "agent" | "input" | "waitsForThread">,
+  start: Pick<RunStart, "id" | "agent" | "input" | "waitsForThread" | "isChild">,
   { quotas, hasBudgets }: StartLimits,
 ): Promise<Admission> {
-  // One that waits for its thread takes its slot when that is free.
-  if (quotas && waitsForThread) await requireMonthlyQuotas(tx, caller, quotas);
-  const hasSlot = quotas && !waitsForThread ? await takeRunSlot(tx, caller, { runId, quotas }) : undefined;
-  const slot = hasSlot === undefined ? null : hasSlot ? "HELD" : "WAITING";
+  const { id: runId, agent, input, waitsForThread = false } = start;
+  const slot = quotas && (await takeSlot(tx, caller, start, quotas));
   const mayBegin = !waitsForThread && slot !== "WAITING";
   if (!hasBudgets) return { slot, budgeted: false };
   const { model, priceListVersion } = pinVersion(agent.version);
   const micros = (lines: readonly MeteredLine[]): bigint => estimateCost(lines, priceListVersion).amountMicros;
-  const [start, turn] = [micros(START_USAGE), micros(turnUsage(model, TURN.inputTokens, TURN.outputTokens))];
+  const [begin, turn] = [micros(START_USAGE), micros(turnUsage(model, TURN.inputTokens, TURN.outputTokens))];
   const [word, toolCall] = [micros(turnUsage(model, Buffer.byteLength(input.prompt), 1)), micros(TOOL_CALL_USAGE)];
   const slice = await reserveSlice(tx, caller, {
     ...{ runId, agentId: agent.id, agentKey: agent.key, spentMicros: 0n },
     // One that waits holds no money that others could spend meanwhile; what could not pay for a word is not begun.
-    wantMicros: mayBegin ? start + MOST_RUNS * (turn + toolCall) : start,
-    enoughMicros: mayBegin ? start + turn : start,
-    atLeastMicros: mayBegin ? start + word : start,
+    wantMicros: mayBegin ? begin + MOST_RUNS * (turn + toolCall) : begin,
+    enoughMicros: mayBegin ? begin + turn : begin,
+    atLeastMicros: mayBegin ? begin + word : begin,
   });
   return { slot, budgeted: slice !== undefined };
+}
+
+async function takeSlot(
+  tx: Tx,
+  caller: Caller,
+  { id: runId, waitsForThread, isChild }: Pick<RunStart, "id" | "waitsForThread" | "isChild">,
+  quotas: PlanQuotas,
+): Promise<Admission["slot"]> {
+  if (isChild === true) {
+    await shareRunSlot(tx, caller, { runId, quotas });
+    return "HELD";
+  }
+  if (waitsForThread === true) {
+    // It takes its slot when its thread is free.
+    await requireMonthlyQuotas(tx, caller, quotas);
+    return null;
+  }
+  return (await takeRunSlot(tx, caller, { runId, quotas })) ? "HELD" : "WAITING";
 }
 
 /** Gives back what a run holds, in the transaction that ends it, after everything else. Needs no answer; a repeat gives back nothing. */

@@ -16,7 +16,7 @@ import type { Draft } from "./session.ts";
  * those above it. A run has one writer at a time (the lease), so no step waits for what other runs write.
  */
 export interface Purse {
-  readonly run: Pick<RunRow, "model" | "options" | "priceListVersion" | "spentMicros">;
+  readonly run: Pick<RunRow, "model" | "options" | "priceListVersion" | "spentMicros" | "childrenMicros">;
   readonly slice?: Slice | undefined;
 }
 
@@ -40,11 +40,13 @@ export function requireStartBudget({ budgetMicros }: RunOptions = {}): void {
   throw billingErrors.BILLING_BUDGET_EXHAUSTED({ details: { budgetMicros } });
 }
 
-/** Micros that are left of the run's own budget; undefined without one. */
-export function leftOfOwn({ run: { options, spentMicros } }: Purse): bigint | undefined {
-  const { budgetMicros } = options as RunOptions;
-  return budgetMicros === undefined ? undefined : BigInt(budgetMicros) - spentMicros;
+/** Micros that are left of the run's own budget, less what its children have; undefined without one. */
+export function leftOfOwn({ run }: { readonly run: OwnPurse }): bigint | undefined {
+  const { budgetMicros } = run.options as RunOptions;
+  return budgetMicros === undefined ? undefined : BigInt(budgetMicros) - run.spentMicros - run.childrenMicros;
 }
+
+type OwnPurse = Pick<RunRow, "options" | "spentMicros" | "childrenMicros">;
 
 /** Micros that the run may spend before it takes a slice anew; undefined without any budget. */
 export function leftOf(purse: Purse): bigint | undefined {
@@ -69,7 +71,7 @@ export function affordableTokens(purse: Purse, model: string, inputTokens: numbe
 }
 
 /** What a tool call costs at the run's prices. */
-export function toolCallCost({ run }: Purse): bigint {
+export function toolCallCost({ run }: { readonly run: Pick<RunRow, "priceListVersion"> }): bigint {
   return estimateCost(TOOL_CALL_USAGE, run.priceListVersion).amountMicros;
 }
 

@@ -1,6 +1,7 @@
 import { queueRunSlot, readStartLimits } from "@sba/billing/index";
 import { requirePermission, type Caller, type TenantScope } from "@sba/platform/caller";
 import { systemTx, withTenant, type Tx } from "@sba/platform/db";
+import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { logger } from "@sba/platform/log";
 import type { BusyThreadPolicy } from "../agent/agent.ts";
 import { errors } from "../errors.ts";
@@ -36,10 +37,10 @@ export async function joinThread(tx: Tx, caller: Caller, { thread, runId, policy
   if (underWay.length >= MAX_UNDER_WAY) throw errors.AGENT_THREAD_QUEUE_FULL({ details: { limit: MAX_UNDER_WAY } });
   if (policy !== "ENQUEUE") requirePermission(caller, "run:cancel");
   // Whoever is at one of them finds out before it commits its end, and one that ended meanwhile is not among them any more.
-  const before = await tx.sql<{ id: string; status: string }>`
+  const before = await tx.sql<RunUnderWay>`
     WITH locked AS (
       SELECT id FROM agent.run WHERE id = ANY(${underWay.map(({ id }) => id)}::uuid[]) AND ended_at IS NULL ORDER BY id FOR UPDATE)
-    UPDATE agent.run SET followed = true, revision = revision + 1 FROM locked WHERE run.id = locked.id RETURNING run.id, run.status`;
+    UPDATE agent.run SET followed = true, revision = revision + 1 FROM locked WHERE run.id = locked.id RETURNING run.tenant_id, run.id, run.status, run.child_count`;
   if (policy === "ENQUEUE") return before.length > 0;
   for (const run of before.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
     await stopRun(tx, caller, run, "New input took its place.");
@@ -49,6 +50,8 @@ export async function joinThread(tx: Tx, caller: Caller, { thread, runId, policy
   }
   return before.length > 0;
 }
+
+type RunUnderWay = Pick<RunRow, "tenantId" | "id" | "status" | "childCount">;
 
 /** Lets the next run of a thread in once the transaction that ends one of it is committed. */
 export function letNextInSoon(tx: Tx, { tenantId, threadId }: TenantScope & { readonly threadId: string }): void {

@@ -1,7 +1,9 @@
-import type { Caller } from "@sba/platform/caller";
-import { withTenant, type Tx } from "@sba/platform/db";
+import { callerOfStarter, type Caller, type TenantScope } from "@sba/platform/caller";
+import { systemTx, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
+import { AppError } from "@sba/platform/errors";
 import { appendEvents } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { logger } from "@sba/platform/log";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream } from "../events.ts";
@@ -31,9 +33,10 @@ export async function cancelRun(caller: Caller, { runId, reason }: CancelRunInpu
 export async function stopRun(
   tx: Tx,
   caller: Caller,
-  { id: runId, status }: Pick<RunRow, "id" | "status">,
+  run: Pick<RunRow, "tenantId" | "id" | "status" | "childCount">,
   reason?: string,
 ): Promise<void> {
+  const { id: runId, status } = run;
   if (status === "CANCELLING") return;
   assertMove(status, "CANCELLING");
   await tx.sql`
@@ -44,4 +47,44 @@ export async function stopRun(
   tx.afterCommit(() => {
     announceInterrupt(runId, "cancel");
   });
+  if (run.childCount > 0) cancelChildrenSoon(tx, run);
+}
+
+/** Cancels what a run delegated once it is committed that the run ends before. */
+export function cancelChildrenSoon(tx: Tx, { tenantId, id }: Pick<RunRow, "tenantId" | "id">): void {
+  tx.afterCommit(() => {
+    cancelChildren({ tenantId }, id).catch((error: unknown) => {
+      logger.warn({ err: error, "run.id": id }, "delegated runs could not be cancelled; tried again");
+    });
+  });
+}
+
+/** Cancels the delegated runs of one that ends, each of which passes it on; returns how many. */
+async function cancelChildren(scope: TenantScope, parentRunId: string): Promise<number> {
+  const children = await withTenantOnce(
+    scope,
+    (tx) => tx.sql<RunRow>`
+      SELECT * FROM agent.run WHERE parent_run_id = ${parentRunId} AND ended_at IS NULL AND status <> 'CANCELLING'`,
+  );
+  for (const child of children) {
+    await cancelRun(callerOfStarter(child), { runId: child.id, reason: "Its parent run ended." }).catch(ignoreEnded);
+  }
+  return children.length;
+}
+
+function ignoreEnded(error: unknown): void {
+  if (!(error instanceof AppError && error.code === "AGENT_RUN_ENDED")) throw error;
+}
+
+/** Cancels delegated runs of all tenants whose parent has ended or is being cancelled and that were missed; called by the schedules. */
+export async function cancelOrphans(): Promise<number> {
+  const parents = await systemTx(
+    "find runs whose parent has ended",
+    (tx) => tx.sql<TenantScope & { parentRunId: string }>`
+      SELECT DISTINCT c.tenant_id, c.parent_run_id FROM agent.run c JOIN agent.run p ON p.tenant_id = c.tenant_id AND p.id = c.parent_run_id
+      WHERE c.parent_run_id IS NOT NULL AND c.ended_at IS NULL AND c.status <> 'CANCELLING' AND (p.ended_at IS NOT NULL OR p.status = 'CANCELLING')`,
+  );
+  let found = 0;
+  for (const { parentRunId, ...scope } of parents) found += await cancelChildren(scope, parentRunId);
+  return found;
 }

@@ -56,8 +56,10 @@ export interface TextWrite {
 function write(before: RunRow, draft: Draft): Promise<unknown> {
   if (draft.journal.some(isAnnounced)) return withTenant(draft.caller, (tx) => writeAnnounced(tx, before, draft));
   const asked = { before, draft, traceId: currentTraceId() };
-  if (!draft.run.budgeted) return writeTogether(draft.caller, asked);
-  // Budgets are locked in the order of their keys, run by run: those of two runs in one transaction would not be.
+  // Budgets are locked in the order of their keys, run by run, and a parent after its child: those of two runs in one transaction
+  // would not be.
+  const endsDelegation = draft.run.parentRunId !== null && draft.run.endedAt !== null;
+  if (!draft.run.budgeted && !endsDelegation) return writeTogether(draft.caller, asked);
   return withTenantOnce(draft.caller, (tx) => {
     writeAll(tx, [asked]);
     return Promise.resolve();

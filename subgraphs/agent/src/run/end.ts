@@ -7,6 +7,8 @@ import { ownMessages } from "../thread/message.ts";
 import { giveBack } from "./admission.ts";
 import { cancelWhatWaits } from "./ask.ts";
 import { letNextInSoon } from "./busy-thread.ts";
+import { cancelChildrenSoon } from "./cancel.ts";
+import { tellParent } from "./child-end.ts";
 import { citePassages } from "./citation.ts";
 import { keepInputs } from "./inbox.ts";
 import { assertMove, type RunStatus } from "./run.state.ts";
@@ -50,7 +52,12 @@ function markEnded(draft: Draft, ending: Ending): string {
   draft.run = { ...draft.run, ...ending, endedAt };
   draft.release = { dueInMs: null };
   const { caller, run } = draft;
+  // Before the streams, as every row of a run.
+  draft.writes.push((tx) => {
+    tellParent(tx, run);
+  });
   draft.closing.push((tx) => {
+    if (run.childCount > 0) cancelChildrenSoon(tx, run);
     giveBack(tx, caller, run);
     if (run.followed) letNextInSoon(tx, run);
   });

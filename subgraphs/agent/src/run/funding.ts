@@ -73,7 +73,9 @@ function takeSlice(session: Session, need: Need): Promise<Slice | undefined> {
       SELECT id FROM agent.run WHERE id = ${run.id} AND fence = ${run.fence} FOR NO KEY UPDATE`;
     if (!held) throw errors.AGENT_RUN_LEASE_LOST();
     const slice = await reserveSlice(tx, caller, {
-      ...{ runId: run.id, agentId: run.agentId, agentKey: run.agentKey, spentMicros: run.spentMicros },
+      ...{ runId: run.id, agentId: run.agentId, agentKey: run.agentKey },
+      // What a budget of each run is held against: what the run's children have is none of its own to spend.
+      spentMicros: run.spentMicros + run.childrenMicros,
       ...need,
     });
     if (slice && !run.budgeted) await tx.sql`UPDATE agent.run SET budgeted = true WHERE id = ${run.id}`;

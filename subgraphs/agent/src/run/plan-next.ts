@@ -1,7 +1,13 @@
 import { ensureAppError } from "@sba/platform/errors";
 import type { Step } from "@sba/platform/generated/prisma/client";
 import { returnSlice } from "@sba/billing/index";
-import { recordSettledCall, refuseCall, settleToolCall, type ToolCall } from "@sba/integrations/index";
+import {
+  recordLateOutcome,
+  recordSettledCall,
+  refuseCall,
+  settleToolCall,
+  type ToolCall,
+} from "@sba/integrations/index";
 import { refusalOf } from "../approval/of-run.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, stepRestarted } from "../events.ts";
@@ -12,12 +18,22 @@ import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
 import { askAgain, findDrift } from "./ask.ts";
 import { requireToolBudget } from "./budget.ts";
+import { outcomeOfChild, type ChildRun } from "./child-end.ts";
 import { giveUpRun } from "./dead-letter.ts";
+import { remainingMs } from "./deadline.ts";
 import { endRun, failRun } from "./end.ts";
 import { tellInputs } from "./inbox.ts";
 import { planOf } from "./plan.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
-import { assertMove, isStopping, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
+import {
+  assertMove,
+  isEnded,
+  isStopping,
+  nextAction,
+  type NextAction,
+  type PendingCall,
+  type RunStatus,
+} from "./run.state.ts";
 import type { Draft } from "./session.ts";
 
 /** How often a step is begun, over all workers that die or fail at it, before the run is given up. */
@@ -46,7 +62,9 @@ export function planNext(draft: Draft): Work | undefined {
       return answer(draft, action.callId);
     case "awaitApproval":
       return suspend(draft, "AWAITING_APPROVAL");
-    case "awaitOperator":
+    case "collect":
+      return collect(draft, action.callId);
+    case "awaitOutcome":
       return suspend(draft, "WAITING_TOOL");
     case "awaitInput":
       return suspend(draft, "AWAITING_INPUT");
@@ -60,10 +78,12 @@ export function planNext(draft: Draft): Work | undefined {
       return endRun(draft, "COMPLETED");
     case "stepsExhausted":
       return failRun(draft, errors.AGENT_RUN_STEPS_EXHAUSTED());
+    case "overdue":
+      return failRun(draft, errors.AGENT_RUN_TIMED_OUT());
   }
 }
 
-function situationOf({ run, history, approvals, calls, inbox }: Draft): Parameters<typeof nextAction>[0] {
+function situationOf({ run, history, approvals, calls, children, inbox, now }: Draft): Parameters<typeof nextAction>[0] {
   const last = history.at(-1);
   return {
     status: run.status as RunStatus,
@@ -72,12 +92,18 @@ function situationOf({ run, history, approvals, calls, inbox }: Draft): Paramete
     pendingCalls: openCallIds(history, run.id).map((id) => ({
       id,
       approval: approvals.get(id)?.status as PendingCall["approval"],
-      outcome: calls.get(id)?.status ?? "REQUESTED",
+      outcome: outcomeOf(calls.get(id), children.get(id)),
     })),
     lastSpeaker: (last?.role ?? "user") as "user" | "assistant" | "tool",
     asksPerson: last?.asksPerson ?? false,
     hasUnread: inbox.length > 0,
+    isOverdue: remainingMs(run, now) === 0,
   };
+}
+
+function outcomeOf(call: ToolCall | undefined, child: ChildRun | undefined): PendingCall["outcome"] {
+  if (call?.status === "REQUESTED" && child) return isEnded(child.status) ? "RETURNED" : "DELEGATED";
+  return call?.status ?? "REQUESTED";
 }
 
 /** Moves the run to a status, unless it is there already. */
@@ -132,14 +158,31 @@ function answer(draft: Draft, callId: string): Work | undefined {
   return planNext(draft);
 }
 
-/** Waits for a person: nothing is held, no job exists, and what the person says wakes the run. */
+/** A call whose work another run has done: a step of its own. What the call itself costs was charged when it began. */
+function collect(draft: Draft, callId: string): Work | undefined {
+  const step = beginStep(draft, "TOOL", callId);
+  const call = draft.calls.get(callId)!;
+  const outcome = outcomeOfChild(draft.children.get(callId)!);
+  draft.children.delete(callId);
+  draft.writes.push((tx) => {
+    recordLateOutcome(tx, draft.caller, callId, outcome);
+  });
+  answerCall(draft, { ...settleToolCall(call, outcome), usage: [] });
+  finishStep(draft, step);
+  return planNext(draft);
+}
+
+/** Waits for a person or another run: nothing is held, no job exists, and what is waited for wakes the run. */
 function suspend(draft: Draft, status: "AWAITING_APPROVAL" | "AWAITING_INPUT" | "WAITING_TOOL"): undefined {
   moveTo(draft, status);
   return rest(draft);
 }
 
 function rest(draft: Draft): undefined {
-  draft.release = { dueInMs: null };
+  const { run, now } = draft;
+  // A wait ends at the run's deadline, but for one that is somebody else's to end.
+  const endless = run.status === "PAUSED" || run.slot === "WAITING" || run.waitsForThread;
+  draft.release = { dueInMs: endless ? null : (remainingMs(run, now) ?? null) };
   returnSliceMeanwhile(draft);
   return undefined;
 }

@@ -9,6 +9,8 @@ import { errors } from "../errors.ts";
 import { runFailed, runStatusChanged, runStream } from "../events.ts";
 import { giveBack } from "./admission.ts";
 import { letNextInSoon } from "./busy-thread.ts";
+import { cancelChildrenSoon } from "./cancel.ts";
+import { tellParent } from "./child-end.ts";
 import { recordDeadLetter } from "./dead-letter.ts";
 
 /** A run at which workers fail before they can begin a step: it must neither be tried for ever nor harm another run. */
@@ -40,11 +42,12 @@ export async function giveUpPoison(run: RunRow): Promise<void> {
   const caller = callerOfStarter(run);
   const { code, message } = errors.AGENT_RUN_ATTEMPTS_EXHAUSTED();
   await withTenant(caller, async (tx) => {
-    const [ended] = await tx.sql<{ endedAt: Date; followed: boolean }>`
+    const [ended] = await tx.sql<{ endedAt: Date; followed: boolean; childCount: number }>`
       UPDATE agent.run SET status = 'FAILED', error_code = ${code}, error_message = ${message}, ended_at = clock_timestamp(),
              due_at = NULL, lease_expires_at = NULL, fence = fence + 1
-      WHERE id = ${run.id} AND fence = ${run.fence} AND ended_at IS NULL RETURNING ended_at, followed`;
+      WHERE id = ${run.id} AND fence = ${run.fence} AND ended_at IS NULL RETURNING ended_at, followed, child_count`;
     if (!ended) return;
+    tellParent(tx, run);
     recordDeadLetter(tx, run, {
       reason: run.errorCode ?? "WORKER_LOST",
       attempts: run.takeovers - 1,
@@ -52,6 +55,7 @@ export async function giveUpPoison(run: RunRow): Promise<void> {
     });
     await cancelApprovalsOfRun(tx, caller, run.id);
     await appendEvents(tx, caller, runStream(run.id), poisonedEvents(run, ended.endedAt));
+    if (ended.childCount > 0) cancelChildrenSoon(tx, run);
     giveBack(tx, caller, run);
     if (ended.followed) letNextInSoon(tx, run);
   }).catch((error: unknown) => {

@@ -204,6 +204,10 @@ export const RunOptionsInput = builder.inputType("RunOptionsInput", {
       type: "BigInt",
       validate: { refine: [(value) => value > 0n, { message: "must be positive" }] },
     }),
+    timeoutSeconds: t.int({
+      validate: { min: 1, max: 604_800 },
+      description: "How long the run may take, waits included: after that it begins no step and ends FAILED.",
+    }),
     onBusyThread: t.field({
       type: BusyThreadPolicyRef,
       description: "What becomes of this run when its thread is busy; by default what its agent says.",
@@ -241,16 +245,25 @@ interface GivenOptions {
   readonly topK?: number | null | undefined;
   readonly maxSteps?: number | null | undefined;
   readonly budgetMicros?: bigint | null | undefined;
+  readonly timeoutSeconds?: number | null | undefined;
   readonly onBusyThread?: BusyThreadPolicy | null | undefined;
 }
 
 /** Without what was not given: options are stored, and two requests that mean the same must hash the same. */
-export function runOptions({ locale, topK, maxSteps, budgetMicros, onBusyThread }: GivenOptions): RunOptions {
+export function runOptions({
+  locale,
+  topK,
+  maxSteps,
+  budgetMicros,
+  timeoutSeconds,
+  onBusyThread,
+}: GivenOptions): RunOptions {
   return {
     ...(locale ? { locale } : {}),
     ...(topK ? { topK } : {}),
     ...(maxSteps ? { maxSteps } : {}),
     ...(budgetMicros ? { budgetMicros: String(budgetMicros) } : {}),
+    ...(timeoutSeconds ? { timeoutSeconds } : {}),
     ...(onBusyThread ? { onBusyThread } : {}),
   };
 }

@@ -9,6 +9,7 @@ const situation: Situation = {
   lastSpeaker: "user",
   asksPerson: false,
   hasUnread: false,
+  isOverdue: false,
 };
 
 describe("the next action of a run", () => {
@@ -65,7 +66,7 @@ describe("the next action of a run", () => {
       nextAction({ ...situation, lastSpeaker: "tool", pendingCalls: [unknown, ...others] });
     expect(after({ id: "b", approval: undefined, outcome: "REQUESTED" })).toEqual({ kind: "tool", callId: "b" });
     expect(after({ id: "b", approval: "PENDING", outcome: "REQUESTED" })).toEqual({ kind: "awaitApproval" });
-    expect(after()).toEqual({ kind: "awaitOperator" });
+    expect(after()).toEqual({ kind: "awaitOutcome" });
   });
 
   it("tells the model what an operator said of a call, whatever was decided before and also as the last step", () => {
@@ -73,6 +74,24 @@ describe("the next action of a run", () => {
       const pendingCalls: PendingCall[] = [{ id: "a", approval: "APPROVED", outcome }];
       expect(nextAction({ ...situation, pendingCalls, nextStepNumber: 11 })).toEqual({ kind: "answer", callId: "a" });
     }
+  });
+
+  it("waits for the runs that calls delegated, and takes each result as it comes, whatever was decided before", () => {
+    const call = (id: string, outcome: PendingCall["outcome"]): PendingCall => ({ id, approval: "APPROVED", outcome });
+    const after = (...pendingCalls: PendingCall[]) => nextAction({ ...situation, pendingCalls, nextStepNumber: 11 });
+    expect(after(call("a", "DELEGATED"), call("b", "DELEGATED"))).toEqual({ kind: "awaitOutcome" });
+    expect(after(call("a", "DELEGATED"), call("b", "RETURNED"))).toEqual({ kind: "collect", callId: "b" });
+  });
+
+  it("ends the run when its time is over, unless it has done what it was asked or rests", () => {
+    const overdue = { ...situation, isOverdue: true };
+    const pendingCalls: PendingCall[] = [{ id: "a", approval: undefined, outcome: "DELEGATED" }];
+    expect(nextAction(overdue)).toEqual({ kind: "overdue" });
+    expect(nextAction({ ...overdue, pendingCalls })).toEqual({ kind: "overdue" });
+    expect(nextAction({ ...overdue, lastSpeaker: "assistant", asksPerson: true })).toEqual({ kind: "overdue" });
+    expect(nextAction({ ...overdue, lastSpeaker: "assistant" })).toEqual({ kind: "complete" });
+    expect(nextAction({ ...overdue, status: "PAUSED" })).toEqual({ kind: "rest" });
+    expect(nextAction({ ...overdue, status: "CANCELLING" })).toEqual({ kind: "cancel" });
   });
 
   it("ends the run when its steps are used up, but still lets it complete", () => {

@@ -69,8 +69,11 @@ export interface PendingCall {
   readonly id: string;
   /** Of its approval; absent when the call needs none. */
   readonly approval: "PENDING" | "APPROVED" | "DENIED" | "EXPIRED" | "CANCELLED" | "SUPERSEDED" | undefined;
-  /** UNKNOWN waits for an operator; SUCCEEDED and FAILED are what the operator said. */
-  readonly outcome: "REQUESTED" | "UNKNOWN" | "SUCCEEDED" | "FAILED";
+  /**
+   * UNKNOWN waits for an operator; SUCCEEDED and FAILED are what the operator said. DELEGATED waits for another run; RETURNED is
+   * when that has ended.
+   */
+  readonly outcome: "REQUESTED" | "UNKNOWN" | "SUCCEEDED" | "FAILED" | "DELEGATED" | "RETURNED";
 }
 
 export interface Situation {
@@ -85,6 +88,8 @@ export interface Situation {
   readonly asksPerson: boolean;
   /** The run was sent something that its model has not been told. */
   readonly hasUnread: boolean;
+  /** Its time is over. */
+  readonly isOverdue: boolean;
 }
 
 export type NextAction =
@@ -92,34 +97,47 @@ export type NextAction =
   | { readonly kind: "tool"; readonly callId: string }
   | { readonly kind: "refuse"; readonly callId: string }
   | { readonly kind: "answer"; readonly callId: string }
+  | { readonly kind: "collect"; readonly callId: string }
   | { readonly kind: "awaitApproval" }
-  | { readonly kind: "awaitOperator" }
+  | { readonly kind: "awaitOutcome" }
   | { readonly kind: "awaitInput" }
   | { readonly kind: "awaitExecution" }
   | { readonly kind: "cancel" }
   | { readonly kind: "rest" }
   | { readonly kind: "complete" }
-  | { readonly kind: "stepsExhausted" };
+  | { readonly kind: "stepsExhausted" }
+  | { readonly kind: "overdue" };
 
 /** What a run does next, from what is committed: the whole policy of the loop on one page. */
 export function nextAction(situation: Situation): NextAction {
-  const { pendingCalls, status } = situation;
+  const { status } = situation;
   if (status === "CANCELLING") return { kind: "cancel" };
   if (status === "PLANNING") return { kind: "awaitExecution" };
   if (status === "PAUSED") return { kind: "rest" };
+  const next = nextOf(situation);
+  return situation.isOverdue && next.kind !== "complete" ? { kind: "overdue" } : next;
+}
+
+function nextOf(situation: Situation): NextAction {
+  const { pendingCalls } = situation;
+  const exhausted = situation.nextStepNumber > situation.maxSteps;
+  if (pendingCalls.length > 0) return nextOfCalls(pendingCalls, exhausted);
+  if (situation.lastSpeaker !== "assistant" || situation.hasUnread)
+    return exhausted ? { kind: "stepsExhausted" } : { kind: "model" };
+  return situation.asksPerson ? { kind: "awaitInput" } : { kind: "complete" };
+}
+
+function nextOfCalls(pendingCalls: readonly PendingCall[], exhausted: boolean): NextAction {
   const resolved = pendingCalls.find(({ outcome }) => outcome === "SUCCEEDED" || outcome === "FAILED");
   if (resolved) return { kind: "answer", callId: resolved.id };
+  const returned = pendingCalls.find(({ outcome }) => outcome === "RETURNED");
+  if (returned) return { kind: "collect", callId: returned.id };
   const requested = pendingCalls.filter(({ outcome }) => outcome === "REQUESTED");
   const refused = requested.find(
     (call) => call.approval !== undefined && !["PENDING", "APPROVED"].includes(call.approval),
   );
   if (refused) return { kind: "refuse", callId: refused.id };
   const ready = requested.find((call) => call.approval === undefined || call.approval === "APPROVED");
-  const exhausted = situation.nextStepNumber > situation.maxSteps;
   if (ready) return exhausted ? { kind: "stepsExhausted" } : { kind: "tool", callId: ready.id };
-  if (requested.length > 0) return { kind: "awaitApproval" };
-  if (pendingCalls.length > 0) return { kind: "awaitOperator" };
-  if (situation.lastSpeaker !== "assistant" || situation.hasUnread)
-    return exhausted ? { kind: "stepsExhausted" } : { kind: "model" };
-  return situation.asksPerson ? { kind: "awaitInput" } : { kind: "complete" };
+  return requested.length > 0 ? { kind: "awaitApproval" } : { kind: "awaitOutcome" };
 }

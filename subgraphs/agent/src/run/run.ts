@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly maxSteps?: number;
   /** What the run may cost at most; a step that could exceed it is not begun. */
   readonly budgetMicros?: string;
+  /** How long it may take, waits included: after that it begins no step. */
+  readonly timeoutSeconds?: number;
   /** What becomes of the run when its thread is busy; by default what its agent says. */
   readonly onBusyThread?: BusyThreadPolicy;
 }
@@ -102,6 +104,8 @@ export interface RunStart {
   readonly said?: readonly Message[];
   /** It begins when the runs of its thread before it have ended. */
   readonly waitsForThread?: boolean;
+  /** Another run delegates it: it is under way on that run's slot. */
+  readonly isChild?: boolean;
 }
 
 export interface PreparedStart extends RunStart {
@@ -198,6 +202,16 @@ const readRun = openGroupRead<string, Run | undefined>(async (tx, ids) => {
   const byId = new Map(runs.map((run) => [run.id, run]));
   return ids.map((id) => byId.get(id));
 });
+
+/** What these runs (UUIDs) delegated, each with its last seq, oldest first. */
+export function findChildrenOfRuns(caller: Caller, parentIds: readonly string[]): Promise<Run[]> {
+  return withTenantOnce(
+    caller,
+    (tx) => tx.sql<Run>`
+    SELECT r.*, s.last_seq FROM agent.run r JOIN platform.stream s ON s.id = 'run:' || r.id
+    WHERE r.parent_run_id = ANY(${[...parentIds]}::uuid[]) ORDER BY r.id`,
+  );
+}
 
 export interface RunFilter {
   readonly status?: readonly RunStatus[] | undefined;

@@ -12,6 +12,8 @@ import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
 import { openCallIds, readHistories, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
+import { DELEGATE } from "../tool/agent-delegate.ts";
+import { readChildren, type ChildRun } from "./child-end.ts";
 
 /**
  * What the worker that leases a run knows of it, and how it writes. The lease makes it the only writer, so it decides from
@@ -29,6 +31,8 @@ export interface Session {
   readonly calls: ReadonlyMap<string, ToolCall>;
   /** What was decided about calls, by call. */
   readonly approvals: ReadonlyMap<string, CallApproval>;
+  /** What became of the runs that calls delegated, by call. */
+  readonly children: ReadonlyMap<string, ChildRun>;
   /** Who must agree to which tools, when the session was opened. */
   readonly policies: readonly ApprovalPolicy[];
   /** The step that an earlier attempt began, and what readers were shown of it. */
@@ -47,6 +51,7 @@ export interface Draft extends Circumstances {
   readonly history: Message[];
   readonly calls: Map<string, ToolCall>;
   readonly approvals: Map<string, CallApproval>;
+  readonly children: Map<string, ChildRun>;
   readonly policies: readonly ApprovalPolicy[];
   unfinished: Unfinished | undefined;
   slice: Slice | undefined;
@@ -73,7 +78,7 @@ const HERE_AND_NOW = (): Circumstances => ({ now: new Date(), newId });
 
 /** A draft that writes nothing yet. */
 export function openDraft(
-  { history, calls, approvals, inbox, ...session }: Session,
+  { history, calls, approvals, children, inbox, ...session }: Session,
   circumstances = HERE_AND_NOW(),
 ): Draft {
   return {
@@ -83,6 +88,7 @@ export function openDraft(
     inbox: [...inbox],
     calls: new Map(calls),
     approvals: new Map(approvals),
+    children: new Map(children),
     release: undefined,
     ...{ messages: [], writes: [], journal: [], closing: [] },
   };
@@ -130,7 +136,7 @@ const readBasis = openGroupRead<RunRow, Omit<Session, "caller" | "run">>(async (
     version: versions.get(run.agentVersionId)!,
     history: histories.get(run.id) ?? [],
     policies: policies.get(run.agentKey)!,
-    ...{ calls: new Map(), approvals: new Map(), unfinished: undefined, slice: undefined, inbox: [] },
+    ...{ calls: new Map(), approvals: new Map(), children: new Map(), unfinished: undefined, slice: undefined, inbox: [] },
   }));
 });
 
@@ -162,9 +168,12 @@ async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session
   ]);
   const open = openCallIds(history, run.id);
   const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
+  const delegated = calls.filter(({ name }) => name === DELEGATE).map(({ id }) => id);
+  const children = delegated.length === 0 ? [] : await readChildren(tx, delegated);
   return {
     ...{ caller, run, version, history, policies, unfinished, slice, inbox },
     calls: new Map(calls.map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
+    children: new Map(children.map((child) => [child.id, child])),
   };
 }

@@ -77,9 +77,10 @@ export async function statusesOf(caller: Caller, runId: string): Promise<unknown
 }
 
 const ALWAYS: Readonly<Record<string, string>> = {
-  "ends, waits for a person, waits for its thread, or is due": `
+  "ends, waits for a person, its thread or its children, or is due": `
     SELECT r.id FROM agent.run r WHERE r.tenant_id = $1 AND r.ended_at IS NULL AND r.due_at IS NULL
-    AND r.status NOT IN ('AWAITING_APPROVAL', 'AWAITING_INPUT', 'PAUSED') AND NOT r.waits_for_thread`,
+    AND r.status NOT IN ('AWAITING_APPROVAL', 'AWAITING_INPUT', 'PAUSED') AND NOT r.waits_for_thread
+    AND NOT (r.status = 'WAITING_TOOL' AND EXISTS (SELECT FROM agent.run c WHERE c.parent_run_id = r.id AND c.ended_at IS NULL))`,
   "is the only one of its thread that does not wait, unless the others are being cancelled": `
     SELECT r.id FROM agent.run r JOIN agent.run e ON e.thread_id = r.thread_id AND e.id < r.id
     WHERE r.tenant_id = $1 AND r.ended_at IS NULL AND e.ended_at IS NULL AND NOT r.waits_for_thread`,

@@ -3,7 +3,7 @@ import { makeToolCall, recordNewToolCalls, type Tool, type ToolCall } from "@sba
 import { AppError } from "@sba/platform/errors";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { newId } from "@sba/platform/ids";
-import { isAsPinned } from "../agent/version.ts";
+import { isAsPinned, isPinned } from "../agent/version.ts";
 import { errors } from "../errors.ts";
 import { tokenDelta, toolRequested, usageRecorded } from "../events.ts";
 import { callModel, type BilledAttempt, type ModelAnswer, type ModelToolCall } from "../model/index.ts";
@@ -154,7 +154,7 @@ function makeCalls(draft: Draft, calls: readonly MessageToolCall[]): RequestedCa
   const { caller, run, version } = draft;
   return calls.flatMap((asked): RequestedCall[] => {
     try {
-      const tool = version.tools.includes(asked.name) ? findTool(asked.name) : undefined;
+      const tool = version.tools.includes(asked.name) && isPinned(run, asked.name) ? findTool(asked.name) : undefined;
       if (!tool) throw errors.AGENT_TOOL_NOT_ALLOWED({ details: { tool: asked.name } });
       if (!isAsPinned(run, tool)) throw errors.AGENT_TOOL_CHANGED({ details: { tool: asked.name } });
       const call = makeToolCall(caller, { ...asked, tool, runId: run.id, agentKey: run.agentKey });

@@ -67,7 +67,8 @@ export async function takePlanningTurn(
 function purseOf({ agent, input }: RunStart): PlanPurse {
   const { model, priceListVersion, toolHashes } = pinVersion(agent.version);
   const spentMicros = estimateCost(START_USAGE, priceListVersion).amountMicros;
-  return { run: { model, priceListVersion, toolHashes, options: { ...input.options }, spentMicros }, slice: undefined };
+  const options = { ...input.options };
+  return { run: { model, priceListVersion, toolHashes, options, spentMicros, childrenMicros: 0n }, slice: undefined };
 }
 
 function linesOf({ model, usage, reservedMicros }: PaidAttempt, { run }: PlanPurse): MeteredLine[] {

@@ -1,3 +1,4 @@
+import { priceUsage, recordNewUsage } from "@sba/billing/index";
 import { platformErrors } from "@sba/platform/errors";
 import type { NewEvent } from "@sba/platform/events";
 import {
@@ -12,11 +13,13 @@ import {
 import { parseId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
 import { artifactCreated, toolOutcomeUnknown, toolResulted, usageRecorded, type ToolCallSnapshot } from "../events.ts";
-import { spend } from "../run/budget.ts";
+import { spend, TOOL_CALL_USAGE } from "../run/budget.ts";
+import { beginDelegation } from "../run/child.ts";
 import { numberHits } from "../run/citation.ts";
 import type { Work } from "../run/plan-next.ts";
 import { usageSnapshot } from "../run/usage.ts";
 import { addMessage, type Draft, type Session } from "../run/session.ts";
+import { DELEGATE } from "../tool/agent-delegate.ts";
 import { findTool } from "../tool/index.ts";
 import { finishStep } from "./step.ts";
 
@@ -29,17 +32,15 @@ const MAX_TOOL_ATTEMPTS = 3;
  * Calls the tool of a step: its beginning held it against what was approved. What the tool does is an outcome.
  * @throws OPERATION_CANCELLED, AGENT_TOOL_UNAVAILABLE when the step is to be begun again
  */
-export async function takeToolTurn(
-  { caller, run }: Session,
-  { call }: ToolWork,
-  signals: ToolSignals,
-): Promise<ToolOutcome> {
+export async function takeToolTurn(session: Session, { call }: ToolWork, signals: ToolSignals): Promise<ToolOutcome> {
+  const { caller, run } = session;
   const tool = findTool(call.name);
   if (!tool) return refuseCall(errors.AGENT_TOOL_NOT_ALLOWED({ details: { tool: call.name } }));
   // What was asked for is what runs: a definition that was deployed in between is another.
   if (tool.definitionHash !== call.definitionHash) {
     return refuseCall(errors.AGENT_TOOL_CHANGED({ details: { tool: call.name } }));
   }
+  if (tool.name === DELEGATE) return beginDelegation(session, call);
   const isRepeatable = await tool.isRepeatable(caller, call.params);
   const signal = isRepeatable ? AbortSignal.any([signals.signal, signals.pause]) : signals.signal;
   const outcome = await runToolCall(caller, tool, call, { signal });
@@ -59,6 +60,11 @@ interface ToolSignals {
 
 /** Commits the outcome of a tool call: its row, meter, message to the model and events. */
 export function commitToolTurn(draft: Draft, { step, call }: ToolWork, outcome: ToolOutcome): void {
+  if (outcome.ok && call.name === DELEGATE) {
+    awaitDelegated(draft, call);
+    finishStep(draft, step);
+    return;
+  }
   const settled = settleToolCall(call, outcome, draft.run.priceListVersion);
   draft.writes.push((tx) => {
     recordSettledCall(tx, draft.caller, call, outcome, draft.run.priceListVersion);
@@ -70,6 +76,21 @@ export function commitToolTurn(draft: Draft, { step, call }: ToolWork, outcome: 
     draft.journal.push(...outcomeUnknownEvents(settled));
   } else answerCall(draft, settled);
   finishStep(draft, step);
+}
+
+/** The call stays open until the run that it delegated has ended. It is charged now: afterwards the run may have to take money anew. */
+function awaitDelegated(draft: Draft, call: ToolCall): void {
+  const { caller, run } = draft;
+  const { id: runId, agentKey, priceListVersion } = run;
+  const known = draft.children.has(call.id);
+  if (!known)
+    draft.children.set(call.id, { id: call.id, status: "CREATED", output: null, errorCode: null, errorMessage: null });
+  const usage = priceUsage(TOOL_CALL_USAGE, priceListVersion);
+  draft.writes.push((tx) => {
+    recordNewUsage(tx, caller, { key: call.id, lines: TOOL_CALL_USAGE, runId, agentKey, priceListVersion });
+  });
+  spend(draft, usage);
+  draft.journal.push(usageRecorded({ usage: usage.map(usageSnapshot) }));
 }
 
 /** Tells the model, and readers, how a call ended. */

@@ -1,5 +1,6 @@
 import { integrationTools, type Tool } from "@sba/integrations/index";
 import { knowledgeTools } from "@sba/knowledge/index";
+import { agentDelegate } from "./agent-delegate.ts";
 import { documentRender } from "./document-render.ts";
 import { memoryRead } from "./memory-read.ts";
 import { memoryWrite } from "./memory-write.ts";
@@ -12,6 +13,7 @@ export const tools: readonly Tool[] = [
   taskCreate,
   memoryWrite,
   memoryRead,
+  agentDelegate,
   ...integrationTools,
 ];
 

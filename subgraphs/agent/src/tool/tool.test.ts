@@ -159,6 +159,7 @@ describe("Query.tools", () => {
       "task.create",
       "memory.write",
       "memory.read",
+      "agent.delegate",
       "webhook.send",
     ]);
     const {

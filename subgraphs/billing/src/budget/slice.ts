@@ -160,6 +160,14 @@ function exhausted(tenant: TenantScope, asked: readonly Asked[], { budgetId, not
   });
 }
 
+/** The least that the budgets of each run, and of this one, let it spend over its life; undefined without one. */
+export async function leastRunLimit(tx: Tx, { tenantId }: TenantScope, runId: string): Promise<bigint | undefined> {
+  const [row] = await tx.sql<{ limitMicros: bigint | null }>`
+    SELECT min(limit_micros) AS limit_micros FROM billing.budget
+    WHERE tenant_id = ${tenantId} AND scope = 'RUN' AND scope_id IN ('', ${runId}::text)`;
+  return row?.limitMicros ?? undefined;
+}
+
 const REMEMBERED_FOR_MS = 1_000;
 const withBudgets = createCache<{ readonly has: boolean }>({ maxEntries: 10_000, ttlMs: REMEMBERED_FOR_MS });
 

@@ -82,6 +82,22 @@ export async function queueRunSlot(
   return slot?.admitted ?? false;
 }
 
+/**
+ * Lets a run begin on the slot of the run that delegated it: its use counts for the month, and it is none of the concurrent runs
+ * itself, so that a run never waits for a slot that it holds. Idempotent by run.
+ * @throws BILLING_QUOTA_EXCEEDED when the month's tokens or tool calls are used up
+ */
+export async function shareRunSlot(
+  tx: Tx,
+  scope: TenantScope,
+  { runId, quotas }: Pick<TakeRunSlotInput, "runId" | "quotas">,
+): Promise<void> {
+  await requireMonthlyQuotas(tx, scope, quotas);
+  await tx.sql`
+    INSERT INTO billing.run_slot (tenant_id, run_id, queued_at, admitted_at, is_shared)
+    VALUES (${scope.tenantId}, ${runId}, clock_timestamp(), clock_timestamp(), true) ON CONFLICT DO NOTHING`;
+}
+
 /** What a start that waits for something else is held to at once. @throws BILLING_QUOTA_EXCEEDED */
 export async function requireMonthlyQuotas(tx: Tx, scope: TenantScope, quotas: PlanQuotas): Promise<void> {
   requireMonthly(await readQuotaUse(tx, scope, new Date()), quotas);
@@ -143,14 +159,14 @@ export async function releaseRunSlot(tx: Tx, { tenantId }: TenantScope, input: R
   const month = monthOf(at);
   const [released] = await tx.sql<{ othersWait: boolean }>`
     WITH gone AS (
-      DELETE FROM billing.run_slot WHERE tenant_id = ${tenantId} AND run_id = ${runId} RETURNING admitted_at
+      DELETE FROM billing.run_slot WHERE tenant_id = ${tenantId} AND run_id = ${runId} RETURNING admitted_at IS NOT NULL AND NOT is_shared AS counted
     ), used AS (
       SELECT coalesce(sum(quantity) FILTER (WHERE meter IN ('model.inputTokens', 'model.outputTokens')), 0) AS tokens,
              coalesce(sum(quantity) FILTER (WHERE meter = 'tool.called'), 0) AS tool_calls
       FROM billing.usage_record WHERE tenant_id = ${tenantId} AND run_id = ${runId} AND recorded_at >= ${month}
     )
     UPDATE billing.quota_use AS u
-    SET running = u.running - (gone.admitted_at IS NOT NULL)::int, month = ${month},
+    SET running = u.running - gone.counted::int, month = ${month},
         tokens = CASE WHEN u.month = ${month} THEN u.tokens ELSE 0 END + used.tokens,
         tool_calls = CASE WHEN u.month = ${month} THEN u.tool_calls ELSE 0 END + used.tool_calls
     FROM gone, used WHERE u.tenant_id = ${tenantId}

@@ -40,9 +40,9 @@ export async function recountQuotaUse(tx: Tx, { tenantId }: TenantScope, at: Dat
     INSERT INTO billing.quota_use AS u (tenant_id, running, month, tokens, tool_calls) VALUES (${tenantId}, 0, ${month}, 0, 0)
     ON CONFLICT (tenant_id) DO UPDATE SET running = u.running`;
   await tx.sql`
-    WITH admitted AS (SELECT run_id FROM billing.run_slot WHERE tenant_id = ${tenantId} AND admitted_at IS NOT NULL)
+    WITH admitted AS (SELECT run_id, is_shared FROM billing.run_slot WHERE tenant_id = ${tenantId} AND admitted_at IS NOT NULL)
     UPDATE billing.quota_use AS u
-    SET running = (SELECT count(*) FROM admitted), month = ${month}, tokens = ended.tokens, tool_calls = ended.tool_calls
+    SET running = (SELECT count(*) FROM admitted WHERE NOT is_shared), month = ${month}, tokens = ended.tokens, tool_calls = ended.tool_calls
     FROM (SELECT coalesce(sum(quantity) FILTER (WHERE meter IN ('model.inputTokens', 'model.outputTokens')), 0) AS tokens,
                  coalesce(sum(quantity) FILTER (WHERE meter = 'tool.called'), 0) AS tool_calls
           FROM billing.usage_record

@@ -141,9 +141,14 @@ export async function listRunUsage(scope: TenantScope, runIds: readonly string[]
   const rows = await withTenant(
     scope,
     (tx) => tx.sql<StoredLine & { runId: string }>`
-    SELECT run_id, meter, sum(quantity)::bigint AS quantity, sum(amount_micros)::bigint AS amount_micros
-    FROM billing.usage_record WHERE tenant_id = ${scope.tenantId} AND run_id = ANY(${runIds}::uuid[])
-    GROUP BY run_id, meter ORDER BY run_id, meter`,
+    WITH part AS (
+      SELECT id AS run_id, id AS part_id FROM unnest(${runIds}::uuid[]) AS asked (id)
+      UNION ALL SELECT ancestor_run_id, run_id FROM billing.run_link
+      WHERE tenant_id = ${scope.tenantId} AND ancestor_run_id = ANY(${runIds}::uuid[])
+    )
+    SELECT part.run_id, meter, sum(quantity)::bigint AS quantity, sum(amount_micros)::bigint AS amount_micros
+    FROM part JOIN billing.usage_record u ON u.run_id = part.part_id WHERE u.tenant_id = ${scope.tenantId}
+    GROUP BY part.run_id, meter ORDER BY part.run_id, meter`,
   );
   return rows.map(({ runId, ...line }) => ({ runId, ...toUsageLine(line) }));
 }
@@ -159,4 +164,20 @@ export function readRunLines(tx: Tx, runId: string): Promise<RecordedLine[]> {
   return tx.sql<RecordedLine>`
     SELECT key, meter, model, quantity, amount_micros FROM billing.usage_record
     WHERE tenant_id = ${tx.tenantId} AND run_id = ${runId} ORDER BY recorded_at, key, meter`;
+}
+
+export interface LinkRunInput {
+  /** UUID of a new run. */
+  readonly runId: string;
+  /** UUID of the run that delegated it. */
+  readonly parentRunId: string;
+}
+
+/** Counts what a new run will cost for its parent and for those above that as well. Needs no answer. */
+export function linkRun(tx: Tx, { tenantId }: TenantScope, { runId, parentRunId }: LinkRunInput): void {
+  void tx.sql`
+    INSERT INTO billing.run_link (tenant_id, ancestor_run_id, run_id)
+    SELECT ${tenantId}, above.id, ${runId} FROM (
+      SELECT ${parentRunId}::uuid AS id
+      UNION ALL SELECT ancestor_run_id FROM billing.run_link WHERE tenant_id = ${tenantId} AND run_id = ${parentRunId}) above`;
 }

@@ -98,7 +98,7 @@ Run.implement({
     cost: t.field({
       type: Money,
       nullable: true,
-      description: "What the run has cost so far.",
+      description: "What the run has cost so far, with the runs that it delegated work to.",
       authScopes: { permission: "run:read" },
       resolve: async ({ id }, _args, context) =>
         addUpMoney((await usageOfRun(context).load(decodeId("Run", id))).map(({ cost }) => cost)),
@@ -106,7 +106,7 @@ Run.implement({
     usage: t.field({
       type: [UsageLineRef],
       nullable: true,
-      description: "What the run has used so far, one line a meter.",
+      description: "What the run has used so far, with the runs that it delegated work to, one line a meter.",
       authScopes: { permission: "run:read" },
       resolve: ({ id }, _args, context) => usageOfRun(context).load(decodeId("Run", id)),
     }),

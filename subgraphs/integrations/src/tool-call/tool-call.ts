@@ -266,6 +266,11 @@ export function recordSettledCall(
   if (isToMeter(call, outcome)) recordNewUsage(tx, caller, { ...usageOf(call), priceListVersion });
 }
 
+/** The same of a call that was metered when it began, for work that goes on after it. */
+export function recordLateOutcome(tx: Tx, caller: Caller, callId: string, outcome: ToolOutcome): void {
+  void writeOutcome(tx, caller, callId, outcome);
+}
+
 function usageOf(call: Pick<ToolCallRow, "id" | "runId" | "agentKey">): UsageInput {
   return {
     key: call.id,
