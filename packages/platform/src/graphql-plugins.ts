@@ -19,6 +19,18 @@ class AuthDirectivesPlugin<Types extends SchemaTypes> extends BasePlugin<Types> 
   }
 }
 
+/** How long a page may be, for the gateway to know what an operation may cost: `first` is the size of a connection's `edges`. */
+class ListSizesPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
+  override onOutputFieldConfig(field: PothosOutputFieldConfig<Types>): PothosOutputFieldConfig<Types> {
+    const isDeclared = (field.pothosOptions as { listSize?: object }).listSize !== undefined;
+    if (isDeclared || !("first" in field.args)) return field;
+    const sized = field.type.kind === "List" ? {} : { sizedFields: ["edges"] };
+    const args = { slicingArguments: ["first"], ...sized, requireOneSlicingArgument: false };
+    const directives = [...listDirectives(field.extensions?.["directives"]), { name: "listSize", args }];
+    return { ...field, extensions: { ...field.extensions, directives } };
+  }
+}
+
 /** Pothos plugins write directives as a list (federation: `inaccessible`) or by name. */
 function listDirectives(declared: unknown): object[] {
   if (Array.isArray(declared)) return declared as object[];
@@ -39,6 +51,9 @@ type Resolver<Types extends SchemaTypes> = GraphQLFieldResolver<unknown, Types["
 
 export const AUTH_DIRECTIVES = "sbaAuthDirectives" as never;
 SchemaBuilder.registerPlugin(AUTH_DIRECTIVES, AuthDirectivesPlugin as never);
+
+export const LIST_SIZES = "sbaListSizes" as never;
+SchemaBuilder.registerPlugin(LIST_SIZES, ListSizesPlugin as never);
 
 export const VALIDATION = "sbaValidation" as never;
 SchemaBuilder.registerPlugin(VALIDATION, ValidationPlugin as never);

@@ -7,7 +7,7 @@ import type { GraphQLSchema } from "graphql";
 import type { ZodError } from "zod";
 import type { Caller } from "./caller.ts";
 import { type AppError, platformErrors } from "./errors.ts";
-import { AUTH_DIRECTIVES, VALIDATION } from "./graphql-plugins.ts";
+import { AUTH_DIRECTIVES, LIST_SIZES, VALIDATION } from "./graphql-plugins.ts";
 import { encodePageCursor, type Page } from "./pages.ts";
 import type { Permission } from "./permissions.ts";
 import { addScalars } from "./scalars.ts";
@@ -106,7 +106,7 @@ export interface EntityReference {
 /** The builder of one subgraph. */
 export function createBuilder() {
   const builder = new SchemaBuilder<GraphTypes>({
-    plugins: [ScopeAuthPlugin, VALIDATION, AUTH_DIRECTIVES, DirectivesPlugin, FederationPlugin],
+    plugins: [ScopeAuthPlugin, VALIDATION, AUTH_DIRECTIVES, LIST_SIZES, DirectivesPlugin, FederationPlugin],
     defaultFieldNullability: false,
     scopeAuth: {
       authorizeOnSubscribe: true,
@@ -281,6 +281,8 @@ export function toSubgraphSchema(builder: Builder): GraphQLSchema {
       "@external",
       "@authenticated",
       "@requiresScopes",
+      "@cost",
+      "@listSize",
     ],
   });
 }

@@ -36,6 +36,9 @@ builder.queryField("searchKnowledge", (t) =>
     type: SearchKnowledgePayload,
     description: "The documents that answer a question best, by words and by meaning.",
     authScopes: { permission: "knowledge:read" },
+    // It looks at every document of the tenant, whatever it finds.
+    cost: 10,
+    listSize: { assumedSize: MAX_TOP_K, sizedFields: ["hits"] },
     args: { input: t.arg({ type: SearchKnowledgeInput, required: true }) },
     resolve: async (_root, { input }, context) => ({
       hits: await searchKnowledge(callerOf(context), {
