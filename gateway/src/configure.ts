@@ -1,15 +1,33 @@
 import type { Config } from "@sba/platform/config";
+import { databaseUrlsOf } from "@sba/platform/services";
+import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import type { GatewayOptions } from "./gateway.ts";
+import type { RateLimits } from "./tolls.ts";
 
 /** What the environment says of the gateway, in either deployment. */
 export function gatewayOptionsOf(
   config: Config,
-): Pick<GatewayOptions, "host" | "port" | "development" | "allowedOrigins" | "issuers"> {
+): Pick<
+  GatewayOptions,
+  | "host"
+  | "port"
+  | "development"
+  | "allowedOrigins"
+  | "issuers"
+  | "limits"
+  | "rateLimits"
+  | "subgraphTimeoutsMs"
+  | "trustedProxies"
+> {
   return {
     host: config.HOST,
     port: config.PORT,
     development: config.NODE_ENV !== "production",
     allowedOrigins: config.ALLOWED_ORIGINS,
+    limits: Object.fromEntries(config.LIMITS),
+    rateLimits: rateLimitsOf(config),
+    subgraphTimeoutsMs: config.SUBGRAPH_TIMEOUTS_MS,
+    trustedProxies: config.TRUSTED_PROXIES,
     issuers: config.TRUSTED_ISSUERS.map(({ issuer, audience, jwksUrl }) => ({
       issuer,
       audience,
@@ -17,4 +35,17 @@ export function gatewayOptionsOf(
       algorithms: ["ES256", "RS256"],
     })),
   };
+}
+
+function rateLimitsOf({ RATE_LIMITS }: Config): Partial<RateLimits> {
+  return Object.fromEntries([...RATE_LIMITS].map(([name, rate]) => [name, { name, ...rate }]));
+}
+
+/** The limits that all gateways of an installation share: in Redis when it is there, in Postgres otherwise. */
+export async function openSharedRateLimiter(config: Config): Promise<RateLimiter> {
+  const { REDIS_URL: redisUrl } = config;
+  return openRateLimiter({
+    redisUrl,
+    databaseUrl: redisUrl === undefined ? (await databaseUrlsOf(config)).app : undefined,
+  });
 }

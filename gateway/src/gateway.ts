@@ -1,4 +1,5 @@
 import { logger } from "@sba/platform/log";
+import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import { addressOf, CLOSE_RESTARTING, GRAPHQL_PATH, type RouteRequest, type RunningServer } from "@sba/platform/server";
 import type { JSONWebKeySet } from "jose";
 import { Readable } from "node:stream";
@@ -14,17 +15,18 @@ import { openGrants } from "./grants.ts";
 import { mountGraphqlStream, STREAM_PATH } from "./graphql-stream.ts";
 import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
-import { openLinks, type GivenSubgraph, type Links } from "./links.ts";
+import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./links.ts";
 import type { LiveServices } from "./live.ts";
 import { openCounter } from "./quotas.ts";
 import { mountRunEvents } from "./run-events.ts";
 import { openSessions, type Sessions, type SessionsOptions } from "./sessions.ts";
 import { serveSockets, type SocketOptions } from "./sockets.ts";
+import { DEFAULT_RATE_LIMITS, DEVELOPMENT_RATE_LIMITS, openTolls, type RateLimits, type Tolls } from "./tolls.ts";
 
 export type { Issuer } from "./authenticate.ts";
 export type { RemoteSubgraph } from "./forward-remote.ts";
 
-export interface GatewayOptions {
+export interface GatewayOptions extends LinkOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
@@ -38,6 +40,11 @@ export interface GatewayOptions {
   readonly development: boolean;
   readonly allowedOrigins?: readonly string[];
   readonly limits?: Partial<Limits>;
+  readonly rateLimits?: Partial<RateLimits>;
+  /** Shared with other gateways; of this process alone when absent. Closed by who opened it. */
+  readonly rateLimiter?: RateLimiter;
+  /** Addresses, or networks, of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies?: readonly string[];
   readonly fanOut?: FanOutOptions;
   readonly sockets?: Pick<SocketOptions, "keepAliveMs" | "initTimeoutMs"> & Pick<SessionsOptions, "recheckMs">;
   /** Beside the subgraphs, what `/readyz` answers by. */
@@ -64,14 +71,15 @@ const KEYS_PATH = "/.well-known/jwks.json";
 
 /** Starts the gateway. Needs `useSecretKey` and `usePubSub` before. @throws when the supergraph names a subgraph that is not given. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const graph = loadGraph(options.supergraphSdl);
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const graph = loadGraph(options.supergraphSdl, limits);
   requireSubgraphs(graph, options.subgraphs);
   const graphs = openGraphs(graph);
-  const links = openLinks(options.subgraphs);
+  const links = openLinks(options.subgraphs, options);
   const subgraphs = links.byName;
   const identity = identityOf(subgraphs);
   const grants = await openGrants(identity);
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const tolls = await tollsOf(options, limits);
   const quotas = { connections: openCounter(limits.connections), subscriptions: openCounter(limits.subscriptions) };
   const authenticator = createAuthenticator(
     [{ ...LOCAL_ISSUER, keys: () => fetchKeys(identity) }, ...(options.issuers ?? [])],
@@ -82,9 +90,10 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     subgraphs,
     limits,
     quotas,
+    tolls,
     authenticator,
-    sessions: openSessions({ authenticator, quotas, recheckMs: options.sockets?.recheckMs }),
-    operations: await startOperations({ graphs, subgraphs, limits, introspection: options.development }),
+    sessions: openSessions({ authenticator, quotas, tolls, recheckMs: options.sockets?.recheckMs }),
+    operations: await startOperations({ graphs, subgraphs, limits, tolls, introspection: options.development }),
     documents: createDocuments(limits),
     fanOut: createFanOut(options.fanOut),
   };
@@ -110,6 +119,7 @@ async function serve(
     ...parts,
     links: all,
     development: options.development,
+    trustedProxies: options.trustedProxies ?? [],
     allowedOrigins: options.allowedOrigins ?? [],
     isReady: () =>
       allReady([...all.map((link) => () => link.isReady()), options.isReady ?? (() => Promise.resolve(true))]),
@@ -127,7 +137,7 @@ async function serve(
     subscriptionsUrl: `${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`,
     sseUrl: `${url}${STREAM_PATH}`,
     load: () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams }),
-    reload: (sdl, given = options.subgraphs) => reload(graphs, links, sdl, given),
+    reload: (sdl, given = options.subgraphs) => reload(graphs, links, loadGraph(sdl, parts.limits), given),
     close: async () => {
       streams.close();
       await sockets.close(CLOSE_RESTARTING, "Restarting: reconnect elsewhere");
@@ -141,18 +151,18 @@ async function serve(
   };
 }
 
-async function reload(
-  graphs: Graphs,
-  links: Links,
-  supergraphSdl: string,
-  given: readonly GivenSubgraph[],
-): Promise<void> {
-  const graph = loadGraph(supergraphSdl);
+async function reload(graphs: Graphs, links: Links, graph: Graph, given: readonly GivenSubgraph[]): Promise<void> {
   requireSubgraphs(graph, given);
   const closeReplaced = links.adopt(given);
   graphs.replace(graph);
   logger.info({ "gateway.graph": graph.id }, "supergraph replaced");
   await closeReplaced();
+}
+
+async function tollsOf(options: GatewayOptions, { maxCost }: Limits): Promise<Tolls> {
+  const defaults = options.development ? DEVELOPMENT_RATE_LIMITS : DEFAULT_RATE_LIMITS;
+  const limiter = options.rateLimiter ?? (await openRateLimiter({}));
+  return openTolls({ limiter, limits: { ...defaults, ...options.rateLimits }, maxCost });
 }
 
 async function allReady(checks: readonly (() => Promise<boolean>)[]): Promise<boolean> {

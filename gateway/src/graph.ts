@@ -15,8 +15,11 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from "graphql";
+import { createCosts, type Costs } from "./cost.ts";
+import { readCostRules } from "./cost-rules.ts";
 import { readRequirements, type Requirements } from "./enforce.ts";
 import { introspect } from "./introspect.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
 import type { RunnablePlan } from "./plan-run.ts";
 import { compileShape } from "./shape.ts";
 
@@ -34,8 +37,13 @@ export interface Graph {
   /** Subgraphs by name, with the URL that the SDL has for them. */
   readonly subgraphs: ReadonlyMap<string, string>;
   readonly requirements: Requirements;
+  readonly costs: Costs;
   /** The plan of a document that is valid for this graph and has the operation. */
   readonly planOf: (document: DocumentNode, operationName: string | null | undefined) => OperationPlan;
+}
+
+export interface GraphOptions {
+  readonly assumedListSize?: number;
 }
 
 /** For a query or mutation, the whole of it; for a subscription, what is joined to each event. */
@@ -58,7 +66,7 @@ function urlsOf(supergraph: Supergraph): ReadonlyMap<string, string> {
 }
 
 /** Reads a supergraph. @throws when it is not a valid one. */
-export function loadGraph(sdl: string): Graph {
+export function loadGraph(sdl: string, { assumedListSize = DEFAULT_LIMITS.assumedListSize }: GraphOptions = {}): Graph {
   const supergraph = Supergraph.build(sdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
   const api = supergraph.apiSchema();
   const apiSchema = api.toGraphQLJSSchema();
@@ -75,6 +83,7 @@ export function loadGraph(sdl: string): Graph {
     schema: apiSchema,
     subgraphs: urlsOf(supergraph),
     requirements: readRequirements(sdl, apiSchema),
+    costs: createCosts(apiSchema, readCostRules(sdl), assumedListSize),
     planOf: rememberPlans((document, operationName) => plan(parts, document, operationName)),
   };
 }

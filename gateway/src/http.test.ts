@@ -73,7 +73,7 @@ describe("GraphQL over HTTP", () => {
     ],
     ["a subscription", JSON.stringify({ query: `subscription { ticks }` }), 400, "SUBSCRIPTION_NEEDS_SOCKET"],
     ["a body that is not JSON", "{", 400, "INPUT_INVALID"],
-    ["a batch", JSON.stringify([{ query: "{ __typename }" }]), 400, "BAD_REQUEST"],
+    ["a batch", JSON.stringify([{ query: "{ __typename }" }]), 400, "OPERATION_BATCH_TOO_LARGE"],
     ["a body without a query", JSON.stringify({ nothing: 1 }), 400, "BAD_REQUEST"],
   ])("answers %s with its status and reason, and the request's id", async (_what, body, status, reason) => {
     const response = await send(body);

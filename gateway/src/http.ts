@@ -25,6 +25,7 @@ export interface HttpOptions {
   readonly development: boolean;
   /** Browsers of these origins may call; none by default. */
   readonly allowedOrigins: readonly string[];
+  readonly trustedProxies: readonly string[];
   readonly isReady: () => Promise<boolean>;
 }
 
@@ -41,6 +42,7 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: "idle",
     routerOptions: ROUTER_OPTIONS,
+    trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     genReqId: requestIdOf,
     requestIdHeader: false,
   });
@@ -59,7 +61,7 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
       "apollo-require-preflight",
       "x-apollo-operation-name",
     ],
-    exposedHeaders: ["x-request-id", "retry-after"],
+    exposedHeaders: ["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"],
     maxAge: 600,
   });
   mountPages(app, options);
@@ -160,7 +162,7 @@ async function answerGraphql(
   const { search } = new URL(request.url, "http://gateway");
   const response = await operations.answerHttp(
     { method: request.method, headers, search, body: request.body },
-    { caller, requestId: request.id, signal: abortedWhenGone(reply) },
+    { caller, requestId: request.id, signal: abortedWhenGone(reply), address: request.ip },
   );
   if (response.body.kind !== "complete") throw new Error("incremental delivery is not offered");
   return reply

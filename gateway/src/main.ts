@@ -9,12 +9,12 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { databaseUrlsOf, secretKeyOf } from "@sba/platform/services";
 import { startTelemetry } from "@sba/platform/telemetry";
 import { z } from "zod";
-import { gatewayOptionsOf } from "./configure.ts";
+import { gatewayOptionsOf, openSharedRateLimiter } from "./configure.ts";
 import type { RemoteSubgraph, RouteDeclaration } from "./forward-remote.ts";
 import { startGateway, type RunningGateway } from "./gateway.ts";
 import { subgraphUrlsIn } from "./graph.ts";
 
-/** The gateway as a process of its own, before subgraphs that run elsewhere. It needs pub/sub, and no table of the database. */
+/** The gateway as a process of its own, before subgraphs that run elsewhere. It needs pub/sub, and of the database only what limits rates. */
 
 const SCHEMA = new URL("../../schema/", import.meta.url);
 
@@ -53,13 +53,18 @@ async function openWakeUps(): Promise<() => Promise<void>> {
 async function openGateway(): Promise<() => Promise<void>> {
   const supergraphSdl = await readFile(new URL("supergraph.graphql", SCHEMA), "utf8");
   const routes = routesSchema.parse(JSON.parse(await readFile(new URL("routes.json", SCHEMA), "utf8")));
+  const rateLimiter = await openSharedRateLimiter(config);
   const running = await startGateway({
     ...gatewayOptionsOf(config),
+    rateLimiter,
     supergraphSdl,
     subgraphs: locate(supergraphSdl, routes, config),
   });
   gateway = running;
-  return () => running.close();
+  return async () => {
+    await running.close();
+    await rateLimiter.close();
+  };
 }
 
 function locate(

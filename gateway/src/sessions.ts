@@ -3,6 +3,7 @@ import { logger } from "@sba/platform/log";
 import type { Authenticated, Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
+import type { Tolls } from "./tolls.ts";
 
 /**
  * Who is connected, by socket or event stream: never longer than the credentials hold, and its streams never show more than
@@ -33,6 +34,7 @@ export interface ActiveStream {
 export interface SessionsOptions {
   readonly authenticator: Authenticator;
   readonly quotas: Quotas;
+  readonly tolls: Tolls;
   /** How often every session's rights are looked at again, for the revocation that was not heard. */
   readonly recheckMs?: number | undefined;
 }
@@ -53,7 +55,7 @@ const RECHECK_MS = 15_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export function openSessions(options: SessionsOptions): Sessions {
-  const { authenticator, quotas } = options;
+  const { authenticator, quotas, tolls } = options;
   const sessions = new Set<Session>();
   const recheck = (concerned: (principal: Authenticated) => boolean): void => {
     for (const session of sessions) if (concerned(session.principal)) void reauthorise(session, authenticator);
@@ -71,6 +73,8 @@ export function openSessions(options: SessionsOptions): Sessions {
     admit: async (authorization, connection) => {
       const principal = await identify(authorization, authenticator);
       if (principal instanceof AppError) return principal;
+      const { refusal } = await tolls.connect({ caller: principal });
+      if (refusal) return refusal;
       if (!quotas.connections.takeFor(principal)) return errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() });
       const session: Session = {
         ...connection,

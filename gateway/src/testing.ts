@@ -509,8 +509,17 @@ export async function serve(
   };
 }
 
+/** What an answer says of itself, such as its cost, is not what most tests are about. */
+function withoutExtensions({
+  extensions: _extensions,
+  ...result
+}: SocketResult & { readonly extensions?: unknown }): SocketResult {
+  return result;
+}
+
 export interface Answer {
   readonly status: number;
+  readonly extensions: Readonly<Record<string, unknown>> | undefined;
   readonly headers: Headers;
   readonly body: {
     readonly data?: Record<string, unknown> | null;
@@ -539,7 +548,8 @@ export async function post(
     },
     body: JSON.stringify({ query, variables }),
   });
-  return { status: response.status, headers: response.headers, body: (await response.json()) as Answer["body"] };
+  const { extensions, ...body } = (await response.json()) as Answer["body"] & Pick<Answer, "extensions">;
+  return { status: response.status, headers: response.headers, extensions, body };
 }
 
 export interface TestStream {
@@ -602,7 +612,7 @@ function connectRaw({ gateway }: Served): TestSocket {
     const message = JSON.parse(text.toString()) as Message;
     const stream = message.id === undefined ? undefined : streams.get(message.id);
     if (!stream) queueOf(message.type).push(message);
-    else if (message.type === "next") stream.push(message.payload as SocketResult);
+    else if (message.type === "next") stream.push(withoutExtensions(message.payload as SocketResult));
     else if (message.type === "error") {
       stream.push({ errors: message.payload as unknown[], final: true });
       stream.end();

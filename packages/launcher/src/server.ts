@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { configureAgent } from "@sba/agent/index";
 import { agentSubgraph } from "@sba/agent/server";
 import { billingSubgraph } from "@sba/billing/server";
-import { gatewayOptionsOf } from "@sba/gateway/configure";
+import { gatewayOptionsOf, openSharedRateLimiter } from "@sba/gateway/configure";
 import { startGateway, type RunningGateway } from "@sba/gateway/gateway";
 import { identitySubgraph } from "@sba/identity/server";
 import { integrationsSubgraph } from "@sba/integrations/server";
@@ -35,8 +35,10 @@ const config = loadConfig();
 let gateway: RunningGateway | undefined;
 
 async function openGateway(): Promise<() => Promise<void>> {
+  const rateLimiter = await openSharedRateLimiter(config);
   const running = await startGateway({
     ...gatewayOptionsOf(config),
+    rateLimiter,
     supergraphSdl: readFileSync(SUPERGRAPH, "utf8"),
     subgraphs: SUBGRAPHS,
     isReady: isDatabaseReady,
@@ -44,7 +46,10 @@ async function openGateway(): Promise<() => Promise<void>> {
   gateway = running;
   // Links lead back to where this process listens, unless it is known by another address.
   usePublicUrl(config.PUBLIC_URL ?? running.url);
-  return () => running.close();
+  return async () => {
+    await running.close();
+    await rateLimiter.close();
+  };
 }
 
 function addresses(): ServerAddresses {

@@ -1,0 +1,103 @@
+import type {
+  ApolloServerPlugin,
+  GraphQLRequestContextDidResolveOperation,
+  GraphQLRequestListener,
+} from "@apollo/server";
+import { AppError, httpStatusOf } from "@sba/platform/errors";
+import { getVariableValues, OperationTypeNode, type GraphQLError } from "graphql";
+import type { CostedOperation } from "./cost.ts";
+import { findRefusal } from "./enforce.ts";
+import { errors, toShownError } from "./errors.ts";
+import type { GatewayContext } from "./forward.ts";
+import type { Graph } from "./graph.ts";
+import type { Graphs } from "./graphs.ts";
+import type { Admission, Tolls } from "./tolls.ts";
+
+/**
+ * What stands between validation and plan: what the caller may not do is refused, and what the operation may cost is charged.
+ * What it did not cost is given back when it has been answered, and both are told in `extensions.cost`.
+ */
+
+export interface GuardOptions {
+  readonly graphs: Graphs;
+  readonly tolls: Tolls;
+}
+
+interface Charged {
+  readonly graph: Graph;
+  readonly operation: CostedOperation;
+  readonly estimated: number;
+  readonly admission: Admission;
+}
+
+type Resolved = GraphQLRequestContextDidResolveOperation<GatewayContext>;
+
+export function guard(options: GuardOptions): ApolloServerPlugin<GatewayContext> {
+  return {
+    requestDidStart: () => {
+      let charged: Charged | undefined;
+      const listener: GraphQLRequestListener<GatewayContext> = {
+        didResolveOperation: async (resolved) => {
+          refuseForbidden(options, resolved);
+          charged = await charge(options, resolved);
+        },
+        willSendResponse: ({ response, contextValue }) => {
+          if (charged && response.body.kind === "single") {
+            const { singleResult } = response.body;
+            const cost = settle(options, charged, singleResult.data, contextValue);
+            singleResult.extensions = { ...singleResult.extensions, cost };
+          }
+          return Promise.resolve();
+        },
+      };
+      return Promise.resolve(listener);
+    },
+  };
+}
+
+function refuseForbidden({ graphs }: GuardOptions, { document, operation, schema, contextValue }: Resolved): void {
+  if (!operation) throw refusedWith(errors.OPERATION_UNKNOWN(), contextValue);
+  if (operation.operation === OperationTypeNode.SUBSCRIPTION)
+    throw refusedWith(errors.SUBSCRIPTION_NEEDS_SOCKET(), contextValue);
+  const refusal = findRefusal(graphs.of(schema).requirements.of(document, operation), contextValue.caller);
+  if (refusal) throw refusedWith(refusal, contextValue);
+}
+
+/** Undefined when its variables do not fit: then it is refused where it would be run. */
+async function charge(
+  { graphs, tolls }: GuardOptions,
+  { document, operation, request, schema, contextValue }: Resolved,
+): Promise<Charged | undefined> {
+  const graph = graphs.of(schema);
+  const given = request.variables ?? {};
+  const { coerced } = getVariableValues(graph.schema, operation?.variableDefinitions ?? [], given);
+  if (!operation || !coerced) return undefined;
+  const costed = { document, operation, variables: coerced };
+  const estimated = estimateOf(graph, costed, contextValue);
+  const admission = await tolls.charge(contextValue, estimated);
+  if (admission.refusal) throw refusedWith(admission.refusal, contextValue);
+  return { graph, operation: costed, estimated, admission };
+}
+
+function estimateOf({ costs }: Graph, operation: CostedOperation, context: GatewayContext): number {
+  try {
+    return costs.estimate(operation);
+  } catch (error) {
+    throw error instanceof AppError ? refusedWith(error, context) : error;
+  }
+}
+
+function settle(
+  { tolls }: GuardOptions,
+  { graph, operation, estimated, admission }: Charged,
+  data: unknown,
+  context: GatewayContext,
+) {
+  const actual = graph.costs.actual(operation, data);
+  return { estimated, actual, remaining: tolls.settle(context, estimated, actual, admission) };
+}
+
+/** An error that Apollo Server answers with the status of its kind, and when to come again. */
+function refusedWith(error: AppError, { requestId }: GatewayContext): GraphQLError {
+  return toShownError(error, requestId, httpStatusOf(error.kind));
+}
