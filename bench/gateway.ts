@@ -84,7 +84,7 @@ async function openOperations(supergraphSdl: string): Promise<Operations> {
   const limiter = await openRateLimiter({});
   const tolls = openTolls({ limiter, limits: DEVELOPMENT_RATE_LIMITS, maxCost: limits.maxCost });
   const graphs = openGraphs(loadGraph(supergraphSdl));
-  return startOperations({ graphs, subgraphs, limits, tolls, introspection: true });
+  return startOperations({ graphs, subgraphs, limits, tolls, introspection: "everyone" });
 }
 
 type Operation = (typeof OPERATIONS)[number];

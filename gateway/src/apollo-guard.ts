@@ -3,8 +3,16 @@ import type {
   GraphQLRequestContextDidResolveOperation,
   GraphQLRequestListener,
 } from "@apollo/server";
-import { AppError, httpStatusOf } from "@sba/platform/errors";
-import { getVariableValues, OperationTypeNode, type GraphQLError } from "graphql";
+import { AppError, httpStatusOf, platformErrors } from "@sba/platform/errors";
+import {
+  getVariableValues,
+  Kind,
+  OperationTypeNode,
+  visit,
+  type DocumentNode,
+  type GraphQLError,
+  type OperationDefinitionNode,
+} from "graphql";
 import type { CostedOperation } from "./cost.ts";
 import { findRefusal } from "./enforce.ts";
 import { errors, toShownError } from "./errors.ts";
@@ -21,6 +29,8 @@ import type { Admission, Tolls } from "./tolls.ts";
 export interface GuardOptions {
   readonly graphs: Graphs;
   readonly tolls: Tolls;
+  /** False when only who has said who they are may read the schema. */
+  readonly isSchemaOpen: boolean;
 }
 
 interface Charged {
@@ -55,12 +65,31 @@ export function guard(options: GuardOptions): ApolloServerPlugin<GatewayContext>
   };
 }
 
-function refuseForbidden({ graphs }: GuardOptions, { document, operation, schema, contextValue }: Resolved): void {
+function refuseForbidden(
+  { graphs, isSchemaOpen }: GuardOptions,
+  { document, operation, schema, contextValue }: Resolved,
+): void {
   if (!operation) throw refusedWith(errors.OPERATION_UNKNOWN(), contextValue);
   if (operation.operation === OperationTypeNode.SUBSCRIPTION)
     throw refusedWith(errors.SUBSCRIPTION_NEEDS_SOCKET(), contextValue);
+  if (!isSchemaOpen && !contextValue.caller && readsSchema(operation, document))
+    throw refusedWith(platformErrors.CREDENTIALS_MISSING({ details: { coordinate: "Query.__schema" } }), contextValue);
   const refusal = findRefusal(graphs.of(schema).requirements.of(document, operation), contextValue.caller);
   if (refusal) throw refusedWith(refusal, contextValue);
+}
+
+/** `__schema` and `__type` are fields of the root; a fragment may bring them. */
+function readsSchema(operation: OperationDefinitionNode, document: DocumentNode): boolean {
+  const fragments = document.definitions.filter((each) => each.kind === Kind.FRAGMENT_DEFINITION);
+  return [operation, ...fragments].some(({ selectionSet }) => {
+    let found = false;
+    visit(selectionSet, {
+      Field: ({ name }) => {
+        found ||= name.value === "__schema" || name.value === "__type";
+      },
+    });
+    return found;
+  });
 }
 
 /** Undefined when its variables do not fit: then it is refused where it would be run. */

@@ -21,6 +21,7 @@ import { answerWith, createLimiter, textsOf } from "./apollo-limits.ts";
 import { hashOf } from "./documents.ts";
 import { presentGatewayError, toShownError } from "./errors.ts";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";
+import { countOperations } from "./metrics.ts";
 import { variableErrors } from "./graph.ts";
 import type { Graphs } from "./graphs.ts";
 import type { Limits } from "./limits.ts";
@@ -32,12 +33,15 @@ import type { Tolls } from "./tolls.ts";
  * enforcement between validation and plan, and the plan runs in `graph.ts`. Sockets send their queries through here too.
  */
 
+/** Who may read the schema: `members` are all who have said who they are. */
+export type Introspection = "everyone" | "members" | "nobody";
+
 export interface ApolloOptions {
   readonly graphs: Graphs;
   readonly subgraphs: SubgraphLinks;
   readonly limits: Limits;
   readonly tolls: Tolls;
-  readonly introspection: boolean;
+  readonly introspection: Introspection;
 }
 
 export interface SingleRequest {
@@ -60,9 +64,9 @@ const requestIds = new AsyncLocalStorage<string>();
 export async function startOperations(options: ApolloOptions): Promise<Operations> {
   const apollo = new ApolloServer<GatewayContext>({
     gateway: toGateway(options),
-    introspection: options.introspection,
+    introspection: options.introspection !== "nobody",
     // "Did you mean" tells strangers the names that introspection hides.
-    hideSchemaDetailsFromClientErrors: !options.introspection,
+    hideSchemaDetailsFromClientErrors: options.introspection !== "everyone",
     csrfPrevention: true,
     persistedQueries: false,
     allowBatchedHttpRequests: options.limits.maxBatch > 1,
@@ -71,7 +75,8 @@ export async function startOperations(options: ApolloOptions): Promise<Operation
     logger,
     formatError: (_formatted, error) => presentGatewayError(error, requestIds.getStore()).toJSON(),
     plugins: [
-      guard(options),
+      countOperations(),
+      guard({ ...options, isSchemaOpen: options.introspection === "everyone" }),
       ApolloServerPluginLandingPageDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
       ApolloServerPluginCacheControlDisabled(),

@@ -17,13 +17,20 @@ export function gatewayOptionsOf(
   | "limits"
   | "rateLimits"
   | "subgraphTimeoutsMs"
+  | "anybody"
+  | "introspection"
   | "trustedProxies"
 > {
   return {
     host: config.HOST,
     port: config.PORT,
     development: config.NODE_ENV !== "production",
-    allowedOrigins: config.ALLOWED_ORIGINS,
+    allowedOrigins: [
+      ...config.ALLOWED_ORIGINS,
+      ...(config.PUBLIC_URL === undefined ? [] : [new URL(config.PUBLIC_URL).origin]),
+    ],
+    anybody: config.AUTH === "off",
+    introspection: config.INTROSPECTION,
     limits: Object.fromEntries(config.LIMITS),
     rateLimits: rateLimitsOf(config),
     subgraphTimeoutsMs: config.SUBGRAPH_TIMEOUTS_MS,
@@ -37,6 +44,11 @@ export function gatewayOptionsOf(
   };
 }
 
+/** Without one a gateway that asks nobody who he is stands alone. */
+export function hasDatabase({ DATABASE_URL, DATABASE_ADMIN_URL }: Config): boolean {
+  return DATABASE_URL !== undefined || DATABASE_ADMIN_URL !== undefined;
+}
+
 function rateLimitsOf({ RATE_LIMITS }: Config): Partial<RateLimits> {
   return Object.fromEntries([...RATE_LIMITS].map(([name, rate]) => [name, { name, ...rate }]));
 }
@@ -44,6 +56,7 @@ function rateLimitsOf({ RATE_LIMITS }: Config): Partial<RateLimits> {
 /** The limits that all gateways of an installation share: in Redis when it is there, in Postgres otherwise. */
 export async function openSharedRateLimiter(config: Config): Promise<RateLimiter> {
   const { REDIS_URL: redisUrl } = config;
+  if (config.AUTH === "off" && !hasDatabase(config)) return openRateLimiter({ redisUrl });
   return openRateLimiter({
     redisUrl,
     databaseUrl: redisUrl === undefined ? (await databaseUrlsOf(config)).app : undefined,

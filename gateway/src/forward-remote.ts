@@ -24,6 +24,8 @@ export interface RemoteSubgraph {
   readonly name: string;
   /** `http://host:port`, without a path. */
   readonly url: string;
+  /** Somebody else's subgraph has a path of its own, and none of our routes. */
+  readonly foreignPath?: string;
   readonly routes: readonly RouteDeclaration[];
 }
 
@@ -42,7 +44,10 @@ const IDLE_SOCKET_MS = 5_000;
 /** Events that have come and that nobody has asked for. Beyond it the stream is left, and resumed from its cursor. */
 const MAX_BUFFERED = 1_000;
 
-export function linkRemote({ name, url, routes }: RemoteSubgraph, options?: SubgraphGuardOptions): SubgraphLink {
+export function linkRemote(
+  { name, url, routes, foreignPath }: RemoteSubgraph,
+  options?: SubgraphGuardOptions,
+): SubgraphLink {
   const guard = guardSubgraph(name, options);
   const pool = new Pool(url, {
     connections: CONNECTIONS,
@@ -51,21 +56,15 @@ export function linkRemote({ name, url, routes }: RemoteSubgraph, options?: Subg
     bodyTimeout: ROUTE_TIMEOUT_MS,
     keepAliveTimeout: IDLE_CONNECTION_MS,
   });
-  const socket = openSocket(`${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`);
+  const path = foreignPath ?? GRAPHQL_PATH;
+  const socket = openSocket(`${url.replace(/^http/, "ws")}${path}`);
   return {
     name,
     routes: routes.map((route) => ({ ...route, handle: (request) => forwardRoute(pool, route, request) })),
     execute: (operation, request) =>
-      guard.run(operation, request, (signal) => post(pool, operation, { ...request, signal })),
+      guard.run(operation, request, (signal) => post(pool, path, operation, { ...request, signal })),
     subscribe: (operation, request) => subscribeRemote(socket, operation, request),
-    isReady: () =>
-      pool.request({ method: "GET", path: "/readyz", signal: AbortSignal.timeout(READY_TIMEOUT_MS) }).then(
-        async ({ statusCode, body }) => {
-          await body.dump();
-          return statusCode === 200;
-        },
-        () => false,
-      ),
+    isReady: () => isReady(pool, foreignPath),
     close: async () => {
       await socket.dispose();
       await pool.close();
@@ -73,15 +72,32 @@ export function linkRemote({ name, url, routes }: RemoteSubgraph, options?: Subg
   };
 }
 
+/** Ours have a probe; of somebody else's it is enough that it answers. */
+async function isReady(pool: Pool, foreignPath: string | undefined): Promise<boolean> {
+  const probe = {
+    method: "GET" as const,
+    path: foreignPath ?? "/readyz",
+    signal: AbortSignal.timeout(READY_TIMEOUT_MS),
+  };
+  try {
+    const { statusCode, body } = await pool.request(probe);
+    await body.dump();
+    return foreignPath === undefined ? statusCode === 200 : statusCode < 500;
+  } catch {
+    return false;
+  }
+}
+
 async function post(
   pool: Pool,
+  path: string,
   { query, variables, operationName }: LinkOperation,
   request: OperationRequest,
 ): Promise<ExecutionResult> {
   const traceparent = currentTraceparent();
   const { statusCode, headers, body } = await pool.request({
     method: "POST",
-    path: GRAPHQL_PATH,
+    path,
     headers: {
       "content-type": "application/json",
       accept: "application/json",

@@ -11,6 +11,7 @@ import {
   type OperationDefinitionNode,
 } from "graphql";
 import { LRUCache } from "lru-cache";
+import type { Client } from "./metrics.ts";
 
 /**
  * How the gateway reaches a subgraph. In process its schema executes the plan's parsed document: no text, no second parse,
@@ -86,6 +87,7 @@ export interface GatewayContext extends OperationRequest {
   readonly signal: AbortSignal;
   /** Where the request came from; strangers are told apart by it. */
   readonly address?: string | undefined;
+  readonly client?: Client;
 }
 
 /** The answer of a subgraph that did not answer: one error for each path that it owes, so that the rest of the result stands. */

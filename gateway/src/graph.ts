@@ -44,7 +44,11 @@ export interface Graph {
 
 export interface GraphOptions {
   readonly assumedListSize?: number;
+  /** False where nobody is known, and nothing can be demanded. */
+  readonly enforced?: boolean;
 }
+
+const NO_REQUIREMENTS: Requirements = { of: () => [] };
 
 /** For a query or mutation, the whole of it; for a subscription, what is joined to each event. */
 export interface OperationPlan extends RunnablePlan {
@@ -66,7 +70,10 @@ function urlsOf(supergraph: Supergraph): ReadonlyMap<string, string> {
 }
 
 /** Reads a supergraph. @throws when it is not a valid one. */
-export function loadGraph(sdl: string, { assumedListSize = DEFAULT_LIMITS.assumedListSize }: GraphOptions = {}): Graph {
+export function loadGraph(
+  sdl: string,
+  { assumedListSize = DEFAULT_LIMITS.assumedListSize, enforced = true }: GraphOptions = {},
+): Graph {
   const supergraph = Supergraph.build(sdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
   const api = supergraph.apiSchema();
   const apiSchema = api.toGraphQLJSSchema();
@@ -82,7 +89,7 @@ export function loadGraph(sdl: string, { assumedListSize = DEFAULT_LIMITS.assume
     sdl,
     schema: apiSchema,
     subgraphs: urlsOf(supergraph),
-    requirements: readRequirements(sdl, apiSchema),
+    requirements: enforced ? readRequirements(sdl, apiSchema) : NO_REQUIREMENTS,
     costs: createCosts(apiSchema, readCostRules(sdl), assumedListSize),
     planOf: rememberPlans((document, operationName) => plan(parts, document, operationName)),
   };

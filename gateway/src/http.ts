@@ -13,6 +13,8 @@ import type { Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
+import { clientOf } from "./metrics.ts";
+import type { IsAllowedOrigin } from "./origins.ts";
 import type { Limits } from "./limits.ts";
 
 /** The gateway's HTTP: one server for GraphQL, the domains' routes, health and the pages. */
@@ -23,14 +25,13 @@ export interface HttpOptions {
   readonly links: readonly SubgraphLink[];
   readonly limits: Limits;
   readonly development: boolean;
-  /** Browsers of these origins may call; none by default. */
-  readonly allowedOrigins: readonly string[];
+  readonly isAllowedOrigin: IsAllowedOrigin;
+  /** The hash of the supergraph that is served now. */
+  readonly apiVersion: () => string;
   readonly trustedProxies: readonly string[];
   readonly isReady: () => Promise<boolean>;
 }
 
-/** Apollo Studio's Sandbox outside the embedded page. */
-const DEVELOPMENT_ORIGINS = ["https://studio.apollographql.com"];
 // A client's own id is taken when it is one that logs can carry.
 const REQUEST_ID = /^[\w.-]{8,128}$/;
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -47,21 +48,29 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     requestIdHeader: false,
   });
   app.addHook("onRequest", (request, reply, done) => {
-    reply.headers(securityHeaders(options.development)).header("x-request-id", request.id);
+    reply
+      .headers(securityHeaders(options.development))
+      .header("x-request-id", request.id)
+      .header("x-api-version", options.apiVersion());
     done();
   });
   app.setErrorHandler((error, request, reply) => sendHttpError(reply, error, request.id));
   app.setNotFoundHandler((request, reply) => sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id));
   await app.register(cors, {
-    origin: [...options.allowedOrigins, ...(options.development ? DEVELOPMENT_ORIGINS : [])],
+    origin: (origin, decide) => {
+      decide(null, origin !== undefined && options.isAllowedOrigin(origin, undefined));
+    },
     allowedHeaders: [
       "authorization",
       "content-type",
       "x-request-id",
       "apollo-require-preflight",
       "x-apollo-operation-name",
+      "apollographql-client-name",
+      "apollographql-client-version",
+      "last-event-id",
     ],
-    exposedHeaders: ["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"],
+    exposedHeaders: ["x-request-id", "x-api-version", "retry-after", "ratelimit", "ratelimit-policy"],
     maxAge: 600,
   });
   mountPages(app, options);
@@ -131,7 +140,8 @@ function mountGraphql(app: FastifyInstance, { operations, authenticator, limits,
 /** @throws CREDENTIALS_INVALID, CREDENTIALS_EXPIRED for a header that is there and not good: nobody falls back to being a stranger. */
 async function callerOf(request: FastifyRequest, authenticator: Authenticator): Promise<Caller | undefined> {
   const { authorization } = request.headers;
-  if (authorization === undefined) return undefined;
+  if (authorization === undefined)
+    return authenticator.anonymous && { ...authenticator.anonymous, requestId: request.id };
   return { ...(await authenticator.authenticate(authorization)), requestId: request.id };
 }
 
@@ -162,7 +172,13 @@ async function answerGraphql(
   const { search } = new URL(request.url, "http://gateway");
   const response = await operations.answerHttp(
     { method: request.method, headers, search, body: request.body },
-    { caller, requestId: request.id, signal: abortedWhenGone(reply), address: request.ip },
+    {
+      caller,
+      requestId: request.id,
+      signal: abortedWhenGone(reply),
+      address: request.ip,
+      client: clientOf((name) => headers.get(name)),
+    },
   );
   if (response.body.kind !== "complete") throw new Error("incremental delivery is not offered");
   return reply

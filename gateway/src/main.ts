@@ -1,5 +1,6 @@
 // First: what is traced must not be loaded before the tracing is.
 import "@sba/platform/telemetry";
+import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { loadConfig, type Config } from "@sba/platform/config";
 import { startProcess } from "@sba/platform/lifecycle";
@@ -9,7 +10,7 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { databaseUrlsOf, secretKeyOf } from "@sba/platform/services";
 import { startTelemetry } from "@sba/platform/telemetry";
 import { z } from "zod";
-import { gatewayOptionsOf, openSharedRateLimiter } from "./configure.ts";
+import { gatewayOptionsOf, hasDatabase, openSharedRateLimiter } from "./configure.ts";
 import type { RemoteSubgraph, RouteDeclaration } from "./forward-remote.ts";
 import { startGateway, type RunningGateway } from "./gateway.ts";
 import { subgraphUrlsIn } from "./graph.ts";
@@ -32,13 +33,17 @@ const routesSchema = z.record(
 const config = loadConfig();
 let gateway: RunningGateway | undefined;
 
+/** Alone, and with nobody to be asked who somebody is, it signs for subgraphs that do not look. */
+const isAlone = config.AUTH === "off" && config.REDIS_URL === undefined && !hasDatabase(config);
+
 async function openWakeUps(): Promise<() => Promise<void>> {
   setLogLevel(config.LOG_LEVEL);
-  useSecretKey(secretKeyOf(config));
+  useSecretKey(isAlone ? (config.SECRET_KEY ?? randomBytes(32).toString("base64url")) : secretKeyOf(config));
   const stopTelemetry = startTelemetry({
     serviceName: config.OTEL_SERVICE_NAME ?? "sba-gateway",
     otlpEndpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
   });
+  if (isAlone) return stopTelemetry;
   // With Redis the database is not asked for anything.
   const databaseUrl = config.REDIS_URL === undefined ? (await databaseUrlsOf(config)).app : "";
   const pubsub = await openPubSub({ databaseUrl, redisUrl: config.REDIS_URL });
@@ -51,7 +56,7 @@ async function openWakeUps(): Promise<() => Promise<void>> {
 }
 
 async function openGateway(): Promise<() => Promise<void>> {
-  const supergraphSdl = await readFile(new URL("supergraph.graphql", SCHEMA), "utf8");
+  const supergraphSdl = await readFile(config.SUPERGRAPH ?? new URL("supergraph.graphql", SCHEMA), "utf8");
   const routes = routesSchema.parse(JSON.parse(await readFile(new URL("routes.json", SCHEMA), "utf8")));
   const rateLimiter = await openSharedRateLimiter(config);
   const running = await startGateway({
@@ -70,13 +75,14 @@ async function openGateway(): Promise<() => Promise<void>> {
 function locate(
   supergraphSdl: string,
   routes: Readonly<Record<string, readonly RouteDeclaration[]>>,
-  { SUBGRAPH_URLS }: Config,
+  { SUBGRAPH_URLS, SUPERGRAPH }: Config,
 ): RemoteSubgraph[] {
-  return [...subgraphUrlsIn(supergraphSdl)].map(([name, url]) => ({
-    name,
-    url: new URL(SUBGRAPH_URLS.get(name) ?? url).origin,
-    routes: routes[name] ?? [],
-  }));
+  return [...subgraphUrlsIn(supergraphSdl)].map(([name, given]) => {
+    const url = new URL(SUBGRAPH_URLS.get(name) ?? given);
+    if (SUPERGRAPH !== undefined)
+      return { name, url: url.origin, routes: [], foreignPath: `${url.pathname}${url.search}` };
+    return { name, url: url.origin, routes: routes[name] ?? [] };
+  });
 }
 
 await startProcess(

@@ -106,7 +106,7 @@ export function openSessions(options: SessionsOptions): Sessions {
 
 /** Who it is; or that the credentials are not good (unauthenticated), or that nobody can say (anything else). */
 async function identify(authorization: unknown, authenticator: Authenticator): Promise<Authenticated | AppError> {
-  if (typeof authorization !== "string") return platformErrors.CREDENTIALS_MISSING();
+  if (typeof authorization !== "string") return authenticator.anonymous ?? platformErrors.CREDENTIALS_MISSING();
   try {
     return await authenticator.authenticate(authorization);
   } catch (error) {

@@ -54,8 +54,8 @@ async function openGateway(): Promise<() => Promise<void>> {
 
 function addresses(): ServerAddresses {
   if (!gateway) throw new Error("the gateway is not open");
-  const { graphqlUrl, subscriptionsUrl, sseUrl } = gateway;
-  return { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl: null, metricsUrl: null };
+  const { graphqlUrl, subscriptionsUrl, sseUrl, metricsUrl } = gateway;
+  return { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl: null, metricsUrl };
 }
 
 async function openServerServices(): Promise<() => Promise<void>> {

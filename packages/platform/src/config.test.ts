@@ -36,6 +36,7 @@ describe("the configuration", () => {
       TRUSTED_ISSUERS: [],
       SUBGRAPH_URLS: new Map(),
       SUBGRAPH_TIMEOUTS_MS: new Map(),
+      AUTH: "on",
       LIMITS: new Map(),
       RATE_LIMITS: new Map(),
       TRUSTED_PROXIES: [],
@@ -50,6 +51,12 @@ describe("the configuration", () => {
     );
     expect(loadConfig(empty)).toEqual(loadConfig({}));
     expect(loadConfig({ ...empty, PORT: "   " })).toEqual(loadConfig({}));
+  });
+
+  it("lets nobody turn authentication off in production", () => {
+    expect(problemsOf({ NODE_ENV: "production", SECRET_KEY: KEY, AUTH: "off" })).toEqual([
+      "AUTH: cannot be off when NODE_ENV is production",
+    ]);
   });
 
   it("reads limits by their names, and says which names there are", () => {

@@ -165,6 +165,12 @@ const environmentSchema = z.object({
     .string()
     .default("")
     .transform(parseEntries("name=milliseconds, or * for all others", undefined, parseCount)),
+  /** Another supergraph than the one of this repository, for a gateway alone. */
+  SUPERGRAPH: optionalText,
+  /** `off` lets anybody in and demands nothing: a gateway alone before somebody else's subgraphs. */
+  AUTH: z.enum(["on", "off"]).default("on"),
+  /** Who may read the schema: everyone in development, nobody in production, unless it is said. */
+  INTROSPECTION: z.enum(["everyone", "members", "nobody"]).optional(),
   /** What an operation may be, by the names of the gateway's `Limits`: `maxDepth=12,maxCost=20000`. */
   LIMITS: z
     .string()
@@ -244,6 +250,7 @@ function crossFieldProblems(given: NodeJS.ProcessEnv): string[] {
       isSetOne("BLOB_S3_ACCESS_KEY_ID", "BLOB_S3_SECRET_ACCESS_KEY", "BLOB_S3_ENDPOINT") && !isSet("BLOB_S3_BUCKET"),
       "BLOB_S3_BUCKET: is required beside the other BLOB_S3 variables",
     ],
+    [given["NODE_ENV"] === "production" && given["AUTH"] === "off", "AUTH: cannot be off when NODE_ENV is production"],
     [isSet("SECRET_KEY_PREVIOUS") && !isSet("SECRET_KEY"), "SECRET_KEY: is required beside SECRET_KEY_PREVIOUS"],
   ];
   return rules.filter(([broken]) => broken).map(([, problem]) => problem);
