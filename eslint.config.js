@@ -87,7 +87,7 @@ export default defineConfig([
   },
   { files: ["packages/platform/src/config.ts", ...TESTS, ...TOOLS], rules: { "no-restricted-properties": "off" } },
   // What people read in a terminal.
-  { files: [...TESTS, ...TOOLS, "schema/build.ts", "prisma/**"], rules: { "no-console": "off" } },
+  { files: [...TESTS, ...TOOLS, "schema/{build,manifest}.ts", "prisma/**"], rules: { "no-console": "off" } },
   {
     files: TESTS,
     rules: {

@@ -11,6 +11,7 @@ import { loadGraph } from "@sba/gateway/graph";
 import { openGraphs } from "@sba/gateway/graphs";
 import { DEFAULT_LIMITS } from "@sba/gateway/limits";
 import { DEVELOPMENT_RATE_LIMITS, openTolls } from "@sba/gateway/tolls";
+import { openTrustedDocuments } from "@sba/gateway/trusted-documents";
 import { issueAccessToken } from "@sba/identity/index";
 import { identitySubgraph } from "@sba/identity/server";
 import { integrationsSubgraph } from "@sba/integrations/server";
@@ -83,8 +84,9 @@ async function openOperations(supergraphSdl: string): Promise<Operations> {
   const limits = DEFAULT_LIMITS;
   const limiter = await openRateLimiter({});
   const tolls = openTolls({ limiter, limits: DEVELOPMENT_RATE_LIMITS, maxCost: limits.maxCost });
+  const trusted = openTrustedDocuments({ manifests: [], only: false });
   const graphs = openGraphs(loadGraph(supergraphSdl));
-  return startOperations({ graphs, subgraphs, limits, tolls, introspection: "everyone" });
+  return startOperations({ graphs, subgraphs, limits, tolls, trusted, introspection: "everyone" });
 }
 
 type Operation = (typeof OPERATIONS)[number];

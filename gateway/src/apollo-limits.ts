@@ -5,6 +5,8 @@ import { LRUCache } from "lru-cache";
 import { parseShown } from "./documents.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { Limits } from "./limits.ts";
+import type { Client } from "./metrics.ts";
+import type { Sent, TrustedDocuments } from "./trusted-documents.ts";
 
 /** The limits come before Apollo Server parses: it would validate first, and validation is where large documents are dear. */
 
@@ -21,6 +23,46 @@ export function textsOf({ body, search }: HTTPGraphQLRequest): readonly string[]
   if (inBody.length > 0) return inBody;
   const inSearch = new URLSearchParams(search).get("query");
   return inSearch === null ? [] : [inSearch];
+}
+
+/** The request with its texts in the place of their hashes. */
+export function withTexts(
+  request: HTTPGraphQLRequest,
+  trusted: TrustedDocuments,
+  client: Client | undefined,
+): HTTPGraphQLRequest | GraphQLError {
+  const { body, search } = request;
+  if (request.method === "GET") {
+    const params = new URLSearchParams(search);
+    const sent = Object.fromEntries(params);
+    const text = trusted.textOf({ ...sent, extensions: jsonOf(sent["extensions"]) }, client);
+    if (text instanceof GraphQLError) return text;
+    if (text === undefined || text === sent["query"]) return request;
+    params.set("query", text);
+    params.delete("extensions");
+    return { ...request, search: `?${params.toString()}` };
+  }
+  const bodies = (Array.isArray(body) ? body : [body]).map((each: unknown) => bodyWithText(each, trusted, client));
+  const refused = bodies.find((each) => each instanceof GraphQLError);
+  return refused ?? { ...request, body: Array.isArray(body) ? bodies : bodies[0] };
+}
+
+function bodyWithText(body: unknown, trusted: TrustedDocuments, client: Client | undefined): unknown {
+  if (typeof body !== "object" || body === null) return body;
+  const text = trusted.textOf(body, client);
+  if (text === undefined || text instanceof GraphQLError) return text ?? body;
+  const { documentId: _documentId, ...sent } = body as Sent;
+  if (typeof sent.extensions !== "object" || sent.extensions === null) return { ...sent, query: text };
+  const { persistedQuery: _persistedQuery, ...extensions } = sent.extensions as Readonly<Record<string, unknown>>;
+  return { ...sent, query: text, extensions };
+}
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "null");
+  } catch {
+    return undefined;
+  }
 }
 
 /** Looks at each text once: what is within the limits stays so. */
@@ -67,9 +109,11 @@ export function answerWith(
 ): HTTPGraphQLResponse {
   const shown = presentGatewayError(error, requestId);
   const type = headers.get("accept")?.includes(GRAPHQL_RESPONSE) ? GRAPHQL_RESPONSE : "application/json";
+  const code = String(shown.extensions["code"]);
   const retryAfterMs = shown.extensions["retryAfterMs"];
   return {
-    status: httpStatusOfCode(String(shown.extensions["code"])),
+    // Of a text that is only not known yet it is no failure to ask.
+    status: code === "PERSISTED_QUERY_NOT_FOUND" ? 200 : httpStatusOfCode(code),
     headers: new HeaderMap([
       ["content-type", `${type}; charset=utf-8`],
       ...(typeof retryAfterMs === "number" ? [["retry-after", String(Math.ceil(retryAfterMs / 1_000))] as const] : []),

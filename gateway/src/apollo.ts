@@ -17,7 +17,7 @@ import { rateLimitHeaders } from "@sba/platform/rate-limit";
 import { runInSpan, type SpanOptions } from "@sba/platform/telemetry";
 import { GraphQLError, type ExecutionResult } from "graphql";
 import { guard } from "./apollo-guard.ts";
-import { answerWith, createLimiter, textsOf } from "./apollo-limits.ts";
+import { answerWith, createLimiter, textsOf, withTexts } from "./apollo-limits.ts";
 import { hashOf } from "./documents.ts";
 import { presentGatewayError, toShownError } from "./errors.ts";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";
@@ -27,6 +27,7 @@ import type { Graphs } from "./graphs.ts";
 import type { Limits } from "./limits.ts";
 import { runPlan } from "./plan-run.ts";
 import type { Tolls } from "./tolls.ts";
+import type { TrustedDocuments } from "./trusted-documents.ts";
 
 /**
  * Queries and mutations. Apollo Server parses, validates and speaks GraphQL over HTTP; our limits come before it, our
@@ -41,6 +42,7 @@ export interface ApolloOptions {
   readonly subgraphs: SubgraphLinks;
   readonly limits: Limits;
   readonly tolls: Tolls;
+  readonly trusted: TrustedDocuments;
   readonly introspection: Introspection;
 }
 
@@ -90,8 +92,10 @@ export async function startOperations(options: ApolloOptions): Promise<Operation
       apollo.executeHTTPGraphQLRequest({ httpGraphQLRequest, context: () => Promise.resolve(context) }),
     );
   return {
-    answerHttp: (request, context) =>
+    answerHttp: (sent, context) =>
       requestIds.run(context.requestId, async () => {
+        const request = withTexts(sent, options.trusted, context.client);
+        if (request instanceof GraphQLError) return answerWith(request, sent, context.requestId);
         const texts = textsOf(request);
         const { refusal, standings } = await options.tolls.admit(context, hashOf(texts.join("\n")), texts.length || 1);
         const refused = refusal ? toShownError(refusal, context.requestId) : overLimits(request, texts);

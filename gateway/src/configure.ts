@@ -2,7 +2,11 @@ import type { Config } from "@sba/platform/config";
 import { databaseUrlsOf } from "@sba/platform/services";
 import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import type { GatewayOptions } from "./gateway.ts";
+import { readManifests } from "./manifests.ts";
 import type { RateLimits } from "./tolls.ts";
+import type { TrustedDocumentsOptions } from "./trusted-documents.ts";
+
+const MANIFESTS = new URL("../../schema/documents/", import.meta.url);
 
 /** What the environment says of the gateway, in either deployment. */
 export function gatewayOptionsOf(
@@ -51,6 +55,11 @@ export function hasDatabase({ DATABASE_URL, DATABASE_ADMIN_URL }: Config): boole
 
 function rateLimitsOf({ RATE_LIMITS }: Config): Partial<RateLimits> {
   return Object.fromEntries([...RATE_LIMITS].map(([name, rate]) => [name, { name, ...rate }]));
+}
+
+/** The documents that clients were released with. */
+export async function readTrustedDocuments({ TRUSTED_DOCUMENTS }: Config): Promise<TrustedDocumentsOptions> {
+  return { manifests: await readManifests(MANIFESTS), only: TRUSTED_DOCUMENTS === "only" };
 }
 
 /** The limits that all gateways of an installation share: in Redis when it is there, in Postgres otherwise. */

@@ -15,6 +15,11 @@ export const errors = defineErrors("gateway", {
   OPERATION_COST_UNKNOWN: { kind: "invalid_input", message: "How much the operation may cost cannot be told." },
   COST_BUDGET_EXHAUSTED: { kind: "rate_limited", message: "What may be asked for in a while has been asked for." },
   OPERATION_BATCH_TOO_LARGE: { kind: "invalid_input", message: "Too many operations in one request." },
+  DOCUMENT_NOT_TRUSTED: {
+    kind: "permission_denied",
+    message: "Only documents that a client was released with are answered here.",
+  },
+  DOCUMENT_HASH_WRONG: { kind: "invalid_input", message: "The hash is not that of the document." },
   OPERATION_UNKNOWN: { kind: "invalid_input", message: "The document has no operation of this name." },
   SOCKET_TOO_MANY_OPERATIONS: {
     kind: "rate_limited",
@@ -44,6 +49,12 @@ export const errors = defineErrors("gateway", {
     message: "The source of the events is not answering. Subscribe again after the last cursor.",
   },
 });
+
+/** As Apollo's clients know it: they send the text then. */
+export function persistedQueryNotFound(): GraphQLError {
+  const code = "PERSISTED_QUERY_NOT_FOUND";
+  return new GraphQLError("PersistedQueryNotFound", { extensions: { code, reason: code, retryable: true } });
+}
 
 /** An error of ours as GraphQL carries it, ready to be shown. `httpStatus` is for Apollo Server, which takes it off again. */
 export function toShownError(error: AppError, requestId?: string, httpStatus?: number): GraphQLError {

@@ -21,6 +21,7 @@ import { mountRunEvents } from "./run-events.ts";
 import { openSessions, type Sessions, type SessionsOptions } from "./sessions.ts";
 import { serveSockets, type SocketOptions } from "./sockets.ts";
 import { DEFAULT_RATE_LIMITS, DEVELOPMENT_RATE_LIMITS, openTolls, type RateLimits, type Tolls } from "./tolls.ts";
+import { openTrustedDocuments, type TrustedDocumentsOptions } from "./trusted-documents.ts";
 
 export type { Issuer } from "./authenticate.ts";
 export type { RemoteSubgraph } from "./forward-remote.ts";
@@ -46,6 +47,8 @@ export interface GatewayOptions extends LinkOptions {
   readonly rateLimits?: Partial<RateLimits>;
   /** Shared with other gateways; of this process alone when absent. Closed by who opened it. */
   readonly rateLimiter?: RateLimiter;
+  /** What clients were released with; any other document is answered, too, unless `only` says otherwise. */
+  readonly trustedDocuments?: TrustedDocumentsOptions;
   /** Addresses, or networks, of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[];
   readonly fanOut?: FanOutOptions;
@@ -80,6 +83,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const access = options.anybody ? openToAnybody() : await openAccess(subgraphs, options.issuers ?? []);
   const { authenticator } = access;
   const tolls = await tollsOf(options, limits);
+  const trusted = openTrustedDocuments({ manifests: [], only: false, ...options.trustedDocuments });
   const quotas = { connections: openCounter(limits.connections), subscriptions: openCounter(limits.subscriptions) };
   const parts: Parts = {
     graphs,
@@ -88,9 +92,17 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     limits,
     quotas,
     tolls,
+    trusted,
     authenticator,
     sessions: openSessions({ authenticator, quotas, tolls, recheckMs: options.sockets?.recheckMs }),
-    operations: await startOperations({ graphs, subgraphs, limits, tolls, introspection: introspectionOf(options) }),
+    operations: await startOperations({
+      graphs,
+      subgraphs,
+      limits,
+      tolls,
+      trusted,
+      introspection: introspectionOf(options),
+    }),
     documents: createDocuments(limits),
     fanOut: createFanOut(options.fanOut),
   };

@@ -16,6 +16,7 @@ import type { ActiveStream, Session } from "./sessions.ts";
 import type { Batch } from "./stream-item.ts";
 import { prepareStream, type PreparedStream } from "./subscriptions.ts";
 import type { Tolls } from "./tolls.ts";
+import type { TrustedDocuments } from "./trusted-documents.ts";
 
 /** Operations of a session, over whichever transport: parsed, limited, validated and enforced before anything is fetched. */
 
@@ -27,6 +28,7 @@ export interface LiveServices {
   readonly fanOut: FanOut;
   readonly quotas: Quotas;
   readonly tolls: Tolls;
+  readonly trusted: TrustedDocuments;
 }
 
 export interface OperationInput {
@@ -62,11 +64,13 @@ export interface OpenedStream {
  * asked before it is prepared: the errors of one that is refused.
  */
 export async function admitOperation(
-  { graphs, documents, tolls }: LiveServices,
+  { graphs, documents, tolls, trusted }: LiveServices,
   { principal }: Session,
   { query, operationName, variables }: OperationInput,
 ): Promise<readonly GraphQLError[] | undefined> {
   const asker = { caller: principal };
+  const text = trusted.textOf({ query }, undefined);
+  if (text instanceof GraphQLError) return [presentGatewayError(text, newId())];
   const { refusal } = await tolls.admit(asker, hashOf(query));
   if (refusal) return [toShownError(refusal, newId())];
   const graph = graphs.current;

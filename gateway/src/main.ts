@@ -10,7 +10,7 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { databaseUrlsOf, secretKeyOf } from "@sba/platform/services";
 import { startTelemetry } from "@sba/platform/telemetry";
 import { z } from "zod";
-import { gatewayOptionsOf, hasDatabase, openSharedRateLimiter } from "./configure.ts";
+import { gatewayOptionsOf, hasDatabase, openSharedRateLimiter, readTrustedDocuments } from "./configure.ts";
 import type { RemoteSubgraph, RouteDeclaration } from "./forward-remote.ts";
 import { startGateway, type RunningGateway } from "./gateway.ts";
 import { subgraphUrlsIn } from "./graph.ts";
@@ -62,6 +62,7 @@ async function openGateway(): Promise<() => Promise<void>> {
   const running = await startGateway({
     ...gatewayOptionsOf(config),
     rateLimiter,
+    trustedDocuments: await readTrustedDocuments(config),
     supergraphSdl,
     subgraphs: locate(supergraphSdl, routes, config),
   });

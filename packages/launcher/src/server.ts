@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { configureAgent } from "@sba/agent/index";
 import { agentSubgraph } from "@sba/agent/server";
 import { billingSubgraph } from "@sba/billing/server";
-import { gatewayOptionsOf, openSharedRateLimiter } from "@sba/gateway/configure";
+import { gatewayOptionsOf, openSharedRateLimiter, readTrustedDocuments } from "@sba/gateway/configure";
 import { startGateway, type RunningGateway } from "@sba/gateway/gateway";
 import { identitySubgraph } from "@sba/identity/server";
 import { integrationsSubgraph } from "@sba/integrations/server";
@@ -39,6 +39,7 @@ async function openGateway(): Promise<() => Promise<void>> {
   const running = await startGateway({
     ...gatewayOptionsOf(config),
     rateLimiter,
+    trustedDocuments: await readTrustedDocuments(config),
     supergraphSdl: readFileSync(SUPERGRAPH, "utf8"),
     subgraphs: SUBGRAPHS,
     isReady: isDatabaseReady,

@@ -37,6 +37,7 @@ describe("the configuration", () => {
       SUBGRAPH_URLS: new Map(),
       SUBGRAPH_TIMEOUTS_MS: new Map(),
       AUTH: "on",
+      TRUSTED_DOCUMENTS: "any",
       LIMITS: new Map(),
       RATE_LIMITS: new Map(),
       TRUSTED_PROXIES: [],

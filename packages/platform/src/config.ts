@@ -169,6 +169,8 @@ const environmentSchema = z.object({
   SUPERGRAPH: optionalText,
   /** `off` lets anybody in and demands nothing: a gateway alone before somebody else's subgraphs. */
   AUTH: z.enum(["on", "off"]).default("on"),
+  /** `only` answers no document but those of schema/documents. */
+  TRUSTED_DOCUMENTS: z.enum(["any", "only"]).default("any"),
   /** Who may read the schema: everyone in development, nobody in production, unless it is said. */
   INTROSPECTION: z.enum(["everyone", "members", "nobody"]).optional(),
   /** What an operation may be, by the names of the gateway's `Limits`: `maxDepth=12,maxCost=20000`. */
