@@ -1,10 +1,14 @@
-import type {
-  ApolloServerPlugin,
-  GraphQLRequestContextDidResolveOperation,
-  GraphQLRequestListener,
+import {
+  HeaderMap,
+  type ApolloServerPlugin,
+  type GraphQLRequestContextDidResolveOperation,
+  type GraphQLRequestContextResponseForOperation,
+  type GraphQLRequestListener,
+  type GraphQLResponse,
 } from "@apollo/server";
 import { AppError, httpStatusOf, platformErrors } from "@sba/platform/errors";
 import {
+  executeSync,
   getVariableValues,
   Kind,
   OperationTypeNode,
@@ -13,6 +17,7 @@ import {
   type GraphQLError,
   type OperationDefinitionNode,
 } from "graphql";
+import { beyondContract } from "./contract.ts";
 import type { CostedOperation } from "./cost.ts";
 import { findRefusal } from "./enforce.ts";
 import { errors, toShownError } from "./errors.ts";
@@ -51,6 +56,7 @@ export function guard(options: GuardOptions): ApolloServerPlugin<GatewayContext>
           refuseForbidden(options, resolved);
           charged = await charge(options, resolved);
         },
+        responseForOperation: (resolved) => Promise.resolve(answerFromContract(options, resolved)),
         willSendResponse: ({ response, contextValue }) => {
           if (charged && response.body.kind === "single") {
             const { singleResult } = response.body;
@@ -74,8 +80,28 @@ function refuseForbidden(
     throw refusedWith(errors.SUBSCRIPTION_NEEDS_SOCKET(), contextValue);
   if (!isSchemaOpen && !contextValue.caller && readsSchema(operation, document))
     throw refusedWith(platformErrors.CREDENTIALS_MISSING({ details: { coordinate: "Query.__schema" } }), contextValue);
-  const refusal = findRefusal(graphs.of(schema).requirements.of(document, operation), contextValue.caller);
+  const { requirements, contract } = graphs.of(schema);
+  const refusal = findRefusal(requirements.of(document, operation), contextValue.caller);
   if (refusal) throw refusedWith(refusal, contextValue);
+  const beyond = contract?.isFor(contextValue.caller) ? contract.beyond(document, operation) : [];
+  if (beyond.length > 0) throw refusedWith(beyondContract(beyond), contextValue);
+}
+
+/** Who is given a contract reads its schema; whatever stands beside `__schema` in the operation is asked for by itself. */
+function answerFromContract(
+  { graphs }: GuardOptions,
+  { document, operation, request, schema, contextValue }: GraphQLRequestContextResponseForOperation<GatewayContext>,
+): GraphQLResponse | null {
+  const { contract } = graphs.of(schema);
+  if (!contract?.isFor(contextValue.caller) || !readsSchema(operation, document)) return null;
+  const { data = null, errors: problems } = executeSync({
+    schema: contract.schema,
+    document,
+    variableValues: request.variables,
+    operationName: request.operationName,
+  });
+  const singleResult = { data, ...(problems ? { errors: problems.map((problem) => problem.toJSON()) } : {}) };
+  return { http: { headers: new HeaderMap() }, body: { kind: "single", singleResult } };
 }
 
 /** `__schema` and `__type` are fields of the root; a fragment may bring them. */

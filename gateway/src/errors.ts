@@ -15,6 +15,7 @@ export const errors = defineErrors("gateway", {
   OPERATION_COST_UNKNOWN: { kind: "invalid_input", message: "How much the operation may cost cannot be told." },
   COST_BUDGET_EXHAUSTED: { kind: "rate_limited", message: "What may be asked for in a while has been asked for." },
   OPERATION_BATCH_TOO_LARGE: { kind: "invalid_input", message: "Too many operations in one request." },
+  FIELD_NOT_IN_CONTRACT: { kind: "permission_denied", message: "What partners are given does not have this." },
   DOCUMENT_NOT_TRUSTED: {
     kind: "permission_denied",
     message: "Only documents that a client was released with are answered here.",

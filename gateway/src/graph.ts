@@ -15,6 +15,7 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from "graphql";
+import { readContract, type Contract } from "./contract.ts";
 import { createCosts, type Costs } from "./cost.ts";
 import { readCostRules } from "./cost-rules.ts";
 import { readRequirements, type Requirements } from "./enforce.ts";
@@ -38,6 +39,8 @@ export interface Graph {
   readonly subgraphs: ReadonlyMap<string, string>;
   readonly requirements: Requirements;
   readonly costs: Costs;
+  /** What partners are given as the whole. */
+  readonly contract: Contract | undefined;
   /** The plan of a document that is valid for this graph and has the operation. */
   readonly planOf: (document: DocumentNode, operationName: string | null | undefined) => OperationPlan;
 }
@@ -47,6 +50,9 @@ export interface GraphOptions {
   /** False where nobody is known, and nothing can be demanded. */
   readonly enforced?: boolean;
 }
+
+/** As subgraphs tag what is for partners. */
+const PARTNER_TAG = "partner";
 
 const NO_REQUIREMENTS: Requirements = { of: () => [] };
 
@@ -90,6 +96,7 @@ export function loadGraph(
     schema: apiSchema,
     subgraphs: urlsOf(supergraph),
     requirements: enforced ? readRequirements(sdl, apiSchema) : NO_REQUIREMENTS,
+    contract: readContract(sdl, apiSchema, PARTNER_TAG),
     costs: createCosts(apiSchema, readCostRules(sdl), assumedListSize),
     planOf: rememberPlans((document, operationName) => plan(parts, document, operationName)),
   };

@@ -239,6 +239,21 @@ describe("pages", () => {
     expect(response.headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
   });
 
+  test("GraphiQL is served with all that it is made of, and nothing from elsewhere", async () => {
+    const page = await fetch(`${served.gateway.url}/graphiql`);
+    const html = await page.text();
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'; script-src 'self'");
+    const parts = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = ""]) => path);
+    expect(parts).toEqual(
+      ["graphiql.css", "react.js", "react-dom.js", "graphiql.js"].map((name) => `/graphiql/${name}`),
+    );
+    for (const path of parts) {
+      const part = await fetch(`${served.gateway.url}${path}`);
+      expect([path, part.status, (await part.text()).length > 5_000]).toEqual([path, 200, true]);
+    }
+    expect((await fetch(`${served.gateway.url}/graphiql/package.json`)).status).toBe(404);
+  });
+
   test("everything is served with the headers that keep browsers from guessing", async () => {
     for (const path of ["/", "/livez", "/graphql", "/nowhere"]) {
       const { headers } = await fetch(`${served.gateway.url}${path}`);

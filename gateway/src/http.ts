@@ -15,6 +15,7 @@ import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
 import { clientOf } from "./metrics.ts";
 import type { IsAllowedOrigin } from "./origins.ts";
+import { mountGraphiql } from "./graphiql.ts";
 import type { Limits } from "./limits.ts";
 
 /** The gateway's HTTP: one server for GraphQL, the domains' routes, health and the pages. */
@@ -101,6 +102,7 @@ function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): F
 
 function mountPages(app: FastifyInstance, { development, isReady }: HttpOptions): void {
   app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
+  if (development) mountGraphiql(app);
   app.get("/livez", () => ({ status: "alive" }));
   app.get("/readyz", async (_request, reply) => {
     const ready = await isReady();

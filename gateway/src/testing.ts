@@ -253,7 +253,11 @@ function identitySubgraph(world: World, identity: IdentityState): Subgraph {
     t.id({ authScopes: { authenticated: true }, resolve: (_root, _args, context) => callerOf(context).principalId }),
   );
   builder.queryField("greeting", (t) =>
-    t.string({ args: { name: t.arg.string({ required: true }) }, resolve: (_root, { name }) => `Hello, ${name}` }),
+    t.string({
+      tag: "partner",
+      args: { name: t.arg.string({ required: true }) },
+      resolve: (_root, { name }) => `Hello, ${name}`,
+    }),
   );
   builder.queryField("crash", (t) =>
     t.string({
