@@ -8,12 +8,24 @@ const typedDocuments: typeof preset = {
     (await preset.buildGeneratesSection(options)).filter(({ filename }) => filename.endsWith("graphql.ts")),
 };
 
+const GENERATED = "clients/typescript/src/generated/";
+const PLUGINS = "clients/typescript/codegen/";
+const live = (options: Readonly<Record<string, unknown>>) => ({ [`${PLUGINS}live.cjs`]: options });
+
+/** What becomes of a subscription's events; without one, a list of them. */
+const MODELS = {
+  RunLive: "../live/run.ts#runModel",
+  ApprovalsLive: "../live/approvals.ts#approvalsModel",
+  IngestionLive: "../live/ingestion.ts#ingestionModel",
+  WorkflowRunLive: "../live/workflow-run.ts#workflowRunModel",
+};
+
 /** Types the documents that clients send, against the API as it is composed: `npm run codegen`. */
 const config: CodegenConfig = {
   schema: "schema/api.graphql",
   documents: "clients/typescript/operations/*.graphql",
   generates: {
-    "clients/typescript/src/generated/": {
+    [GENERATED]: {
       preset: typedDocuments,
       presetConfig: { fragmentMasking: false },
       config: {
@@ -33,8 +45,15 @@ const config: CodegenConfig = {
         },
       },
     },
-    "clients/typescript/src/generated/hooks.ts": {
-      plugins: ["clients/typescript/codegen/hooks.cjs"],
+    [`${GENERATED}hooks.ts`]: { plugins: [`${PLUGINS}hooks.cjs`] },
+    [`${GENERATED}live.ts`]: {
+      plugins: [live({ emit: "definitions", library: "../live/definition.ts", models: MODELS })],
+    },
+    [`${GENERATED}live-hooks.ts`]: { plugins: [live({ emit: "hooks", library: "../react/use-live.ts" })] },
+    [`${GENERATED}logs.ts`]: { plugins: [live({ emit: "logs", last: { runEvents: ["RunFinished", "RunFailed"] } })] },
+    [`${GENERATED}possible-types.ts`]: { plugins: [`${PLUGINS}possible-types.cjs`] },
+    [`${GENERATED}version.ts`]: {
+      plugins: [{ [`${PLUGINS}version.cjs`]: { supergraph: "schema/supergraph.graphql" } }],
     },
   },
 };

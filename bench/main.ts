@@ -1,13 +1,15 @@
+import { mkdirSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { setLogLevel } from "@sba/platform/log";
 import { startRedisServer } from "@sba/testkit/redis-server";
 import { closeWhenInterrupted, closing, inFolder } from "./cleanup.ts";
 import { benchApprovals } from "./durable/approvals.ts";
-import { benchDurable } from "./durable/durable.ts";
+import { benchDurable } from "./durable/throughput.ts";
 import { durableOptions } from "./durable/options.ts";
 import { benchGrowth } from "./durable/growth.ts";
 import { benchSuspended } from "./durable/suspended.ts";
 import { benchWrites } from "./durable/writes.ts";
+import { benchFanOut } from "./fan-out.ts";
 import { benchGateway } from "./gateway.ts";
 import type { Measurement } from "./measurement.ts";
 import { parseOptions, type BenchOptions } from "./options.ts";
@@ -44,6 +46,7 @@ async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): P
   const names = chosen.sections;
   if (names.has("start") || names.has("memory") || names.has("runs")) await measureSystem(chosen, redisUrl);
   if (names.has("gateway")) record("gateway", await benchGateway());
+  if (names.has("fan-out")) record("fan-out", await benchFanOut());
   if (names.has("search")) record("search", await benchSearch());
   if (names.has("steps")) record("steps", await benchSteps(redisUrl));
   await measureDurable(chosen);
@@ -52,6 +55,7 @@ async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): P
 /** Each with processes, Postgres and Redis of its own. */
 async function measureDurable({ sections: names, ...given }: BenchOptions): Promise<void> {
   const chosen = durableOptions(given);
+  if (chosen.profileTo !== undefined) mkdirSync(chosen.profileTo, { recursive: true });
   if (names.has("durable")) record("durable", await benchDurable(chosen));
   if (names.has("approvals")) record("approvals", await benchApprovals(chosen));
   if (names.has("suspended")) record("suspended", await benchSuspended(chosen));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { below, fact, percentile, ratioTo, showNumber } from "./measurement.ts";
+import { atLeast, atMost, below, fact, percentile, ratioOf, ratioTo, showNumber } from "./measurement.ts";
 
 test("a percentile is a sample that its share of the samples does not exceed", () => {
   const hundred = Array.from({ length: 100 }, (_, index) => 100 - index);
@@ -22,6 +22,18 @@ test("refuses a percentile of nothing", () => {
 test("a limit is not below itself", () => {
   expect(below(50, fact("x", 49.9, "ms"))).toMatchObject({ target: "< 50", holds: true });
   expect(below(50, fact("x", 50, "ms"))).toMatchObject({ holds: false });
+});
+
+test("a limit that may be reached is reached by itself", () => {
+  expect(atMost(2, fact("x", 2, "ms"))).toMatchObject({ target: "<= 2", holds: true });
+  expect(atMost(2, fact("x", 2.01, "ms"))).toMatchObject({ holds: false });
+  expect(atLeast(0.3, fact("x", 0.3, "x"))).toMatchObject({ target: ">= 0.3", holds: true });
+  expect(atLeast(0.3, fact("x", 0.29, "x"))).toMatchObject({ holds: false });
+});
+
+test("a ratio is of rounds that belong together: one slow round of both changes nothing", () => {
+  expect(ratioOf([10, 1, 10], [20, 2, 20])).toBe(0.5);
+  expect(() => ratioOf([1, 2], [1])).toThrow(RangeError);
 });
 
 test("names what a ratio is of", () => {

@@ -6,6 +6,7 @@ export const SECTIONS = [
   "memory",
   "runs",
   "gateway",
+  "fan-out",
   "search",
   "steps",
   "durable",

@@ -1,4 +1,5 @@
 import type { TestProject } from "vitest/node";
+import { startSlowModel } from "./slow-model.ts";
 import { startSystem } from "./system.ts";
 
 /** One system for all stories that leave it as they found it, as one business day leaves it: started once per run. */
@@ -10,7 +11,11 @@ declare module "vitest" {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const system = await startSystem();
+  const model = await startSlowModel();
+  const system = await startSystem(model.env);
   project.provide("readyFile", system.readyFile);
-  return () => system.stop();
+  return async () => {
+    await system.stop();
+    await model.close();
+  };
 }

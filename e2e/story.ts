@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import {
   ApprovalsDocument,
   createClient,
@@ -6,7 +7,9 @@ import {
   type Client,
   type RunEventsSubscription,
 } from "@sba/client";
+import { parseId } from "@sba/platform/ids";
 import { eventually } from "@sba/testkit/eventually";
+import { changeRows as changeRowsOf } from "@sba/testkit/running-system";
 import { afterAll, beforeAll, inject } from "vitest";
 import { readReady, type Ready } from "./system.ts";
 
@@ -60,6 +63,13 @@ export async function collectEvents(client: Client, runId: string, after?: strin
   return events;
 }
 
+/** What is the same whenever an event is read: neither links that expire nor what other domains say of it by now. */
+export function asRecorded(events: readonly RunEvent[]): unknown {
+  return JSON.parse(JSON.stringify(events, (name, value: unknown) => (TODAYS.has(name) ? undefined : value)));
+}
+
+const TODAYS: ReadonlySet<string> = new Set(["downloadUrl", "tenant", "cost", "displayName"]);
+
 /** What a run waits for a person to decide, once it does. */
 export async function pendingApproval(client: Client, runId: string): Promise<PendingApproval> {
   return eventually(
@@ -84,3 +94,9 @@ export function textOf(events: readonly RunEvent[]): string {
 }
 
 export { eventually };
+
+/** Changes rows of the shared system, as only time or another release would; returns how many. Ids are public. */
+export function changeRows(statement: string, ...ids: readonly string[]): Promise<number> {
+  const uuids = ids.map((id) => parseId(id)?.uuid);
+  return changeRowsOf(dirname(inject("readyFile")), statement, uuids);
+}

@@ -15,6 +15,7 @@ import { addDocuments, createCollection, getIngestion, type DocumentInput } from
 import { tellSupervisor, type DemoTenant } from "@sba/launcher/messages";
 import type { Caller } from "@sba/platform/caller";
 import { loadConfig } from "@sba/platform/config";
+import { AppError } from "@sba/platform/errors";
 import { encodeId } from "@sba/platform/ids";
 import { deriveKey } from "@sba/platform/secrets";
 import { openServices } from "@sba/platform/services";
@@ -93,7 +94,10 @@ async function member(
   displayName: string,
 ): Promise<string> {
   const { id } = await createUser({ email: emailOf(role, tenant), displayName, password: password() });
-  await addMember(owner, { userId: id, roles: [role] });
+  await addMember(owner, { userId: id, roles: [role] }).catch((error: unknown) => {
+    // Somebody has given them other roles: theirs they stay.
+    if (!(error instanceof AppError && error.code === "IDENTITY_MEMBER_EXISTS")) throw error;
+  });
   return id;
 }
 

@@ -17,7 +17,6 @@ export interface Child {
 
 export interface ChildOptions {
   readonly env?: NodeJS.ProcessEnv;
-  readonly execArgv?: readonly string[];
 }
 
 interface Question {
@@ -34,10 +33,10 @@ interface Answer {
 }
 
 /** Starts a file of this folder and resolves when it is ready. @throws Error when it ends before */
-export async function startChild(file: string, { env = {}, execArgv = [] }: ChildOptions = {}): Promise<Child> {
+export async function startChild(file: string, { env = {} }: ChildOptions = {}): Promise<Child> {
   const child = fork(new URL(file, import.meta.url), {
     env: { ...process.env, ...env },
-    execArgv: ["--disable-warning=ExperimentalWarning", ...execArgv],
+    execArgv: ["--disable-warning=ExperimentalWarning"],
     serialization: "advanced",
   });
   const ended = once(child, "exit").then(([code, signal]) => {
@@ -85,8 +84,7 @@ export function answerParent(handlers: Handlers): void {
 /** In a child that is its own: says that it is ready, and ends with its parent. */
 export function serveParent(handlers: Handlers): void {
   answerParent(handlers);
-  // A profile is written by a process that ends by itself.
-  for (const event of ["disconnect", "SIGTERM"] as const) process.once(event, () => process.exit(0));
+  process.once("disconnect", () => process.exit(0));
   process.send?.({ type: "ready" });
 }
 

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { createAgent } from "@sba/agent/agent/agent";
 import { addProvider } from "@sba/agent/model/registry";
 import { serializeCaller, type SerializedCaller } from "@sba/platform/caller";
@@ -9,6 +10,7 @@ import { atMost, fact, ratioOf, showNumber, type Measurement } from "../measurem
 import { scriptedProvider } from "./model.ts";
 import type { DurableOptions } from "./options.ts";
 import { fillRuns } from "./fill.ts";
+import { resetStatements, STATEMENT_SETTINGS, writeStatements } from "./profile.ts";
 import { ownRuns } from "./runs.ts";
 import { takeTurns, type Contender, type Outcome } from "./turns.ts";
 import type { RunTimes } from "./starter.ts";
@@ -27,16 +29,19 @@ const AT_ONCE = 16;
 
 export function benchGrowth(options: DurableOptions, short: boolean): Promise<Measurement[]> {
   addProvider(scriptedProvider);
-  return withCluster(async (cluster, folder) => {
-    const made = await openDomains({ cluster, folder, redisUrl: undefined }, async (database) => {
-      await createAgent(database.caller, AGENT);
-      return { ...database, serialized: serializeCaller(database.caller) };
-    });
-    await copyDatabase(made.urls.admin);
-    return withRuns(made, "postgres", FEW, (few) =>
-      withRuns(made, GROWN, short ? MANY_IN_SHORT : MANY, (many) => measure(few, many, options)),
-    );
-  });
+  return withCluster(
+    async (cluster, folder) => {
+      const made = await openDomains({ cluster, folder, redisUrl: undefined }, async (database) => {
+        await createAgent(database.caller, AGENT);
+        return { ...database, serialized: serializeCaller(database.caller) };
+      });
+      await copyDatabase(made.urls.admin);
+      return withRuns(made, "postgres", FEW, (few) =>
+        withRuns(made, GROWN, short ? MANY_IN_SHORT : MANY, (many) => measure(few, many, options)),
+      );
+    },
+    options.profileTo === undefined ? {} : STATEMENT_SETTINGS,
+  );
 }
 
 const GROWN = "grown";
@@ -53,6 +58,7 @@ function inDatabase(url: string, name: string): string {
 }
 
 interface Stored {
+  readonly adminUrl: string;
   readonly runs: number;
   readonly load: Contender<RunTimes>;
 }
@@ -75,14 +81,19 @@ async function withRuns<T>(
         const load = ownRuns({ database: made, redis, processes, caller: made.serialized, agentKey: AGENT.key });
         // One to copy, and the processes are warm.
         await load.run(500, AT_ONCE);
-        return work({ runs: await fillRuns(urls.admin, runs), load });
+        return work({ adminUrl: urls.admin, runs: await fillRuns(urls.admin, runs), load });
       });
     },
   );
 }
 
 async function measure(few: Stored, many: Stored, options: DurableOptions): Promise<Measurement[]> {
+  const { profileTo } = options;
+  if (profileTo !== undefined) for (const { adminUrl } of [few, many]) await resetStatements(adminUrl);
   const outcomes = await takeTurns({ few: few.load, many: many.load }, { ...options, concurrency: AT_ONCE });
+  if (profileTo !== undefined)
+    for (const [name, { adminUrl }] of Object.entries({ few, many }))
+      await writeStatements(adminUrl, join(profileTo, `statements-${name}-stored.txt`), outcomes.few.results.length);
   const stored = `${showNumber(few.runs)} to ${showNumber(many.runs)} stored runs`;
   const node = ({ cpu }: Outcome<RunTimes>): number => (cpu["worker"] ?? 0) + (cpu["starter"] ?? 0);
   const postgres = ({ cpu }: Outcome<RunTimes>): number => cpu["Postgres"] ?? 0;

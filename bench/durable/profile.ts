@@ -42,7 +42,8 @@ export function writeStatements(adminUrl: string, path: string, runs: number): P
       `SELECT calls::float8 / $1 AS calls, (total_exec_time + total_plan_time) / $1 AS total, total_plan_time / $1 AS planning,
               rows::float8 / $1 AS rows, (shared_blks_hit + shared_blks_read)::float8 / $1 AS blocks, wal_bytes::float8 / $1 AS wal,
               regexp_replace(query, '\\s+', ' ', 'g') AS query
-       FROM public.pg_stat_statements WHERE toplevel ORDER BY total_exec_time + total_plan_time DESC LIMIT 80`,
+       FROM public.pg_stat_statements
+       WHERE toplevel AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY total_exec_time + total_plan_time DESC LIMIT 80`,
       [runs],
     );
     writeFileSync(path, formatStatements(rows));

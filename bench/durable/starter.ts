@@ -7,6 +7,7 @@ import { loadConfig } from "@sba/platform/config";
 import { openServices } from "@sba/platform/services";
 import { repeatFor, type Spell } from "../load.ts";
 import { measureMemory, serveParent } from "./child.ts";
+import { startCpuProfile, stopCpuProfile } from "./cpu-profile.ts";
 import { scriptedProvider } from "./model.ts";
 import { decideRuns, suspendRuns } from "./suspend.ts";
 
@@ -61,4 +62,4 @@ async function runOnce(
 
 const NEVER = new AbortController().signal;
 
-serveParent({ startRuns, suspendRuns, decideRuns, memory: measureMemory });
+serveParent({ startRuns, suspendRuns, decideRuns, memory: measureMemory, startCpuProfile, stopCpuProfile });

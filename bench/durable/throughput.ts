@@ -6,7 +6,7 @@ import { withBullMq, type BullMq } from "./bullmq.ts";
 import { startChild, type Child } from "./child.ts";
 import { TOKENS } from "./model.ts";
 import { CONCURRENCIES, inWords, type Concurrency, type DurableOptions } from "./options.ts";
-import { analyse, resetStatements, writeStatements } from "./profile.ts";
+import { analyse, resetStatements, writeSelfTimes, writeStatements } from "./profile.ts";
 import { withRestate, type Restate } from "./restate.ts";
 import { ownRuns, STEPS } from "./runs.ts";
 import type { RunTimes } from "./starter.ts";
@@ -23,7 +23,7 @@ const FIRST_STEP_TO_JOB = { 1: 3, 16: 2.5 };
 const JOINED_ROWS = 2;
 const WARM_UP_ROUNDS = 3;
 
-export function benchThroughput(options: DurableOptions): Promise<Measurement[]> {
+export function benchDurable(options: DurableOptions): Promise<Measurement[]> {
   return inDurableWorld(options, async (world) => {
     const first = await warmUp(world, options);
     if (options.profileTo !== undefined) return [first, ...(await profile(world, options, options.profileTo))];
@@ -126,11 +126,14 @@ function ratesOf({ own, tokens, joined, commits, chains, restate }: Outcomes, co
   ];
 }
 
-function cpuOf({ own, tokens, restate }: Outcomes, concurrency: Concurrency): Measurement {
+function cpuOf(
+  { own, tokens, restate }: Pick<Outcomes, "own"> & Partial<Outcomes>,
+  concurrency: Concurrency,
+): Measurement {
   const { worker = 0, starter = 0, Postgres = 0, Redis = 0 } = own.cpu;
   const parts = { worker, "accepting and following": starter, "beside them Postgres": Postgres, Redis };
   const others = {
-    "by hand, Node": tokens.cpu["Node"],
+    "by hand, Node": tokens?.cpu["Node"],
     "Restate's server": restate?.cpu["server"],
     "its service": restate?.cpu["service"],
   };
@@ -162,9 +165,15 @@ async function profile(world: DurableWorld, options: DurableOptions, folder: str
   const measurements: Measurement[] = [];
   for (const concurrency of CONCURRENCIES) {
     await resetStatements(world.database.urls.admin);
+    const { worker, starter } = world.processes;
+    const processes = Object.entries({ worker, starter });
+    await Promise.all(processes.map(([, process]) => process.ask("startCpuProfile")));
     const { own } = await takeTurns({ own: ownRuns(world) }, { ...options, concurrency });
+    for (const [name, process] of processes)
+      await process.ask("stopCpuProfile", join(folder, `${name}-${concurrency}.cpuprofile`));
     await writeStatements(world.database.urls.admin, join(folder, `statements-${concurrency}.txt`), own.results.length);
-    measurements.push(fact(`durable runs, ${inWords(concurrency)}`, own.rate, "runs/s", JSON.stringify(own.cpu)));
+    measurements.push(cpuOf({ own }, concurrency));
   }
+  writeSelfTimes(folder);
   return measurements;
 }

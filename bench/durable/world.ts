@@ -36,8 +36,6 @@ export async function inDurableWorld<T>(
   const redis = await startRedisServer();
   // Before the domains are configured here: the agent's model has to be known.
   addProvider(scriptedProvider);
-  const isProfiled = profileTo !== undefined;
-  const execArgv = isProfiled ? ["--cpu-prof", `--cpu-prof-dir=${profileTo}`] : [];
   return closing(
     () => redis.stop(),
     () =>
@@ -48,7 +46,7 @@ export async function inDurableWorld<T>(
           await createAgent(owner, AGENT);
           const approver = await givenMember("admin", { owner, tenantId: owner.tenantId, ownerEmail: "" });
           const env = environmentOf(database, redis);
-          const processes = await startProcesses({ env, execArgv });
+          const processes = await startProcesses({ env });
           return closing(processes.stop, () =>
             work({
               ...{ database, redis, processes, agentKey: AGENT.key },
@@ -56,7 +54,7 @@ export async function inDurableWorld<T>(
             }),
           );
         },
-        isProfiled ? STATEMENT_SETTINGS : {},
+        profileTo === undefined ? {} : STATEMENT_SETTINGS,
       ),
   );
 }

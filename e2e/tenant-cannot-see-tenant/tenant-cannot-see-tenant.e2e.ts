@@ -1,15 +1,27 @@
 import {
   AddDocumentsDocument,
+  ApiKeysDocument,
   ApprovalsDocument,
+  AuditEntriesDocument,
   CancelRunDocument,
   ContinueRunDocument,
+  CreateApiKeyDocument,
   CreateCollectionDocument,
+  CreateSessionDocument,
   DecideApprovalDocument,
+  EndSessionDocument,
   IngestionEventsDocument,
+  MeDocument,
+  MembersDocument,
+  RemoveMemberDocument,
+  RevokeApiKeyDocument,
   RunDocument,
   RunEventLogDocument,
   RunsDocument,
   SearchKnowledgeDocument,
+  SessionsDocument,
+  SetMemberRolesDocument,
+  SetMemberStatusDocument,
   SignInDocument,
   StartRunDocument,
   UsageDocument,
@@ -137,6 +149,40 @@ describe("a tenant cannot see another tenant", () => {
     };
     const { usage } = await story().client("partner", 1).query(UsageDocument, window);
     expect(usage.edges.map(({ node }) => node.agentKey)).not.toContain("assistant");
+  });
+
+  it("by its people, keys, sessions and log, nor change them", async () => {
+    const [owner, stranger] = [story().client("owner"), story().client("owner", 1)];
+    const { createApiKey } = await owner.mutate(CreateApiKeyDocument, { name: "Ours", roles: ["partner"] });
+    const { createSession } = await owner.mutate(CreateSessionDocument, {});
+    const { me } = await story().client("operator").query(MeDocument);
+    const { members } = await owner.query(MembersDocument, {});
+    const memberId = members.edges.find(({ node }) => node.principal?.id === me.id)!.node.id;
+    const [apiKeyId, sessionId] = [createApiKey.apiKey.id, createSession.session.id];
+    const { auditEntries } = await owner.query(AuditEntriesDocument, { first: 1 });
+    for (const attempt of [
+      () => stranger.mutate(RevokeApiKeyDocument, { apiKeyId }),
+      () => stranger.mutate(EndSessionDocument, { sessionId }),
+      () => stranger.mutate(SetMemberRolesDocument, { memberId, roles: ["owner"] }),
+      () => stranger.mutate(SetMemberStatusDocument, { memberId, status: "SUSPENDED" as const }),
+      () => stranger.mutate(RemoveMemberDocument, { memberId }),
+    ])
+      await expect(attempt()).rejects.toMatchObject(NOT_FOUND);
+    const { tenants } = await story().ready();
+    for (const id of [memberId, apiKeyId, sessionId, auditEntries.edges[0]!.node.id]) {
+      expect((await nodeOf(tenants[0]!.tokens.owner, id)).data?.node, id).toMatchObject({ id });
+      const refused = await nodeOf(tenants[1]!.tokens.owner, id);
+      expect(refused.errors?.[0]?.extensions.code, id).toBe("NOT_FOUND");
+    }
+    const theirs = JSON.stringify([
+      await stranger.query(MembersDocument, { first: 100 }),
+      await stranger.query(ApiKeysDocument, { first: 100 }),
+      await stranger.query(SessionsDocument, { first: 100 }),
+      await stranger.query(AuditEntriesDocument, { first: 100, filter: { target: apiKeyId } }),
+    ]);
+    for (const id of [memberId, apiKeyId, sessionId, me.id]) expect(theirs).not.toContain(id);
+    expect((await owner.mutate(RevokeApiKeyDocument, { apiKeyId })).revokeApiKey.id).toBe(apiKeyId);
+    await owner.mutate(EndSessionDocument, { sessionId });
   });
 
   it("by signing in to a tenant that one does not belong to", async () => {

@@ -13,7 +13,7 @@ export interface Access {
 }
 
 /** As identity issues its tokens; the gateway may not import a domain, so the two say it once each and a test compares them. */
-const LOCAL_ISSUER = { issuer: "sba-identity", audience: "sba" };
+const LOCAL_ISSUER = { issuer: "sba-identity", audience: "sba", namesSessions: true };
 const IDENTITY = "identity";
 const KEYS_PATH = "/.well-known/jwks.json";
 const KEYS_TIMEOUT_MS = 3_000;

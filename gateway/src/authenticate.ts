@@ -20,6 +20,8 @@ export interface Issuer {
   readonly issuer: string;
   /** The token's `aud`. */
   readonly audience: string;
+  /** Its `sid` is a session of identity's, and the token ends with it. */
+  readonly namesSessions?: boolean;
   /** Where its keys are (RFC 7517): a URL, or a function for an issuer in this system. */
   readonly keys: URL | (() => Promise<JSONWebKeySet>);
   /** ES256 unless said otherwise. Symmetric algorithms are never allowed. */
@@ -53,7 +55,12 @@ const KEYS_COOLDOWN_MS = 1_000;
 const KEYS_MAX_AGE_MS = 10 * 60_000;
 
 // `jose` checks signature, times, issuer and audience, but takes a subject of any type and no tenant at all.
-const claimsSchema = z.object({ sub: z.uuid(), tid: z.uuid(), exp: z.number() });
+const claimsSchema = z.object({
+  sub: z.uuid(),
+  tid: z.uuid(),
+  exp: z.number(),
+  sid: z.uuid().optional().catch(undefined),
+});
 type Claims = z.infer<typeof claimsSchema>;
 const VERIFIED_MS = 10_000;
 const MAX_VERIFIED = 10_000;
@@ -75,8 +82,8 @@ export function createAuthenticator(issuers: readonly Issuer[], grants: GrantsSo
           message: "The credentials must have the form: Bearer <token or API key>.",
         });
       if (API_KEY.test(token)) return accept(await grants.ofApiKey(token), undefined);
-      const { sub, tid, exp } = await verifyOnce(token);
-      return accept(await grants.ofPrincipal(tid, sub), exp * 1000);
+      const { sub, tid, sid, exp } = await verifyOnce(token);
+      return accept(await grants.ofPrincipal(tid, sub, sid), exp * 1000);
     },
     onRevoked: grants.onRevoked,
   };
@@ -100,7 +107,7 @@ interface Verifier {
 async function verify(token: string, verifiers: ReadonlyMap<string, Verifier>): Promise<Claims> {
   const verifier = verifiers.get(issuerOf(token) ?? "");
   if (!verifier) throw platformErrors.CREDENTIALS_INVALID();
-  const { issuer, audience, algorithms = ["ES256"] } = verifier.issuer;
+  const { issuer, audience, algorithms = ["ES256"], namesSessions = false } = verifier.issuer;
   try {
     const { payload } = await jwtVerify(token, verifier.keys, {
       issuer,
@@ -111,7 +118,8 @@ async function verify(token: string, verifiers: ReadonlyMap<string, Verifier>): 
     });
     const claims = claimsSchema.safeParse(payload);
     if (!claims.success) throw platformErrors.CREDENTIALS_INVALID();
-    return claims.data;
+    // Another issuer's sessions are its own affair.
+    return namesSessions ? claims.data : { ...claims.data, sid: undefined };
   } catch (error) {
     throw refusalOf(error);
   }

@@ -127,21 +127,19 @@ test("Relay's runtime runs queries and subscriptions through its network", async
   );
   const environment = new Environment({ network, store: new Store(new RecordSource()) });
   const run = (text: string, variables: Record<string, unknown>) =>
-    environment
-      .getNetwork()
-      .execute(
-        {
-          id: null,
-          cacheID: newId(),
-          name: "Test",
-          operationKind: /^\s*sub/.test(text) ? "subscription" : "query",
-          text,
-          metadata: {},
-        },
-        variables,
-        {},
-        null,
-      );
+    environment.getNetwork().execute(
+      {
+        id: null,
+        cacheID: newId(),
+        name: "Test",
+        operationKind: /^\s*sub/.test(text) ? "subscription" : "query",
+        text,
+        metadata: {},
+      },
+      variables,
+      {},
+      null,
+    );
   expect(await run(QUERY, { id: "moby" }).toPromise()).toMatchObject({ data: { story: story() } });
   const heard: unknown[] = [];
   await new Promise<void>((resolve, reject) => {

@@ -34,6 +34,11 @@ export interface Requirements {
   readonly of: (document: DocumentNode, operation: OperationDefinitionNode) => readonly Requirement[];
 }
 
+/** Those of a stream without which there is none: of its root field. The others are of fields, which may be null. */
+export function ofStreamItself(requirements: readonly Requirement[]): readonly Requirement[] {
+  return requirements.filter(({ coordinate }) => coordinate.startsWith("Subscription."));
+}
+
 /** Reads the demands of a supergraph. @throws for @policy, which nothing here would enforce. */
 export function readRequirements(supergraphSdl: string, schema: GraphQLSchema): Requirements {
   const byCoordinate = indexRequirements(parse(supergraphSdl));
@@ -51,7 +56,7 @@ export function readRequirements(supergraphSdl: string, schema: GraphQLSchema): 
 
 /**
  * The first refusal of an operation, or undefined when the caller may run it.
- * CREDENTIALS_MISSING without a caller, PERMISSION_MISSING naming the permissions.
+ * CREDENTIALS_MISSING without a caller, PERMISSION_MISSING naming the permissions, TENANT_SUSPENDED when that is why.
  */
 export function findRefusal(requirements: readonly Requirement[], caller: Caller | undefined): AppError | undefined {
   const [first] = requirements;
@@ -61,7 +66,8 @@ export function findRefusal(requirements: readonly Requirement[], caller: Caller
   const refused = requirements.filter(
     ({ groups }) => !groups.every((sets) => sets.some((set) => set.every((scope) => held.has(scope)))),
   );
-  return refused.length === 0 ? undefined : permissionMissing(refused, held);
+  if (refused.length === 0) return undefined;
+  return caller.isSuspended ? platformErrors.TENANT_SUSPENDED() : permissionMissing(refused, held);
 }
 
 function permissionMissing(refused: readonly Requirement[], held: ReadonlySet<string>): AppError {

@@ -203,7 +203,7 @@ describe("an event stream", () => {
     const forbidden = await ask(moral, {}, { token: await losing.token() });
     await eventually(() => expect(served.gateway.load().eventStreams).toBe(3));
     world.setPermissions(leaving, undefined);
-    world.setPermissions(losing, ["run:read"]);
+    world.setPermissions(losing, ["audit:read"]);
     for (const [stream, reason] of [
       [removed, "CREDENTIALS_INVALID"],
       [forbidden, "PERMISSION_MISSING"],

@@ -34,6 +34,10 @@ export function textFrame(text: string): Buffer {
  * compressed once then serves all of them, because it leans on no earlier message (RFC 7692 section 7.2.3.5).
  */
 export function nextFrames(head: Buffer, items: readonly StreamItem[], compress: boolean): Buffer[] {
+  const [first] = items;
+  // Most writes are of one small event, and there are as many as there are subscribers.
+  if (first && items.length === 1 && first.json.length < (compress ? COMPRESSED_BYTES : SHARED_BYTES))
+    return [plainFrame(head, first.json)];
   const out: Buffer[] = [];
   let small: Buffer[] = [];
   const flush = (): void => {
@@ -52,6 +56,16 @@ export function nextFrames(head: Buffer, items: readonly StreamItem[], compress:
   }
   flush();
   return out;
+}
+
+function plainFrame(head: Buffer, payload: Buffer): Buffer {
+  const length = head.length + payload.length + 1;
+  const frame = Buffer.allocUnsafe(headerBytes(length) + length);
+  const at = writeHeader(frame, 0, TEXT, length);
+  frame.set(head, at);
+  frame.set(payload, at + head.length);
+  frame[frame.length - 1] = CLOSE_BRACE;
+  return frame;
 }
 
 function plainFrames(head: Buffer, payloads: readonly Buffer[]): Buffer {

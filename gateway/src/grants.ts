@@ -22,19 +22,32 @@ export interface Grants {
   readonly principalKind: PrincipalKind;
   readonly permissions: ReadonlySet<Permission>;
   readonly expiresAtMs: number | undefined;
+  /** The tenant is suspended: the permissions are what that leaves. */
+  readonly isSuspended: boolean;
 }
 
 export interface GrantsSource {
-  /** Undefined when the principal is unknown, suspended or removed. */
-  readonly ofPrincipal: (tenantId: string, principalId: string) => Promise<Grants | undefined>;
+  /** Undefined when the principal is unknown, suspended or removed, or the session that its token names has ended. */
+  readonly ofPrincipal: (
+    tenantId: string,
+    principalId: string,
+    sessionId: string | undefined,
+  ) => Promise<Grants | undefined>;
   /** Undefined when the key is unknown, expired or revoked. */
   readonly ofApiKey: (key: string) => Promise<Grants | undefined>;
-  /** Called with the principal that may have lost something, or with undefined when it may be anyone. Returns how to leave. */
+  /** Called with whose rights may have changed, or with undefined when it may be anyone's. Returns how to leave. */
   readonly onRevoked: (listener: RevocationListener) => () => void;
   readonly close: () => Promise<void>;
 }
 
-export type RevocationListener = (principalId: string | undefined) => void;
+/** Whose rights may have changed. */
+export interface Revocation {
+  readonly tenantId: string;
+  /** Everybody's of the tenant when absent. */
+  readonly principalId?: string | undefined;
+}
+
+export type RevocationListener = (revocation: Revocation | undefined) => void;
 
 const REMEMBERED_MS = 5_000;
 const MAX_REMEMBERED = 20_000;
@@ -47,40 +60,69 @@ const grantsSchema = z.object({
   principalKind: z.enum(["USER", "SERVICE_ACCOUNT", "API_KEY"]),
   permissions: z.array(z.string()),
   expiresAt: z.coerce.date().nullable(),
+  isSuspended: z.boolean(),
 });
-const FIELDS = "tenantId principalId principalKind permissions expiresAt";
-const PRINCIPAL_QUERY = `query PrincipalGrants($tenantId: ID!, $principalId: ID!) { grants: principalGrants(tenantId: $tenantId, principalId: $principalId) { ${FIELDS} } }`;
+const FIELDS = "tenantId principalId principalKind permissions expiresAt isSuspended";
+const PRINCIPAL_QUERY = `query PrincipalGrants($tenantId: ID!, $principalId: ID!, $sessionId: ID) { grants: principalGrants(tenantId: $tenantId, principalId: $principalId, sessionId: $sessionId) { ${FIELDS} } }`;
 const API_KEY_QUERY = `query ApiKeyGrants($key: String!) { grants: apiKeyGrants(key: $key) { ${FIELDS} } }`;
-const revocationSchema = z.object({ principalId: z.uuid() });
+const revocationSchema = z.object({ tenantId: z.uuid(), principalId: z.uuid().optional() });
 
-type Remembered = Promise<Grants | undefined>;
+type Answer = Promise<Grants | undefined>;
+
+/** Whose grants are asked for: of an API key that is known with the answer. */
+interface Whose {
+  readonly tenantId: string;
+  readonly principalId: string;
+}
+
+interface Asked {
+  whose: Whose | undefined;
+  /** Set while identity is asked: what was revoked meanwhile may not be in its answer. */
+  revoked: (Revocation | undefined)[] | undefined;
+  answer: Answer;
+}
+
+export interface GrantsOptions {
+  /** For so long an answer holds when no revocation is heard. */
+  readonly rememberedMs?: number;
+}
 
 /** Asks identity. Subscribes to revocations, so pub/sub must be there. */
-export async function openGrants(identity: SubgraphLink): Promise<GrantsSource> {
-  const remembered = new LRUCache<string, { readonly answer: Remembered }>({ max: MAX_REMEMBERED, ttl: REMEMBERED_MS });
+export async function openGrants(
+  identity: SubgraphLink,
+  { rememberedMs = REMEMBERED_MS }: GrantsOptions = {},
+): Promise<GrantsSource> {
+  const remembered = new LRUCache<string, Asked>({ max: MAX_REMEMBERED, ttl: rememberedMs });
   const listeners = new Set<RevocationListener>();
-  const remember = (key: string, askIdentity: () => Remembered): Remembered => {
+  const remember = (key: string, whose: Whose | undefined, question: () => Answer): Answer => {
     const existing = remembered.get(key);
     if (existing) return existing.answer;
-    const entry = { answer: askIdentity() };
-    remembered.set(key, entry);
+    const asked: Asked = { whose, revoked: undefined, answer: Promise.resolve(undefined) };
+    asked.answer = askUntilCurrent(asked, question);
+    remembered.set(key, asked);
     // A failure is not an answer: the next request asks again.
-    entry.answer.catch(() => {
-      if (remembered.peek(key) === entry) remembered.delete(key);
+    asked.answer.catch(() => {
+      if (remembered.peek(key) === asked) remembered.delete(key);
     });
-    return entry.answer;
+    return asked.answer;
   };
   const leave = await pubsub().subscribe(REVOKED_TOPIC, (payload) => {
-    // Which keys are a principal's is not known here; revocations are rare and asking again is cheap.
-    remembered.clear();
-    const principalId = principalOf(payload);
-    for (const listener of listeners) listener(principalId);
+    const revocation = revocationOf(payload);
+    for (const [key, asked] of remembered.entries()) {
+      if (asked.revoked) asked.revoked.push(revocation);
+      else if (!asked.whose || isConcerned(asked.whose, revocation)) remembered.delete(key);
+    }
+    for (const listener of listeners) listener(revocation);
   });
   return {
-    ofPrincipal: (tenantId, principalId) =>
-      remember(`${tenantId}/${principalId}`, () => ask(identity, PRINCIPAL_QUERY, { tenantId, principalId })),
+    ofPrincipal: (tenantId, principalId, sessionId) =>
+      remember(`${tenantId}/${principalId}/${sessionId ?? ""}`, { tenantId, principalId }, () =>
+        ask(identity, PRINCIPAL_QUERY, { tenantId, principalId, sessionId }),
+      ),
     ofApiKey: (key) =>
-      remember(createHash("sha256").update(key).digest("base64url"), () => ask(identity, API_KEY_QUERY, { key })),
+      remember(createHash("sha256").update(key).digest("base64url"), undefined, () =>
+        ask(identity, API_KEY_QUERY, { key }),
+      ),
     onRevoked: (listener) => {
       listeners.add(listener);
       return () => {
@@ -91,16 +133,41 @@ export async function openGrants(identity: SubgraphLink): Promise<GrantsSource> 
   };
 }
 
-function principalOf(payload: string | undefined): string | undefined {
+/** Nobody is given an answer that may be older than a revocation which was heard before it came. */
+async function askUntilCurrent(asked: Asked, question: () => Answer): Answer {
+  for (;;) {
+    const revoked: (Revocation | undefined)[] = [];
+    asked.revoked = revoked;
+    const grants = await question().finally(() => {
+      asked.revoked = undefined;
+    });
+    asked.whose = grants ?? asked.whose;
+    const { whose } = asked;
+    if (!whose || !revoked.some((revocation) => isConcerned(whose, revocation))) return grants;
+  }
+}
+
+/** Whether a revocation may be of this principal. Without one it may be of anyone. */
+export function isConcerned({ tenantId, principalId }: Whose, revocation: Revocation | undefined): boolean {
+  if (!revocation) return true;
+  return revocation.tenantId === tenantId && (revocation.principalId ?? principalId) === principalId;
+}
+
+/** Undefined for what cannot be read, or was missed: it may be of anyone. */
+function revocationOf(payload: string | undefined): Revocation | undefined {
   try {
-    return revocationSchema.safeParse(JSON.parse(payload ?? "null")).data?.principalId;
+    return revocationSchema.safeParse(JSON.parse(payload ?? "null")).data;
   } catch {
     return undefined;
   }
 }
 
 /** @throws SUBGRAPH_UNAVAILABLE when identity does not answer: nobody is let in, or kept out, by guessing. */
-async function ask(identity: SubgraphLink, query: string, variables: Readonly<Record<string, string>>): Remembered {
+async function ask(
+  identity: SubgraphLink,
+  query: string,
+  variables: Readonly<Record<string, string | undefined>>,
+): Answer {
   const requestId = newId();
   const { data, errors } = await identity.execute(
     { query, variables },

@@ -5,7 +5,7 @@ import { getVariableValues, GraphQLError, OperationTypeNode, type ExecutionResul
 import type { Operations } from "./apollo.ts";
 import type { Authenticated } from "./authenticate.ts";
 import { hashOf, operationIn, type DocumentSource, type KnownDocument } from "./documents.ts";
-import { findRefusal } from "./enforce.ts";
+import { findRefusal, ofStreamItself } from "./enforce.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { FanOut, Sink, StreamCursor, StreamSource, Subscription } from "./fan-out.ts";
 import type { SubgraphLinks } from "./forward.ts";
@@ -119,15 +119,18 @@ function callerOf(principal: Authenticated): Caller {
 
 type OperationName = Pick<OperationInput, "operationName">;
 
+type Demands = Parameters<typeof findRefusal>[0];
+
 function refusalOf(
   { requirements }: Graph,
   { document }: KnownDocument,
   { operationName }: OperationName,
   caller: Caller,
+  ofWhat: (demanded: Demands) => Demands = (demanded) => demanded,
 ): GraphQLError | undefined {
   const operation = operationIn(document, operationName);
   if (operation instanceof GraphQLError) return operation;
-  const refusal = findRefusal(requirements.of(document, operation), caller);
+  const refusal = findRefusal(ofWhat(requirements.of(document, operation)), caller);
   return refusal && toShownError(refusal, caller.requestId);
 }
 
@@ -217,12 +220,15 @@ function planStream(
   return prepareStream(subgraphs, { graph: graphs.current, known, operationName, variables, caller });
 }
 
-/** The same stream for another caller or on another graph; it goes on from its cursor. */
+/**
+ * The same stream for another caller or on another graph; it goes on from its cursor. Of what the caller may no longer see its
+ * subgraph leaves out the fields, each with an error, and the rest is still shown.
+ */
 function planAgain(services: LiveServices, asked: AskedStream, caller: Caller): StreamSource | OperationFailed {
   const graph = services.graphs.current;
   const known = services.documents(graph, asked.known.text);
   if (!("document" in known)) return outdated(known, caller.requestId);
-  const refusal = refusalOf(graph, known, asked, caller);
+  const refusal = refusalOf(graph, known, asked, caller, ofStreamItself);
   if (refusal) return new OperationFailed([refusal]);
   try {
     return planStream(services, { ...asked, known }, caller).source;

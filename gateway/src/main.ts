@@ -2,6 +2,7 @@
 import "@sba/platform/telemetry";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { loadConfig, type Config } from "@sba/platform/config";
 import { startProcess } from "@sba/platform/lifecycle";
 import { setLogLevel } from "@sba/platform/log";
@@ -14,10 +15,12 @@ import { gatewayOptionsOf, hasDatabase, openSharedRateLimiter, readTrustedDocume
 import type { RemoteSubgraph, RouteDeclaration } from "./forward-remote.ts";
 import { startGateway, type RunningGateway } from "./gateway.ts";
 import { subgraphUrlsIn } from "./graph.ts";
+import { followSupergraph } from "./supergraph-file.ts";
 
 /** The gateway as a process of its own, before subgraphs that run elsewhere. It needs pub/sub, and of the database only what limits rates. */
 
 const SCHEMA = new URL("../../schema/", import.meta.url);
+const SUPERGRAPH = fileURLToPath(new URL("supergraph.graphql", SCHEMA));
 
 const routesSchema = z.record(
   z.string(),
@@ -56,7 +59,8 @@ async function openWakeUps(): Promise<() => Promise<void>> {
 }
 
 async function openGateway(): Promise<() => Promise<void>> {
-  const supergraphSdl = await readFile(config.SUPERGRAPH ?? new URL("supergraph.graphql", SCHEMA), "utf8");
+  const path = config.SUPERGRAPH ?? SUPERGRAPH;
+  const supergraphSdl = await readFile(path, "utf8");
   const routes = routesSchema.parse(JSON.parse(await readFile(new URL("routes.json", SCHEMA), "utf8")));
   const rateLimiter = await openSharedRateLimiter(config);
   const running = await startGateway({
@@ -67,7 +71,9 @@ async function openGateway(): Promise<() => Promise<void>> {
     subgraphs: locate(supergraphSdl, routes, config),
   });
   gateway = running;
+  const stopFollowing = followSupergraph(path, (sdl) => running.reload(sdl, locate(sdl, routes, config)));
   return async () => {
+    stopFollowing();
     await running.close();
     await rateLimiter.close();
   };
@@ -76,12 +82,11 @@ async function openGateway(): Promise<() => Promise<void>> {
 function locate(
   supergraphSdl: string,
   routes: Readonly<Record<string, readonly RouteDeclaration[]>>,
-  { SUBGRAPH_URLS, SUPERGRAPH }: Config,
+  { SUBGRAPH_URLS, AUTH }: Config,
 ): RemoteSubgraph[] {
   return [...subgraphUrlsIn(supergraphSdl)].map(([name, given]) => {
     const url = new URL(SUBGRAPH_URLS.get(name) ?? given);
-    if (SUPERGRAPH !== undefined)
-      return { name, url: url.origin, routes: [], foreignPath: `${url.pathname}${url.search}` };
+    if (AUTH === "off") return { name, url: url.origin, routes: [], foreignPath: `${url.pathname}${url.search}` };
     return { name, url: url.origin, routes: routes[name] ?? [] };
   });
 }

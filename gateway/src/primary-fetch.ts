@@ -79,7 +79,11 @@ function resumableFetch(
   field: FieldNode,
   afterType: TypeNode,
 ): PrimaryFetch {
-  const given = field.arguments?.find(({ name }) => name.value === "after");
+  const given = (argument: string) => field.arguments?.find(({ name }) => name.value === argument);
+  const valueOf = (argument: string, coerced: Readonly<Record<string, unknown>>): unknown => {
+    const node = given(argument);
+    return node && valueFromASTUntyped(node.value, coerced);
+  };
   const resumable = withAfterVariable(document, operation, field, afterType);
   const used = usedVariables(resumable);
   const names = (node.variableUsages ?? []).filter((name) => used.has(name));
@@ -92,11 +96,15 @@ function resumableFetch(
     resumable: true,
     variables: (variables, after) => ({
       ...pick(variables, names),
-      ...(after === undefined ? {} : { [AFTER_VARIABLE]: after }),
+      // Without it, its owner looks where the consumer has come to.
+      ...(typeof after === "string" || after === null ? { [AFTER_VARIABLE]: after } : {}),
     }),
     startOf: (coerced) => {
-      const value: unknown = given && valueFromASTUntyped(given.value, coerced);
-      return typeof value === "string" || value === null ? value : undefined;
+      const value = valueOf("after", coerced);
+      if (typeof value === "string") return value;
+      const consumer = valueOf("consumer", coerced);
+      if (typeof consumer === "string") return { consumer };
+      return value === null ? null : undefined;
     },
     cursorOf: (event) => cursorIn(event.data?.[responseKey]),
   };

@@ -1,7 +1,9 @@
+import { acknowledgeEvents } from "@sba/platform/consumers";
 import { newId } from "@sba/platform/ids";
 import { useSecretKey } from "@sba/platform/secrets";
 import { startSubgraphServer } from "@sba/platform/server";
 import { eventually } from "@sba/testkit/eventually";
+import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createWorld, openTestSocket, serve, tell, type Deployment, type World } from "./testing.ts";
@@ -124,4 +126,35 @@ test("readers that resume from different places end up on one source", async () 
   expect(served.gateway.load()).toEqual({ sockets: 4, eventStreams: 0, upstreams: 1 });
   await Promise.all(sockets.map(({ socket }) => socket.close()));
   await served.close();
+});
+
+test("a consumer goes on after what it has acknowledged, on any gateway, and one that has not begins at the beginning", async () => {
+  const [first, second] = [await serve(world, "in process"), await serve(world, "in process")];
+  const member = world.join(["run:read"]);
+  const authorization = `Bearer ${await member.token()}`;
+  const storyId = newId();
+  await tell(member, storyId, ["1", "2", "3"]);
+  const query = `subscription($id: ID!, $consumer: String) { storyEvents(storyId: $id, consumer: $consumer) { seq cursor } }`;
+  const read = async (served: typeof first, consumer: string) => {
+    const socket = await openTestSocket(served, { authorization });
+    return { socket, stream: socket.subscribe(query, { id: storyId, consumer }) };
+  };
+  const mailer = await read(first, "mailer");
+  await mailer.stream.next();
+  const { data } = (await mailer.stream.next()) as { data: { storyEvents: { cursor: string } } };
+  const caller = aCaller({ tenantId: member.tenantId, principalId: member.principalId });
+  await acknowledgeEvents(caller, { consumer: "mailer", cursor: data.storyEvents.cursor });
+  // While its first stream is still open there: what it shares is the future, not the start.
+  const [again, elsewhere, another] = [
+    await read(first, "mailer"),
+    await read(second, "mailer"),
+    await read(first, "another"),
+  ];
+  expect([await again.stream.next(), await elsewhere.stream.next(), await another.stream.next()].map(seqOf)).toEqual([
+    3, 3, 1,
+  ]);
+  await tell(member, storyId, ["4"]);
+  expect([await again.stream.next(), await elsewhere.stream.next()].map(seqOf)).toEqual([4, 4]);
+  await Promise.all([mailer, again, elsewhere, another].map(({ socket }) => socket.close()));
+  await Promise.all([first.close(), second.close()]);
 });

@@ -2,6 +2,7 @@ import { AppError, ensureAppError, platformErrors } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
 import type { Authenticated, Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
+import { isConcerned } from "./grants.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
 import type { Tolls } from "./tolls.ts";
 
@@ -60,8 +61,8 @@ export function openSessions(options: SessionsOptions): Sessions {
   const recheck = (concerned: (principal: Authenticated) => boolean): void => {
     for (const session of sessions) if (concerned(session.principal)) void reauthorise(session, authenticator);
   };
-  const stopListening = authenticator.onRevoked((principalId) => {
-    recheck((principal) => principalId === undefined || principal.principalId === principalId);
+  const stopListening = authenticator.onRevoked((revocation) => {
+    recheck((principal) => isConcerned(principal, revocation));
   });
   const timer = setInterval(() => {
     recheck(() => true);
@@ -161,7 +162,7 @@ function take(session: Session, authorization: string, now: Authenticated): void
 }
 
 function planAnew({ streams }: Session): void {
-  for (const stream of streams) stream.replan();
+  for (const stream of [...streams]) stream.replan();
 }
 
 function samePermissions(a: Authenticated, b: Authenticated): boolean {

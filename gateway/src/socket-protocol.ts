@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AppError } from "@sba/platform/errors";
+import { AppError, platformErrors } from "@sba/platform/errors";
 import { OperationFailed } from "@sba/platform/execute";
 import { logger } from "@sba/platform/log";
 import { newId } from "@sba/platform/ids";
@@ -130,7 +130,10 @@ export class Connection {
     this.#send({ type: "connection_ack", payload: { authorization: expiryOf(session) } });
   }
 
+  /** What was revoked is gone for good, so every operation is told; credentials that have ended are renewed, and streams resumed. */
   #end(why: SessionEnd): void {
+    const refusal = toShownError(platformErrors.CREDENTIALS_INVALID(), newId());
+    if (why === "refused") for (const id of this.#operations.keys()) this.#fail(id, [refusal]);
     this.socket.close(CloseCode.Unauthorized, why === "expired" ? "Credentials expired" : "Unauthorized");
   }
 
@@ -234,10 +237,11 @@ export class Connection {
       written?.();
       return;
     }
-    if (frames.length > 1) this.transport.cork();
-    for (const [index, frame] of frames.entries())
-      this.transport.write(frame, index === frames.length - 1 ? written : undefined);
-    if (frames.length > 1) this.transport.uncork();
+    const last = frames.length - 1;
+    if (last > 0) this.transport.cork();
+    for (let index = 0; index < last; index++) this.transport.write(frames[index]);
+    this.transport.write(frames[last], written);
+    if (last > 0) this.transport.uncork();
     if (!this.hasRoom && !this.#awaitsDrain) this.#awaitDrain();
   }
 

@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { composeServices } from "@apollo/composition";
 import { printSubgraphSchema } from "@apollo/subgraph";
 import type { PrincipalKind, TenantScope } from "@sba/platform/caller";
+import { startAfter, type StreamStart } from "@sba/platform/consumers";
 import { withTenant } from "@sba/platform/db";
 import { defineErrors } from "@sba/platform/errors";
 import {
   appendEvents,
-  decodeCursor,
   defineEvent,
   encodeCursor,
   streamEvents,
@@ -55,8 +55,14 @@ export interface World {
   readonly supergraphSdl: string;
   /** Someone of a tenant of their own, unless told which. */
   join(permissions: readonly Permission[], options?: { readonly tenantId?: string; readonly apiKey?: boolean }): Member;
-  /** Changes what someone may do, undefined for removed, and announces it as identity does. */
-  setPermissions(member: Member, permissions: readonly Permission[] | undefined): void;
+  /** Changes what someone may do, undefined for removed, and announces it as identity does; or not, as when it is lost. */
+  setPermissions(member: Member, permissions: readonly Permission[] | undefined, told?: "told" | "untold"): void;
+  /** Suspends everybody of a tenant, or resumes it, and announces it as identity does. */
+  setSuspended(scope: TenantScope, isSuspended: boolean): void;
+  /** Ends a session that a token names in its `sid`, and announces it as identity does. */
+  endSession(member: Member, sessionId: string): void;
+  /** Called before identity answers for a principal. */
+  beforeGrants: () => Promise<void>;
   /** Replaces the issuer's key. */
   rotateKeys(): Promise<void>;
   /** Runs of streams' sources, open now and ever. */
@@ -107,14 +113,31 @@ export async function createWorld(): Promise<World> {
     sources: { open: 0, opened: 0 },
     asked: { identity: 0, prices: 0, stories: 0 },
     join: (permissions, options) => join(identity, permissions, options),
-    setPermissions: (member, permissions) => {
+    setPermissions: (member, permissions, told = "told") => {
       setPermissions(identity, member, permissions);
+      if (told === "told") announce({ tenantId: member.tenantId, principalId: member.principalId });
     },
+    setSuspended: ({ tenantId }, isSuspended) => {
+      if (isSuspended) identity.suspended.add(tenantId);
+      else identity.suspended.delete(tenantId);
+      announce({ tenantId });
+    },
+    endSession: ({ tenantId, principalId }, sessionId) => {
+      identity.endedSessions.add(sessionId);
+      announce({ tenantId, principalId });
+    },
+    beforeGrants: () => Promise.resolve(),
     rotateKeys: async () => {
       identity.keys = await makeKeys();
     },
   };
-  const identity: IdentityState = { keys: await makeKeys(), standings: new Map(), apiKeys: new Map() };
+  const identity: IdentityState = {
+    keys: await makeKeys(),
+    standings: new Map(),
+    apiKeys: new Map(),
+    suspended: new Set(),
+    endedSessions: new Set(),
+  };
   world.subgraphs = [identitySubgraph(world, identity), storiesSubgraph(world), pricesSubgraph(world)];
   world.supergraphSdl = compose(world.subgraphs);
   return world;
@@ -139,6 +162,12 @@ interface IdentityState {
   keys: Keys;
   readonly standings: Map<string, Standing>;
   readonly apiKeys: Map<string, string>;
+  readonly suspended: Set<string>;
+  readonly endedSessions: Set<string>;
+}
+
+function announce(revocation: { readonly tenantId: string; readonly principalId?: string }): void {
+  pubsub().publish("identity.revoked", JSON.stringify(revocation));
 }
 
 async function makeKeys(): Promise<Keys> {
@@ -183,13 +212,12 @@ function join(
 
 function setPermissions(
   { standings }: IdentityState,
-  { principalId, tenantId }: Member,
+  { principalId }: Member,
   permissions: readonly Permission[] | undefined,
 ): void {
   const standing = standings.get(principalId);
   if (permissions === undefined) standings.delete(principalId);
   else if (standing) standing.permissions = new Set(permissions);
-  pubsub().publish("identity.revoked", JSON.stringify({ tenantId, principalId }));
 }
 
 function identitySubgraph(world: World, identity: IdentityState): Subgraph {
@@ -220,11 +248,14 @@ function identitySubgraph(world: World, identity: IdentityState): Subgraph {
       principalKind: t.field({ type: Kind, resolve: ({ principalKind }) => principalKind }),
       permissions: t.stringList({ resolve: ({ permissions }) => [...permissions] }),
       expiresAt: t.field({ type: "DateTime", nullable: true, resolve: () => null }),
+      isSuspended: t.boolean({ resolve: ({ tenantId }) => identity.suspended.has(tenantId) }),
     }),
   });
   const grantsOf = (principalId: string | undefined): Grants | null => {
     const standing = principalId === undefined ? undefined : identity.standings.get(principalId);
-    return standing && principalId !== undefined ? { ...standing, principalId } : null;
+    if (!standing || principalId === undefined) return null;
+    const permissions = identity.suspended.has(standing.tenantId) ? new Set<Permission>() : standing.permissions;
+    return { ...standing, permissions, principalId };
   };
   builder.queryField("principalGrants", (t) =>
     t.field({
@@ -232,10 +263,16 @@ function identitySubgraph(world: World, identity: IdentityState): Subgraph {
       nullable: true,
       inaccessible: true,
       authScopes: { internal: true },
-      args: { tenantId: t.arg.id({ required: true }), principalId: t.arg.id({ required: true }) },
-      resolve: (_root, { tenantId, principalId }) => {
+      args: {
+        tenantId: t.arg.id({ required: true }),
+        principalId: t.arg.id({ required: true }),
+        sessionId: t.arg.id(),
+      },
+      resolve: async (_root, { tenantId, principalId, sessionId }) => {
         const grants = grantsOf(principalId);
-        return grants?.tenantId === tenantId ? grants : null;
+        await world.beforeGrants();
+        const isOver = sessionId && identity.endedSessions.has(sessionId);
+        return grants?.tenantId === tenantId && !isOver ? grants : null;
       },
     }),
   );
@@ -381,9 +418,13 @@ function storiesSubgraph(world: World): Subgraph {
       storyEvents: t.field({
         type: Event,
         authScopes: { permission: "run:read" },
-        args: { storyId: t.arg.id({ required: true, validate: { maxLength: 64 } }), after: t.arg({ type: "Cursor" }) },
-        subscribe: (_root, { storyId, after }, context) =>
-          counted(world, readStory(storyId, after, callerOf(context), context.signal)),
+        args: {
+          storyId: t.arg.id({ required: true, validate: { maxLength: 64 } }),
+          after: t.arg({ type: "Cursor" }),
+          consumer: t.arg.string(),
+        },
+        subscribe: async (_root, { storyId, ...start }, context) =>
+          counted(world, await readStory(storyId, start, callerOf(context), context.signal)),
         resolve: (event) => event,
       }),
       ticks: t.field({
@@ -397,16 +438,16 @@ function storiesSubgraph(world: World): Subgraph {
   return { name: "stories", schema: toSubgraphSchema(builder), routes: [] };
 }
 
-function readStory(
+async function readStory(
   storyId: string,
-  after: string | null | undefined,
+  start: StreamStart,
   caller: Parameters<typeof streamEvents>[0],
   signal: AbortSignal,
-): AsyncGenerator<EventRecord> {
+): Promise<AsyncGenerator<EventRecord>> {
   if (storyId === "absent") throw errors.STORY_NOT_FOUND();
   const stream = streamOf("story", storyId);
   return streamEvents(caller, stream, {
-    after: decodeCursor(stream, after),
+    after: await startAfter(caller, stream, start),
     signal,
     isLast: ({ type }) => type === ended.type,
   });

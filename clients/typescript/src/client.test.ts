@@ -1,124 +1,13 @@
-import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
+import type { ServerResponse } from "node:http";
 import { eventually } from "@sba/testkit/eventually";
-import { GraphQLError, parse, type ExecutionArgs } from "graphql";
-import { handleProtocols, makeServer } from "graphql-ws";
+import { GraphQLError } from "graphql";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { WebSocketServer, type WebSocket } from "ws";
 import { createClient, type Client } from "./client.ts";
-import { ApiError } from "./errors.ts";
+import { API_VERSION } from "./generated/version.ts";
+import { ApiError, QuotaExceededError } from "./errors.ts";
+import { collect, event, failureOf, QUERY, startApi, STORY, type Api } from "./testing.ts";
 
 /** The client before a scripted API: what it sends, and what it makes of answers, closes and silence. */
-
-interface Event {
-  readonly story: { readonly cursor: string; readonly seq: number };
-}
-const document = <Data, V extends Record<string, unknown> = Record<string, never>>(source: string) =>
-  parse(source) as TypedDocumentNode<Data, V>;
-const QUERY = document<{ greeting: string }, { name: string }>("query Greet($name: String!) { greeting(name: $name) }");
-const STORY = document<Event, { id: string; after?: string | null }>(
-  "subscription Story($id: ID!, $after: Cursor) { story(id: $id, after: $after) { cursor seq } }",
-);
-
-interface Api {
-  readonly url: string;
-  answer: (
-    request: { readonly headers: IncomingMessage["headers"]; readonly body: { query: string; variables: unknown } },
-    response: ServerResponse,
-  ) => void;
-  /** The events of a subscription, by the variables that it came with. */
-  stream: (variables: Record<string, unknown>) => AsyncGenerator<unknown>;
-  connect: (params: Record<string, unknown> | undefined, socket: WebSocket) => Record<string, unknown> | boolean;
-  readonly subscribed: Record<string, unknown>[];
-  readonly sockets: Set<WebSocket>;
-  readonly pings: unknown[];
-  close(): Promise<void>;
-}
-
-const event = (seq: number) => ({ data: { story: { cursor: `c${seq}`, seq } } });
-
-async function startApi(): Promise<Api> {
-  const http: Server = createServer((request, response) => {
-    void (async () => {
-      const chunks: Buffer[] = [];
-      for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
-      api.answer(
-        {
-          headers: request.headers,
-          body: JSON.parse(Buffer.concat(chunks).toString()) as { query: string; variables: unknown },
-        },
-        response,
-      );
-    })();
-  });
-  const sockets = new WebSocketServer({ server: http, handleProtocols });
-  const protocol = makeServer<Record<string, unknown>, { socket: WebSocket }>({
-    onConnect: ({ connectionParams, extra }) => api.connect(connectionParams, extra.socket),
-    onSubscribe: (_context, _id, { query, variables }) => {
-      api.subscribed.push(variables ?? {});
-      return { document: parse(query), contextValue: variables ?? {} } as unknown as ExecutionArgs;
-    },
-    subscribe: ({ contextValue }) => api.stream(contextValue as Record<string, unknown>) as AsyncGenerator<never>,
-    onError: (_context, _id, _payload, errors) =>
-      errors.map((error) => (error.originalError instanceof GraphQLError ? error.originalError : error).toJSON()),
-  });
-  sockets.on("connection", (socket) => {
-    api.sockets.add(socket);
-    const closed = protocol.opened(
-      {
-        protocol: socket.protocol,
-        send: (data) => {
-          socket.send(data);
-        },
-        close: (code, reason) => {
-          socket.close(code, reason);
-        },
-        onMessage: (handle) => {
-          socket.on("message", (data: Buffer) => void handle(data.toString()));
-        },
-        onPing: (payload) => {
-          api.pings.push(payload);
-          socket.send(
-            JSON.stringify({
-              type: "pong",
-              payload: { authorization: { expiresAt: new Date(Date.now() + 60_000).toISOString() } },
-            }),
-          );
-        },
-      },
-      { socket },
-    );
-    socket.once("close", (code, reason) => {
-      api.sockets.delete(socket);
-      void closed(code, String(reason));
-    });
-  });
-  await once(http.listen(0, "127.0.0.1"), "listening");
-  const api: Api = {
-    url: `http://127.0.0.1:${(http.address() as AddressInfo).port}/graphql`,
-    answer: (_request, response) => {
-      response.end(JSON.stringify({ data: {} }));
-    },
-    async *stream() {
-      yield await Promise.resolve(event(1));
-    },
-    connect: () => true,
-    subscribed: [],
-    sockets: new Set(),
-    pings: [],
-    close: async () => {
-      for (const socket of api.sockets) socket.terminate();
-      sockets.close();
-      http.closeAllConnections();
-      await new Promise((resolve) => {
-        http.close(resolve);
-      });
-    },
-  };
-  return api;
-}
 
 let api: Api;
 let client: Client;
@@ -130,17 +19,6 @@ afterEach(async () => {
   await client.close();
   await api.close();
 });
-
-async function collect<T>(events: AsyncIterable<T>): Promise<T[]> {
-  const collected: T[] = [];
-  for await (const each of events) collected.push(each);
-  return collected;
-}
-const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 
 describe("a request", () => {
   test("sends the document, its variables and the credentials, and gives the data", async () => {
@@ -188,6 +66,7 @@ describe("a request", () => {
     };
     const failure = await failureOf(client.mutate(QUERY, { name: "x" }));
     expect(failure).toBeInstanceOf(ApiError);
+    expect(failure).toBeInstanceOf(QuotaExceededError);
     expect(failure).toMatchObject({
       message: "No budget.",
       ...extensions,
@@ -220,7 +99,7 @@ describe("a request", () => {
       answer(response);
     };
     expect(await failureOf(client.query(QUERY, { name: "x" }))).toMatchObject({
-      name: "ApiError",
+      name: "NetworkError",
       code: "UNAVAILABLE",
       reason: "NETWORK_FAILED",
       retryable: true,
@@ -352,4 +231,50 @@ describe("a subscription", () => {
     expect(api.pings).toEqual([{ authorization: "Bearer second" }]);
     await renewing.close();
   });
+});
+
+describe("an API of another version", () => {
+  test("is warned of once, and answers all the same", async () => {
+    api.answer = (_request, response) => {
+      response.setHeader("x-api-version", "another").end(JSON.stringify({ data: { greeting: "hello" } }));
+    };
+    const warnings: string[] = [];
+    const warned = createClient({ url: api.url, onWarning: (message) => warnings.push(message) });
+    expect(await warned.query(QUERY, { name: "you" })).toEqual({ greeting: "hello" });
+    await warned.query(QUERY, { name: "you" });
+    expect(warnings).toEqual([expect.stringContaining("another")]);
+    await warned.close();
+  });
+
+  test("is not seen where the API does not say its version, or says the client's", async () => {
+    const warnings: string[] = [];
+    const warned = createClient({ url: api.url, onWarning: (message) => warnings.push(message) });
+    for (const version of [undefined, API_VERSION]) {
+      api.answer = (_request, response) => {
+        if (version !== undefined) response.setHeader("x-api-version", version);
+        response.end(JSON.stringify({ data: { greeting: "hello" } }));
+      };
+      await warned.query(QUERY, { name: "you" });
+    }
+    expect(warnings).toEqual([]);
+    await warned.close();
+  });
+});
+
+test("a request that was too much makes the next one wait as long as the API says", async () => {
+  const sentAt: number[] = [];
+  api.answer = (_request, response) => {
+    sentAt.push(performance.now());
+    const extensions = { code: "RATE_LIMITED", retryable: true, retryAfterMs: 80 };
+    response.end(
+      JSON.stringify(
+        sentAt.length === 1 ? { data: null, errors: [{ message: "Slow.", extensions }] } : { data: { greeting: "" } },
+      ),
+    );
+  };
+  expect(await failureOf(client.query(QUERY, { name: "x" }))).toMatchObject({
+    advice: { action: "retry", afterMs: 80 },
+  });
+  await client.query(QUERY, { name: "x" });
+  expect((sentAt[1] ?? 0) - (sentAt[0] ?? 0)).toBeGreaterThanOrEqual(75);
 });

@@ -1,27 +1,67 @@
 import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
-import { print, type DocumentNode } from "graphql";
-import { ApiError, isFormattedErrors, networkError } from "./errors.ts";
-import { openRealtime, type SubscribeOptions } from "./realtime.ts";
-import { readToken, type Token } from "./token.ts";
+import type { DocumentNode } from "graphql";
+import { openConnections, type ConnectionState, type TransportName } from "./connection.ts";
+import { textOf } from "./documents.ts";
+import type { ApiError } from "./errors.ts";
+import { apiErrorOf } from "./errors.ts";
+import { follow, type FollowOptions } from "./follow.ts";
+import { API_VERSION } from "./generated/version.ts";
+import type { LiveDefinition } from "./live/definition.ts";
+import { openLive, type LiveStore } from "./live/store.ts";
+import type { Observable } from "./observable.ts";
+import { openOutbox, type Outbox } from "./outbox.ts";
+import { DEFAULT_RATE_LIMIT, rateLimit, type RateLimitOptions } from "./rate-limit.ts";
+import { openRealtime, type RealtimeOptions } from "./realtime.ts";
+import { openHttp } from "./request.ts";
+import { localLocks, memoryStorage, webStorage, type Locks, type Storage } from "./storage.ts";
+import { identityOf, readToken, type Token } from "./token.ts";
+import type { Heartbeat } from "./transport/websocket.ts";
+import type { StreamResult } from "./transport/transport.ts";
+import { FIRST_PAUSE_MS } from "./wait.ts";
+import { surroundings as actualSurroundings, type Surroundings } from "./wake.ts";
 
-/** A small typed client for Node and browsers: fetch for queries and mutations, graphql-ws for subscriptions. See PROTOCOL.md. */
+/** A typed client for Node and browsers: HTTP for queries and mutations, live streams that lose nothing. See PROTOCOL.md. */
 
 export interface ClientOptions {
   /** `https://host/graphql`. */
   readonly url: string;
   /** The WebSocket address; the same with `ws` for `http` when absent. */
   readonly subscriptionsUrl?: string;
-  /** Absent for what needs no credentials, such as signing in. */
+  /** Where events are sent over HTTP; `url` and `/stream` when absent. */
+  readonly sseUrl?: string;
+  /** Absent for what needs no credentials, such as signing in. Another principal wants another client. */
   readonly token?: Token;
+  /** How subscriptions may be listened to, the best first; all by default. */
+  readonly transports?: readonly [TransportName, ...TransportName[]];
+  /** One connection for all tabs; where there are tabs by default. */
+  readonly shareAcrossTabs?: boolean;
+  /** What is sent at most. */
+  readonly rateLimit?: RateLimitOptions;
+  readonly heartbeat?: Heartbeat;
+  /** How often events are asked for where nothing stays open. */
+  readonly pollEveryMs?: number;
+  /** How long to wait before a lost connection is tried again; each further attempt waits up to twice as long. */
+  readonly firstPauseMs?: number;
+  /** When better transports than the one in use are tried for the first time; then at ever longer intervals. */
+  readonly climbAfterMs?: number;
+  /** Where mutations wait that were made offline; localStorage where there is one, else memory. */
+  readonly storage?: Storage;
+  /** Hears what is odd and no error, such as an API of another version; the console by default. */
+  readonly onWarning?: (message: string) => void;
+  /** What says that the machine woke or is offline; of tests. */
+  readonly surroundings?: Surroundings;
 }
 
 export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
-export type { SubscribeOptions } from "./realtime.ts";
+export interface SubscribeOptions extends FollowOptions {
+  /** Hears of events of which a part failed; they are given out with null for that part. */
+  readonly onPartialEvent?: (error: ApiError) => void;
+}
 
-type Variables = Readonly<Record<string, unknown>>;
+export type Variables = Readonly<Record<string, unknown>>;
 /** Variables may be left out when none of them is required. */
 type Arguments<V, Options> =
   Record<string, never> extends V ? [variables?: V, options?: Options] : [variables: V, options?: Options];
@@ -42,62 +82,134 @@ export interface Client {
     document: TypedDocumentNode<Data, V>,
     ...rest: Arguments<V, SubscribeOptions>
   ): AsyncIterableIterator<Data, undefined>;
-  /** Closes the socket; streams that are open end. */
+  /** What is there and what happens to it, as one value that changes. */
+  live<State, V extends Variables>(definition: LiveDefinition<State, V>, variables: V): LiveStore<State>;
+  /** How live the streams that are open are. */
+  readonly connection: Observable<ConnectionState>;
+  /** Mutations made while nobody could be reached. Asking for it sends what an earlier visit left. */
+  readonly outbox: Outbox;
+  /** For other libraries: what the API answers, errors and all. @throws NetworkError */
+  readonly raw: {
+    execute(document: DocumentNode, variables: Variables, signal?: AbortSignal): Promise<StreamResult>;
+    subscribe(
+      document: DocumentNode,
+      variables: Variables,
+      options?: FollowOptions,
+    ): AsyncIterableIterator<StreamResult, undefined>;
+  };
+  /** Closes the connection; streams that are open end. */
   close(): Promise<void>;
 }
 
-export function createClient({ url, subscriptionsUrl, token }: ClientOptions): Client {
-  const realtime = openRealtime({ url: subscriptionsUrl ?? url.replace(/^http/, "ws"), token });
-  const send = <Data, V extends Variables>(
+const POLL_EVERY_MS = 2_000;
+const CLIMB_AFTER_MS = 5_000;
+const HEARTBEAT: Heartbeat = { everyMs: 10_000, answerWithinMs: 5_000 };
+
+export function createClient(options: ClientOptions): Client {
+  const { url, token, surroundings = actualSurroundings } = options;
+  const limit = rateLimit(options.rateLimit ?? DEFAULT_RATE_LIMIT);
+  const execute = openHttp({ url, token, limit, onVersion: versionWatch(options.onWarning ?? warn) });
+  const transport = openRealtime(realtimeOptions(options, execute));
+  const connections = openConnections();
+  const { firstPauseMs = FIRST_PAUSE_MS } = options;
+  const context = { transport, connections, surroundings, limit, firstPauseMs };
+  const send = async <Data, V extends Variables>(
     document: TypedDocumentNode<Data, V>,
-    ...[variables, options]: Arguments<V, RequestOptions>
-  ): Promise<Data> => post<Data>(url, token, document, variables ?? {}, options);
-  return {
+    ...[variables, { signal } = {}]: Arguments<V, RequestOptions>
+  ): Promise<Data> => {
+    const { data, errors } = await execute(textOf(document), variables ?? {}, signal);
+    if (errors) throw apiErrorOf(errors, { data });
+    // The document's type says what the API promises for it; the schema's check in CI keeps the two together.
+    return data as Data;
+  };
+  let outbox: Outbox | undefined;
+  const client: Client = {
     query: send,
     mutate: send,
     subscribe: <Data, V extends Variables>(
       document: TypedDocumentNode<Data, V>,
-      ...[variables, options]: Arguments<V, SubscribeOptions>
-    ) => realtime.subscribe<Data>(print(document), variables ?? {}, options),
-    close: () => realtime.close(),
+      ...[variables, followOptions = {}]: Arguments<V, SubscribeOptions>
+    ) => dataOf<Data>(follow(context, { document, variables: variables ?? {} }, followOptions), followOptions),
+    live: (definition, variables) => openLive(client, definition, variables),
+    connection: connections,
+    get outbox() {
+      return (outbox ??= openOutbox({
+        execute,
+        surroundings,
+        storage: options.storage ?? defaultStorage(),
+        locks: defaultLocks(),
+        identity: async () => identityOf(await readToken(token)),
+      }));
+    },
+    raw: {
+      execute: (document, variables, signal) => execute(textOf(document), variables, signal),
+      subscribe: (document, variables, followOptions) => follow(context, { document, variables }, followOptions),
+    },
+    close: async () => {
+      outbox?.close();
+      await transport.close();
+    },
+  };
+  return client;
+}
+
+function realtimeOptions(options: ClientOptions, execute: RealtimeOptions["execute"]): RealtimeOptions {
+  const { url, token } = options;
+  return {
+    execute,
+    token,
+    socketUrl: options.subscriptionsUrl ?? url.replace(/^http/, "ws"),
+    sseUrl: options.sseUrl ?? `${url}/stream`,
+    transports: options.transports ?? ["websocket", "sse", "polling"],
+    heartbeat: options.heartbeat ?? HEARTBEAT,
+    pollEveryMs: options.pollEveryMs ?? POLL_EVERY_MS,
+    climbAfterMs: options.climbAfterMs ?? CLIMB_AFTER_MS,
+    shareAcrossTabs: options.shareAcrossTabs ?? typeof document !== "undefined",
   };
 }
 
-async function post<Data>(
-  url: string,
-  token: Token | undefined,
-  document: DocumentNode,
-  variables: Variables,
-  { signal }: RequestOptions = {},
-): Promise<Data> {
-  const credentials = await readToken(token);
-  const response = await fetch(url, {
-    method: "POST",
-    headers: {
-      accept: "application/graphql-response+json, application/json",
-      "content-type": "application/json",
-      ...(credentials === undefined ? {} : { authorization: `Bearer ${credentials}` }),
-    },
-    body: JSON.stringify({ query: print(document), variables }),
-    ...(signal ? { signal } : {}),
-  }).catch((cause: unknown) => {
-    throw signal?.aborted ? cause : networkError("The API cannot be reached.", { cause });
-  });
-  const body: unknown = await response.json().catch((cause: unknown) => {
-    throw signal?.aborted ? cause : networkError(`The API answered ${response.status} without JSON.`, { cause });
-  });
-  return dataOf<Data>(body, response.status);
+/** The data of each event. @throws ApiError for one of which nothing is left. */
+async function* dataOf<Data>(
+  results: AsyncIterableIterator<StreamResult, undefined>,
+  { onPartialEvent }: SubscribeOptions,
+): AsyncGenerator<Data, undefined> {
+  for await (const { data, errors } of results) {
+    const isThere = Object.values(data ?? {}).some((value) => value !== null);
+    if (errors?.length) {
+      const error = apiErrorOf(errors, { data });
+      if (!isThere) throw error;
+      onPartialEvent?.(error);
+    }
+    if (isThere) yield data as Data;
+  }
+  return undefined;
 }
 
-/** @throws ApiError when the result has errors, or is none. */
-function dataOf<Data>(body: unknown, status: number): Data {
-  if (typeof body !== "object" || body === null)
-    throw networkError(`The API answered ${status} with something else than a result.`);
-  const data = "data" in body ? body.data : undefined;
-  if ("errors" in body && isFormattedErrors(body.errors) && body.errors.length > 0)
-    throw new ApiError(body.errors, { data });
-  if (data === undefined || data === null)
-    throw networkError(`The API answered ${status} with something else than a result.`);
-  // The document's type says what the API promises for it; the schema's check in CI keeps the two together.
-  return data as Data;
+/** Says once that the API is not the one that this client was made for. Most things still work: fields are only added. */
+function versionWatch(warnOf: (message: string) => void): (version: string) => void {
+  let seen = API_VERSION;
+  return (version) => {
+    if (version === seen) return;
+    seen = version;
+    warnOf(`The API is of version ${version}, this client of ${API_VERSION}: update @sba/client or reload the page.`);
+  };
 }
+
+function warn(message: string): void {
+  // eslint-disable-next-line no-console -- whoever develops with the client reads it there.
+  console.warn(message);
+}
+
+function defaultStorage(): Storage {
+  return typeof localStorage === "undefined" || typeof document === "undefined"
+    ? memoryStorage()
+    : webStorage(localStorage);
+}
+
+function defaultLocks(): Locks {
+  return typeof navigator === "undefined" || !("locks" in navigator) || typeof document === "undefined"
+    ? localLocks()
+    : { request: async (name, work) => navigator.locks.request(name, work) };
+}
+
+export type { StreamResult };

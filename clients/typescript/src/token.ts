@@ -4,3 +4,31 @@ export type Token = string | (() => string | undefined | Promise<string | undefi
 export async function readToken(token: Token | undefined): Promise<string | undefined> {
   return typeof token === "function" ? token() : token;
 }
+
+/** `Bearer ...`, or nothing without credentials. */
+export async function authorizationOf(token: Token | undefined): Promise<{ authorization?: string }> {
+  const credentials = await readToken(token);
+  return credentials === undefined ? {} : { authorization: `Bearer ${credentials}` };
+}
+
+/**
+ * Whose credentials these are, in a form that may be stored: tabs share a socket, and mutations wait for one another, only
+ * among those of one principal in one tenant. A token is not verified here, which is the API's to do; of a key there is a hash.
+ */
+export async function identityOf(credentials: string | undefined): Promise<string> {
+  if (credentials === undefined) return "nobody";
+  const claims = claimsOf(credentials);
+  const [subject, tenant] = [claims["sub"], claims["tid"]];
+  const text = typeof subject === "string" && typeof tenant === "string" ? `${tenant}/${subject}` : credentials;
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return [...new Uint8Array(digest).subarray(0, 12)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function claimsOf(token: string): Readonly<Record<string, unknown>> {
+  try {
+    const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(payload)) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}

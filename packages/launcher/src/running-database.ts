@@ -20,13 +20,14 @@ export async function findDatabase(config: Config): Promise<DatabaseUrls> {
 }
 
 async function findEmbedded({ DATA_DIR, SECRET_KEY }: Config): Promise<DatabaseUrls> {
-  const directory = join(resolve(DATA_DIR), "postgres");
-  const isThere = existsSync(directory);
+  const folder = resolve(DATA_DIR);
+  // Its database may be elsewhere, where the user can read it that it runs as; its key is in the folder itself.
+  const isThere = existsSync(join(folder, "secret-key"));
   // Of the folder and not of SECRET_KEY: see the supervisor.
-  const password = isThere ? keepSecretKey(resolve(DATA_DIR)) : "";
-  const owner = isThere ? await findCluster({ directory, password }) : undefined;
+  const password = isThere ? keepSecretKey(folder) : "";
+  const owner = isThere ? await findCluster({ directory: join(folder, "postgres"), password }) : undefined;
   if (owner !== undefined) return roleUrlsOf(owner, SECRET_KEY ?? password);
   throw new ConfigError([
-    `DATABASE_URL and DATABASE_SYSTEM_URL: are required, since no system runs on the data folder ${resolve(DATA_DIR)}`,
+    `DATABASE_URL and DATABASE_SYSTEM_URL: are required, since no system runs on the data folder ${folder}`,
   ]);
 }

@@ -7,6 +7,7 @@ import { agentSubgraph } from "@sba/agent/server";
 import { billingSubgraph } from "@sba/billing/server";
 import { gatewayOptionsOf, openSharedRateLimiter, readTrustedDocuments } from "@sba/gateway/configure";
 import { startGateway, type RunningGateway } from "@sba/gateway/gateway";
+import { followSupergraph } from "@sba/gateway/supergraph-file";
 import { identitySubgraph } from "@sba/identity/server";
 import { integrationsSubgraph } from "@sba/integrations/server";
 import { configureKnowledge } from "@sba/knowledge/index";
@@ -35,19 +36,22 @@ const config = loadConfig();
 let gateway: RunningGateway | undefined;
 
 async function openGateway(): Promise<() => Promise<void>> {
+  const path = config.SUPERGRAPH ?? SUPERGRAPH;
   const rateLimiter = await openSharedRateLimiter(config);
   const running = await startGateway({
     ...gatewayOptionsOf(config),
     rateLimiter,
     trustedDocuments: await readTrustedDocuments(config),
-    supergraphSdl: readFileSync(SUPERGRAPH, "utf8"),
+    supergraphSdl: readFileSync(path, "utf8"),
     subgraphs: SUBGRAPHS,
     isReady: isDatabaseReady,
   });
   gateway = running;
   // Links lead back to where this process listens, unless it is known by another address.
   usePublicUrl(config.PUBLIC_URL ?? running.url);
+  const stopFollowing = followSupergraph(path, running.reload);
   return async () => {
+    stopFollowing();
     await running.close();
     await rateLimiter.close();
   };

@@ -158,6 +158,8 @@ const environmentSchema = z.object({
         "must be hosts with commas between them, as api.example.com, *.example.com, api.example.com:8443 or private:minio",
     })
     .default([]),
+  /** The supergraph's file, followed while it is served; that of `schema/` when absent. */
+  SUPERGRAPH: optionalText,
   /** Of the split deployment: where each subgraph is, `identity=http://identity:4001,billing=...`; the supergraph's own URLs when absent. */
   SUBGRAPH_URLS: z.string().default("").transform(parseSubgraphUrls),
   /** How long each is waited for, `knowledge=60000,*=10000`; 30 s when absent. */
@@ -165,8 +167,6 @@ const environmentSchema = z.object({
     .string()
     .default("")
     .transform(parseEntries("name=milliseconds, or * for all others", undefined, parseCount)),
-  /** Another supergraph than the one of this repository, for a gateway alone. */
-  SUPERGRAPH: optionalText,
   /** `off` lets anybody in and demands nothing: a gateway alone before somebody else's subgraphs. */
   AUTH: z.enum(["on", "off"]).default("on"),
   /** `only` answers no document but those of schema/documents. */

@@ -1,10 +1,11 @@
-import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
 import pg from "pg";
 import type { TenantScope } from "./caller.ts";
 import { AppError, platformErrors } from "./errors.ts";
+import { openGathering } from "./gathering.ts";
 import { isUuid } from "./ids.ts";
 import { logger } from "./log.ts";
+import { camelCase, statementOf } from "./statement.ts";
 
 /**
  * The door to Postgres. Writes are SQL in one transaction (`withTenant`), typed reads go through `reader.ts`.
@@ -30,9 +31,18 @@ export interface Tx {
    * transaction may say that it ends.
    */
   finish<T>(last: () => Promise<T>): Promise<T>;
+  /**
+   * Gives rows to a statement that writes the rows of all who have some for it in this `finish`: sent before the next statement
+   * that is not gathered, or after the last, in the order in which writers were first given rows. Outside of `finish` it is sent at
+   * once. Needs no answer.
+   */
+  gather<Row>(write: RowWriter<Row>, rows: readonly Row[]): void;
   /** Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. */
   afterCommit(action: () => void): void;
 }
+
+/** Issues one statement for all rows; one function for the life of the process, since rows are gathered by it. */
+export type RowWriter<Row> = (tx: Tx, rows: readonly Row[]) => Promise<unknown>;
 
 export interface DatabaseUrls {
   /** The application role: owns nothing, cannot bypass row level security. */
@@ -132,8 +142,12 @@ function openPools(): Pools {
  */
 export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
   if (!isUuid(scope.tenantId)) throw new Error("withTenant needs a tenant's UUID");
-  const begin = `BEGIN; SELECT set_config('app.current_tenant', '${scope.tenantId}', true)`;
-  return transact(openPools().app, begin, scope.tenantId, work);
+  return transact(openPools().app, beginAs(scope), scope.tenantId, work);
+}
+
+/** A utility statement: unlike `set_config` it is not planned. */
+function beginAs({ tenantId }: TenantScope): string {
+  return `BEGIN; SET LOCAL app.current_tenant = '${tenantId}'`;
 }
 
 /**
@@ -142,6 +156,16 @@ export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>):
  */
 export function withTenantOnce<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
   return withTenant(scope, (tx) => tx.finish(() => work(tx)));
+}
+
+/**
+ * The same for statements that find every row by its key: their plan is the same whatever they are asked for, so it is made once a
+ * connection.
+ */
+export function withTenantByKey<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
+  if (!isUuid(scope.tenantId)) throw new Error("withTenantByKey needs a tenant's UUID");
+  const begin = `${beginAs(scope)}; SET LOCAL plan_cache_mode = force_generic_plan`;
+  return transact(openPools().app, begin, scope.tenantId, (tx) => tx.finish(() => work(tx)));
 }
 
 /**
@@ -233,9 +257,11 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
   let failure: unknown;
   let ended = false;
   let committing: Promise<void> | undefined;
+  const gathering = openGathering<RowWriter<never>>((write, rows) => void write(tx, rows as never[]));
   const tx: Tx = {
     tenantId,
     sql: <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
+      gathering.send();
       const answer = ended ? Promise.reject<Row[]>(lateStatement(strings)) : runStatement<Row>(client, strings, values);
       // Statements need not be awaited one by one: one that fails is then reported by those that are, and by the commit.
       answer.catch((error: unknown) => {
@@ -245,7 +271,9 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
     },
     finish: async (last) => {
       const send = holdWrites(client);
+      gathering.begin();
       const answers = (async () => last())();
+      gathering.end();
       ended = true;
       let refused = false;
       answers.catch(() => {
@@ -258,6 +286,7 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
       committing?.catch(() => undefined); // heard by transact
       return answers;
     },
+    gather: gathering.add,
     afterCommit: (action) => committed.push(action),
   };
   return {
@@ -295,24 +324,6 @@ function runAction(action: () => void): void {
   }
 }
 
-interface Statement {
-  readonly name: string;
-  readonly text: string;
-}
-
-// A template literal's strings array is one object for the life of its call site: text and name are computed once.
-const statements = new WeakMap<TemplateStringsArray, Statement>();
-
-function statementOf(strings: TemplateStringsArray): Statement {
-  let statement = statements.get(strings);
-  if (!statement) {
-    const text = strings.reduce((joined, part, index) => `${joined}$${index}${part}`);
-    statement = { text, name: createHash("sha256").update(text).digest("base64url").slice(0, 24) };
-    statements.set(strings, statement);
-  }
-  return statement;
-}
-
 async function runStatement<Row extends object>(
   client: pg.PoolClient,
   strings: TemplateStringsArray,
@@ -322,17 +333,6 @@ async function runStatement<Row extends object>(
   const result = await client.query<unknown[]>({ name, text, values: values as unknown[], rowMode: "array" });
   const columns = result.fields.map((field) => camelCase(field.name));
   return result.rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])) as Row);
-}
-
-const camelCased = new Map<string, string>();
-
-function camelCase(column: string): string {
-  let name = camelCased.get(column);
-  if (name === undefined) {
-    name = column.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-    camelCased.set(column, name);
-  }
-  return name;
 }
 
 /** A JSON parameter; write it as `${json(value)}::jsonb`. */
@@ -351,13 +351,26 @@ const REQUIREMENT_FAILED = "SB001";
 /** What `requireNotSuspended` raises; every domain's transactions may, so it is understood here. */
 export const TENANT_SUSPENDED = "TENANT_SUSPENDED";
 
-/** True when `platform.require(..., otherwise)` refused the transaction. */
-export function isRequirementFailure(error: unknown, otherwise: string): boolean {
-  return error instanceof pg.DatabaseError && error.code === REQUIREMENT_FAILED && error.message === otherwise;
+/** True when `platform.require(..., otherwise)` or `require_none` refused the transaction; whatever they wanted, without `otherwise`. */
+export function isRequirementFailure(error: unknown, otherwise?: string): boolean {
+  if (!(error instanceof pg.DatabaseError) || error.code !== REQUIREMENT_FAILED) return false;
+  return otherwise === undefined || error.message === otherwise;
+}
+
+/** The keys that `platform.require_none` found; undefined when it was something else that failed. */
+export function refusedKeys(error: unknown): ReadonlySet<string> | undefined {
+  if (!(error instanceof pg.DatabaseError) || error.code !== REQUIREMENT_FAILED || error.detail === undefined)
+    return undefined;
+  return new Set(JSON.parse(error.detail) as string[]);
 }
 
 // Class 08 connection exception, 57P0x shutdown, 53300 too many connections: https://www.postgresql.org/docs/18/errcodes-appendix.html
 const UNAVAILABLE = /^(08...|57P0.|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/;
+
+/** True when nobody can say what became of the transaction, or when there was none to be had. */
+export function isDatabaseAway(error: unknown): boolean {
+  return error instanceof AppError && error.code === "DATABASE_UNAVAILABLE";
+}
 
 function databaseError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error;

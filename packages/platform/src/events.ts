@@ -1,9 +1,10 @@
 import { z } from "zod";
 import type { Caller, TenantScope } from "./caller.ts";
-import { json, withTenantOnce, type Tx } from "./db.ts";
+import { json, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
+import { openGroupRead } from "./group-read.ts";
 import { defineJob, enqueue } from "./jobs.ts";
-import { pubsub } from "./pubsub.ts";
+import { announceStreams, hearStream } from "./stream-wakes.ts";
 import { currentTraceId } from "./telemetry.ts";
 
 /**
@@ -106,58 +107,85 @@ export async function appendEvents(
 export interface StreamEvent {
   readonly stream: string;
   readonly event: NewEvent;
+  /** Of the work that it tells of, when another's commit appends it; that of the work under way by default. */
+  readonly traceId?: string | undefined;
+}
+
+interface StreamEnd {
+  readonly id: string;
+  readonly lastSeq: number;
 }
 
 /**
  * Appends to several streams of one tenant in one statement, each stream's events in the order given; streams are
  * locked in the order of their names. Announces nothing to reactions: for events that are only read.
  */
-export async function appendToStreams(
-  tx: Tx,
-  scope: TenantScope,
-  entries: readonly StreamEvent[],
-): Promise<{ readonly id: string; readonly lastSeq: number }[]> {
-  const streams = new Set(entries.map(({ stream }) => stream));
+export function appendToStreams(tx: Tx, scope: TenantScope, entries: readonly StreamEvent[]): Promise<StreamEnd[]> {
+  announceAfterCommit(tx, scope, entries);
+  return insertEvents(tx, scope, entries);
+}
+
+/** As `appendToStreams`, together with what others of the same transaction append. Needs no answer. */
+export function gatherEvents(tx: Tx, entries: readonly StreamEvent[]): void {
+  announceAfterCommit(tx, tenantOf(tx), entries);
+  tx.gather(insertGathered, entries);
+}
+
+function insertGathered(tx: Tx, entries: readonly StreamEvent[]): Promise<unknown> {
+  return insertEvents(tx, tenantOf(tx), entries);
+}
+
+function tenantOf({ tenantId }: Tx): TenantScope {
+  if (tenantId === null) throw new Error("events are gathered under one tenant");
+  return { tenantId };
+}
+
+const announcing = new WeakMap<Tx, Map<string, Set<string>>>();
+
+/** What one transaction appends to is announced together. */
+function announceAfterCommit(tx: Tx, scope: TenantScope, entries: readonly StreamEvent[]): void {
+  const byTenant = announcing.get(tx) ?? new Map<string, Set<string>>();
+  announcing.set(tx, byTenant);
+  const earlier = byTenant.get(scope.tenantId);
+  const streams = earlier ?? new Set<string>();
+  for (const { stream } of entries) streams.add(stream);
+  if (earlier) return;
+  byTenant.set(scope.tenantId, streams);
   tx.afterCommit(() => {
-    for (const stream of streams) announceStream(stream);
+    announceStreams(scope, [...streams]);
   });
-  return tx.sql<{ id: string; lastSeq: number }>`
+}
+
+function insertEvents(tx: Tx, { tenantId }: TenantScope, entries: readonly StreamEvent[]): Promise<StreamEnd[]> {
+  return tx.sql<StreamEnd>`
     WITH new AS (
-      SELECT * FROM unnest(${entries.map(({ stream }) => stream)}::text[],
-                           ${entries.map(({ event }) => event.event.type)}::text[],
-                           ${entries.map(({ event }) => event.event.version)}::int[],
-                           ${entries.map(({ event }) => json(event.event.payload.parse(event.payload)))}::text[])
-      WITH ORDINALITY AS new (stream, type, version, payload, ordinal)
+      SELECT * FROM json_to_recordset(${json(rowsOf(entries))}) AS new (stream text, type text, version int, payload jsonb, later int, trace_id text)
     ), position AS (
       INSERT INTO platform.stream AS s (id, tenant_id, last_seq)
-      SELECT stream, ${scope.tenantId}::uuid, count(*)::int FROM new GROUP BY stream ORDER BY stream
+      SELECT stream, ${tenantId}::uuid, max(later) + 1 FROM new GROUP BY stream ORDER BY stream
       ON CONFLICT (id) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
       RETURNING id, last_seq
     ), appended AS (
       INSERT INTO platform.event (stream, seq, tenant_id, type, version, payload, at, trace_id)
-      SELECT new.stream,
-             position.last_seq + 1 - row_number() OVER (PARTITION BY new.stream ORDER BY new.ordinal DESC),
-             ${scope.tenantId}::uuid, new.type, new.version, new.payload::jsonb, clock_timestamp(), ${currentTraceId() ?? null}
+      SELECT new.stream, position.last_seq - new.later, ${tenantId}::uuid, new.type, new.version, new.payload, clock_timestamp(), new.trace_id
       FROM new JOIN position ON position.id = new.stream
     )
     SELECT id, last_seq FROM position`;
 }
 
-/**
- * Locks streams until the transaction ends, in the order of their names: what a later statement of it reads is then as new as
- * whatever was appended to them. Needs no answer.
- */
-export function lockStreams(tx: Tx, streams: readonly string[]): void {
-  void tx.sql`SELECT 1 FROM platform.stream WHERE id = ANY(${[...streams]}::text[]) ORDER BY id FOR UPDATE`;
-}
-
-/** Says that a stream has news. Called after the commit by whoever appended to it. */
-export function announceStream(stream: string): void {
-  pubsub().publish(streamTopic(stream));
-}
-
-function streamTopic(stream: string): string {
-  return `stream.${stream}`;
+/** `later`: how many of these events come after it in its stream. */
+function rowsOf(entries: readonly StreamEvent[]): object[] {
+  const later = new Map<string, number>();
+  const current = currentTraceId();
+  return entries
+    .toReversed()
+    .map(({ stream, event: { event, payload }, traceId = current }) => {
+      const after = later.get(stream) ?? 0;
+      later.set(stream, after + 1);
+      const { type, version } = event;
+      return { stream, type, version, payload: event.payload.parse(payload), later: after, trace_id: traceId };
+    })
+    .toReversed();
 }
 
 /** The seq of the last committed event, 0 for a stream without events. */
@@ -173,14 +201,26 @@ export interface ReadOptions {
 }
 
 /** Reads a page of one stream, in order. */
-export async function readEvents(scope: TenantScope, stream: string, options: ReadOptions): Promise<EventRecord[]> {
-  return withTenantOnce(
-    scope,
-    (tx) => tx.sql<EventRecord>`
-    SELECT stream, seq, tenant_id, type, version, payload, at, trace_id FROM platform.event
-    WHERE stream = ${stream} AND seq > ${options.after} ORDER BY seq LIMIT ${options.first}`,
-  );
+export function readEvents(scope: TenantScope, stream: string, { after, first }: ReadOptions): Promise<EventRecord[]> {
+  return readPage(scope, { stream, after, first });
 }
+
+interface Page extends ReadOptions {
+  readonly stream: string;
+}
+
+/** A commit wakes the readers of many streams: what they read is one statement. */
+const readPage = openGroupRead<Page, EventRecord[]>(async (tx, pages) => {
+  const events = await tx.sql<EventRecord & { readonly page: number }>`
+    SELECT page::int, event.* FROM unnest(${pages.map(({ stream }) => stream)}::text[], ${pages.map(({ after }) => after)}::int[],
+      ${pages.map(({ first }) => first)}::int[]) WITH ORDINALITY AS asked (stream, after, first, page)
+    CROSS JOIN LATERAL (
+      SELECT stream, seq, tenant_id, type, version, payload, at, trace_id FROM platform.event
+      WHERE stream = asked.stream AND seq > asked.after ORDER BY seq LIMIT asked.first) AS event
+    ORDER BY page, seq`;
+  const byPage = Map.groupBy(events, ({ page }) => page);
+  return pages.map((_, index) => (byPage.get(index + 1) ?? []).map(({ page: _page, ...event }) => event));
+});
 
 export interface StreamOptions {
   readonly after: number;
@@ -192,6 +232,9 @@ export interface StreamOptions {
 const PAGE_SIZE = 500;
 /** A wake-up may be lost; a reader looks again by itself after this long. */
 const LOOK_AGAIN_MS = 2_000;
+
+/** Why a reader's signal is aborted when it leaves; made once, since an error of its own for each of them costs a stack. */
+const LEFT = new Error("the reader has left");
 
 /**
  * Every event after a position, then every new one as it is committed, each exactly once and in order. Subscribes
@@ -208,7 +251,7 @@ export function streamEvents(
   // `return` of a generator that waits takes effect at its next event, which may never come: the wait has to end first.
   const finish = events.return.bind(events);
   events.return = (value) => {
-    left.abort();
+    left.abort(LEFT);
     return finish(value);
   };
   return events;
@@ -220,7 +263,7 @@ async function* followStream(
   { after, signal, isLast }: StreamOptions,
 ): AsyncGenerator<EventRecord, void, undefined> {
   const bell = openBell(signal);
-  const leave = await pubsub().subscribe(streamTopic(stream), bell.ring);
+  const leave = await hearStream(caller, stream, bell.ring);
   let position = after;
   try {
     while (!signal.aborted) {
@@ -281,13 +324,26 @@ export function encodeCursor(stream: string, seq: number): string {
 const POSITION = /^(0|[1-9][0-9]{0,9})$/;
 const MAX_SEQ = 2_147_483_647;
 
+/** A position in one stream. */
+export interface StreamPosition {
+  readonly stream: string;
+  readonly seq: number;
+}
+
+/** What a cursor of any stream says; whether there is such a stream it does not. @throws CURSOR_INVALID */
+export function readCursor(cursor: string): StreamPosition {
+  const text = Buffer.from(cursor, "base64url").toString();
+  const at = text.lastIndexOf(":");
+  const [stream, position] = [text.slice(0, Math.max(0, at)), text.slice(at + 1)];
+  const seq = Number(position);
+  if (stream === "" || !POSITION.test(position) || seq > MAX_SEQ) throw platformErrors.CURSOR_INVALID();
+  return { stream, seq };
+}
+
 /** The seq of a cursor of this stream, 0 for none. @throws CURSOR_INVALID for a cursor of anything else. */
 export function decodeCursor(stream: string, cursor: string | null | undefined): number {
   if (cursor === null || cursor === undefined) return 0;
-  const text = Buffer.from(cursor, "base64url").toString();
-  const position = text.slice(stream.length + 1);
-  const seq = Number(position);
-  if (!text.startsWith(`${stream}:`) || !POSITION.test(position) || seq > MAX_SEQ)
-    throw platformErrors.CURSOR_INVALID();
-  return seq;
+  const position = readCursor(cursor);
+  if (position.stream !== stream) throw platformErrors.CURSOR_INVALID();
+  return position.seq;
 }

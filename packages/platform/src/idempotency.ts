@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Caller } from "./caller.ts";
-import { systemTx, type Tx } from "./db.ts";
+import { json, systemTx, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 
 export interface IdempotentOperation {
@@ -52,6 +52,41 @@ export async function claimKey(
     VALUES (${caller.tenantId}, ${caller.principalId}, ${operation}, ${key}, ${hashInput(input)}, ${newId})
     ON CONFLICT DO NOTHING RETURNING input_hash, result_id`;
   return claimed ? undefined : findEarlier(tx, caller, { operation, key, input });
+}
+
+interface NewKey {
+  readonly tenantId: string;
+  readonly principalId: string;
+  readonly operation: string;
+  readonly key: string;
+  readonly inputHash: string;
+  readonly resultId: string;
+}
+
+/**
+ * As `claimKey`, without an answer: fails the transaction when the key was claimed before, by the name `newId`
+ * (`platform.require_none`). Nothing without a key.
+ */
+export function claimNewKey(
+  tx: Tx,
+  { tenantId, principalId }: Caller,
+  { operation, key, input }: IdempotentOperation,
+  newId: string,
+): void {
+  if (key === undefined || key === null) return;
+  tx.gather(insertKeys, [{ tenantId, principalId, operation, key, inputHash: hashInput(input), resultId: newId }]);
+}
+
+function insertKeys(tx: Tx, keys: readonly NewKey[]): Promise<unknown> {
+  return tx.sql`
+    WITH asked AS (
+      SELECT * FROM json_to_recordset(${json(keys)})
+        AS asked ("tenantId" uuid, "principalId" uuid, operation text, key text, "inputHash" text, "resultId" uuid)
+    ), claimed AS (
+      INSERT INTO platform.idempotency_key (tenant_id, principal_id, operation, key, input_hash, result_id)
+      SELECT * FROM asked ON CONFLICT DO NOTHING RETURNING result_id)
+    SELECT platform.require_none(
+      ARRAY(SELECT "resultId"::text FROM asked WHERE "resultId" NOT IN (SELECT result_id FROM claimed)), 'IDEMPOTENCY_KEY_CLAIMED')`;
 }
 
 /**

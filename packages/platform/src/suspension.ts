@@ -60,6 +60,10 @@ export function readSuspensions(tx: Tx, { tenantId }: TenantScope): Promise<Susp
 
 /** Fails the transaction with TENANT_SUSPENDED when the tenant's work rests. Needs no answer. */
 export function requireNotSuspended(tx: Tx, { tenantId }: TenantScope): void {
-  void tx.sql`
-    SELECT platform.require(NOT EXISTS (SELECT FROM platform.suspension WHERE tenant_id = ${tenantId}), ${TENANT_SUSPENDED})`;
+  tx.gather(requireWork, [tenantId]);
+}
+
+function requireWork(tx: Tx, tenantIds: readonly string[]): Promise<unknown> {
+  return tx.sql`
+    SELECT platform.require(NOT EXISTS (SELECT FROM platform.suspension WHERE tenant_id = ANY(${[...new Set(tenantIds)]}::uuid[])), ${TENANT_SUSPENDED})`;
 }

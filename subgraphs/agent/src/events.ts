@@ -148,6 +148,27 @@ export const usageRecorded = defineEvent({
   payload: z.object({ usage: z.array(z.object({ meter: z.string(), quantity: micros, cost: money })) }),
 });
 
+export const inputReceived = defineEvent({
+  type: "agent.run.inputReceived",
+  version: 1,
+  description:
+    "A person said something to the run. What steers it has an `ordinal`, by which agent.run.inputTold names it; anything else is answered by another run.",
+  payload: z.object({
+    ordinal: z.number().int().nullable(),
+    mode: z.enum(["STEER", "QUEUE", "INTERRUPT"]),
+    text: z.string(),
+    sentBy: uuid,
+    answeringRunId: uuid,
+  }),
+});
+
+export const inputTold = defineEvent({
+  type: "agent.run.inputTold",
+  version: 1,
+  description: "The model turn of a step was begun with what the run had been sent, by ordinals.",
+  payload: z.object({ ordinals: z.array(z.number().int()), stepNumber: z.number().int() }),
+});
+
 export const runFinished = defineEvent({
   type: "agent.run.finished",
   version: 1,

@@ -28,3 +28,5 @@ export { findTask, findTasks } from "./task/task.ts";
 export { findThreads } from "./thread/thread.ts";
 export { findTool, tools } from "./tool/index.ts";
 export { resolveToolCall } from "./tool-call/tool-call.ts";
+export { findTenantOfRun } from "./replay/recording.ts";
+export { replayRun, type Verdict as ReplayVerdict } from "./replay/replay.ts";

@@ -26,6 +26,7 @@ export {
   findAdmitted,
   queueRunSlot,
   readStartLimits,
+  requireStartLimits,
   releaseRunSlot,
   requireMonthlyQuotas,
   takeRunSlot,
@@ -37,8 +38,10 @@ export { withinReservation } from "./usage/overage.ts";
 export {
   listRunUsage,
   priceUsage,
+  readRunLines,
   recordNewUsage,
   recordUsage,
+  type RecordedLine,
   type RunUsageLine,
   type UsageInput,
   type UsageLine,

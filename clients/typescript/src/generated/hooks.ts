@@ -1,6 +1,51 @@
 /* eslint-disable */
 import { useQuery, useMutation, useSubscription, type SkipToken } from "@apollo/client/react";
 import {
+  MembersDocument,
+  type MembersQuery,
+  type MembersQueryVariables,
+  SetMemberRolesDocument,
+  type SetMemberRolesMutation,
+  type SetMemberRolesMutationVariables,
+  SetMemberStatusDocument,
+  type SetMemberStatusMutation,
+  type SetMemberStatusMutationVariables,
+  RemoveMemberDocument,
+  type RemoveMemberMutation,
+  type RemoveMemberMutationVariables,
+  ApiKeysDocument,
+  type ApiKeysQuery,
+  type ApiKeysQueryVariables,
+  CreateApiKeyDocument,
+  type CreateApiKeyMutation,
+  type CreateApiKeyMutationVariables,
+  RevokeApiKeyDocument,
+  type RevokeApiKeyMutation,
+  type RevokeApiKeyMutationVariables,
+  CreateSessionDocument,
+  type CreateSessionMutation,
+  type CreateSessionMutationVariables,
+  SessionsDocument,
+  type SessionsQuery,
+  type SessionsQueryVariables,
+  EndSessionDocument,
+  type EndSessionMutation,
+  type EndSessionMutationVariables,
+  RefreshSessionDocument,
+  type RefreshSessionMutation,
+  type RefreshSessionMutationVariables,
+  SignOutDocument,
+  type SignOutMutation,
+  type SignOutMutationVariables,
+  SuspendTenantDocument,
+  type SuspendTenantMutation,
+  type SuspendTenantMutationVariables,
+  ResumeTenantDocument,
+  type ResumeTenantMutation,
+  type ResumeTenantMutationVariables,
+  AuditEntriesDocument,
+  type AuditEntriesQuery,
+  type AuditEntriesQueryVariables,
   CreateAgentDocument,
   type CreateAgentMutation,
   type CreateAgentMutationVariables,
@@ -34,6 +79,30 @@ import {
   SetBudgetDocument,
   type SetBudgetMutation,
   type SetBudgetMutationVariables,
+  RunLiveSnapshotDocument,
+  type RunLiveSnapshotQuery,
+  type RunLiveSnapshotQueryVariables,
+  RunLiveDocument,
+  type RunLiveSubscription,
+  type RunLiveSubscriptionVariables,
+  ApprovalsLiveSnapshotDocument,
+  type ApprovalsLiveSnapshotQuery,
+  type ApprovalsLiveSnapshotQueryVariables,
+  ApprovalsLiveDocument,
+  type ApprovalsLiveSubscription,
+  type ApprovalsLiveSubscriptionVariables,
+  IngestionLiveDocument,
+  type IngestionLiveSubscription,
+  type IngestionLiveSubscriptionVariables,
+  WorkflowRunLiveSnapshotDocument,
+  type WorkflowRunLiveSnapshotQuery,
+  type WorkflowRunLiveSnapshotQueryVariables,
+  WorkflowRunLiveDocument,
+  type WorkflowRunLiveSubscription,
+  type WorkflowRunLiveSubscriptionVariables,
+  UsageAlertsDocument,
+  type UsageAlertsSubscription,
+  type UsageAlertsSubscriptionVariables,
   SignInDocument,
   type SignInMutation,
   type SignInMutationVariables,
@@ -100,7 +169,55 @@ import {
   ResumeRunDocument,
   type ResumeRunMutation,
   type ResumeRunMutationVariables,
+  SendRunInputDocument,
+  type SendRunInputMutation,
+  type SendRunInputMutationVariables,
 } from "./graphql.ts";
+
+export const useMembersQuery = (options?: useQuery.Options<MembersQuery, MembersQueryVariables> | SkipToken) =>
+  useQuery(MembersDocument, options as useQuery.Options<MembersQuery, MembersQueryVariables>);
+
+export const useSetMemberRolesMutation = (options?: useMutation.Options<SetMemberRolesMutation, SetMemberRolesMutationVariables>) =>
+  useMutation<SetMemberRolesMutation, SetMemberRolesMutationVariables>(SetMemberRolesDocument, options);
+
+export const useSetMemberStatusMutation = (options?: useMutation.Options<SetMemberStatusMutation, SetMemberStatusMutationVariables>) =>
+  useMutation<SetMemberStatusMutation, SetMemberStatusMutationVariables>(SetMemberStatusDocument, options);
+
+export const useRemoveMemberMutation = (options?: useMutation.Options<RemoveMemberMutation, RemoveMemberMutationVariables>) =>
+  useMutation<RemoveMemberMutation, RemoveMemberMutationVariables>(RemoveMemberDocument, options);
+
+export const useApiKeysQuery = (options?: useQuery.Options<ApiKeysQuery, ApiKeysQueryVariables> | SkipToken) =>
+  useQuery(ApiKeysDocument, options as useQuery.Options<ApiKeysQuery, ApiKeysQueryVariables>);
+
+export const useCreateApiKeyMutation = (options?: useMutation.Options<CreateApiKeyMutation, CreateApiKeyMutationVariables>) =>
+  useMutation<CreateApiKeyMutation, CreateApiKeyMutationVariables>(CreateApiKeyDocument, options);
+
+export const useRevokeApiKeyMutation = (options?: useMutation.Options<RevokeApiKeyMutation, RevokeApiKeyMutationVariables>) =>
+  useMutation<RevokeApiKeyMutation, RevokeApiKeyMutationVariables>(RevokeApiKeyDocument, options);
+
+export const useCreateSessionMutation = (options?: useMutation.Options<CreateSessionMutation, CreateSessionMutationVariables>) =>
+  useMutation<CreateSessionMutation, CreateSessionMutationVariables>(CreateSessionDocument, options);
+
+export const useSessionsQuery = (options?: useQuery.Options<SessionsQuery, SessionsQueryVariables> | SkipToken) =>
+  useQuery(SessionsDocument, options as useQuery.Options<SessionsQuery, SessionsQueryVariables>);
+
+export const useEndSessionMutation = (options?: useMutation.Options<EndSessionMutation, EndSessionMutationVariables>) =>
+  useMutation<EndSessionMutation, EndSessionMutationVariables>(EndSessionDocument, options);
+
+export const useRefreshSessionMutation = (options?: useMutation.Options<RefreshSessionMutation, RefreshSessionMutationVariables>) =>
+  useMutation<RefreshSessionMutation, RefreshSessionMutationVariables>(RefreshSessionDocument, options);
+
+export const useSignOutMutation = (options?: useMutation.Options<SignOutMutation, SignOutMutationVariables>) =>
+  useMutation<SignOutMutation, SignOutMutationVariables>(SignOutDocument, options);
+
+export const useSuspendTenantMutation = (options?: useMutation.Options<SuspendTenantMutation, SuspendTenantMutationVariables>) =>
+  useMutation<SuspendTenantMutation, SuspendTenantMutationVariables>(SuspendTenantDocument, options);
+
+export const useResumeTenantMutation = (options?: useMutation.Options<ResumeTenantMutation, ResumeTenantMutationVariables>) =>
+  useMutation<ResumeTenantMutation, ResumeTenantMutationVariables>(ResumeTenantDocument, options);
+
+export const useAuditEntriesQuery = (options?: useQuery.Options<AuditEntriesQuery, AuditEntriesQueryVariables> | SkipToken) =>
+  useQuery(AuditEntriesDocument, options as useQuery.Options<AuditEntriesQuery, AuditEntriesQueryVariables>);
 
 export const useCreateAgentMutation = (options?: useMutation.Options<CreateAgentMutation, CreateAgentMutationVariables>) =>
   useMutation<CreateAgentMutation, CreateAgentMutationVariables>(CreateAgentDocument, options);
@@ -134,6 +251,30 @@ export const useBudgetsQuery = (options?: useQuery.Options<BudgetsQuery, Budgets
 
 export const useSetBudgetMutation = (options?: useMutation.Options<SetBudgetMutation, SetBudgetMutationVariables>) =>
   useMutation<SetBudgetMutation, SetBudgetMutationVariables>(SetBudgetDocument, options);
+
+export const useRunLiveSnapshotQuery = (options: (Omit<useQuery.Options<RunLiveSnapshotQuery, RunLiveSnapshotQueryVariables>, "variables"> & { variables: RunLiveSnapshotQueryVariables }) | SkipToken) =>
+  useQuery(RunLiveSnapshotDocument, options as useQuery.Options<RunLiveSnapshotQuery, RunLiveSnapshotQueryVariables>);
+
+export const useRunLiveSubscription = (options: Omit<useSubscription.Options<RunLiveSubscription, RunLiveSubscriptionVariables>, "variables"> & { variables: RunLiveSubscriptionVariables }) =>
+  useSubscription<RunLiveSubscription, RunLiveSubscriptionVariables>(RunLiveDocument, options as useSubscription.Options<RunLiveSubscription, RunLiveSubscriptionVariables>);
+
+export const useApprovalsLiveSnapshotQuery = (options?: useQuery.Options<ApprovalsLiveSnapshotQuery, ApprovalsLiveSnapshotQueryVariables> | SkipToken) =>
+  useQuery(ApprovalsLiveSnapshotDocument, options as useQuery.Options<ApprovalsLiveSnapshotQuery, ApprovalsLiveSnapshotQueryVariables>);
+
+export const useApprovalsLiveSubscription = (options?: Omit<useSubscription.Options<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>, "variables"> & { variables?: ApprovalsLiveSubscriptionVariables }) =>
+  useSubscription<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>(ApprovalsLiveDocument, options as useSubscription.Options<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>);
+
+export const useIngestionLiveSubscription = (options: Omit<useSubscription.Options<IngestionLiveSubscription, IngestionLiveSubscriptionVariables>, "variables"> & { variables: IngestionLiveSubscriptionVariables }) =>
+  useSubscription<IngestionLiveSubscription, IngestionLiveSubscriptionVariables>(IngestionLiveDocument, options as useSubscription.Options<IngestionLiveSubscription, IngestionLiveSubscriptionVariables>);
+
+export const useWorkflowRunLiveSnapshotQuery = (options: (Omit<useQuery.Options<WorkflowRunLiveSnapshotQuery, WorkflowRunLiveSnapshotQueryVariables>, "variables"> & { variables: WorkflowRunLiveSnapshotQueryVariables }) | SkipToken) =>
+  useQuery(WorkflowRunLiveSnapshotDocument, options as useQuery.Options<WorkflowRunLiveSnapshotQuery, WorkflowRunLiveSnapshotQueryVariables>);
+
+export const useWorkflowRunLiveSubscription = (options: Omit<useSubscription.Options<WorkflowRunLiveSubscription, WorkflowRunLiveSubscriptionVariables>, "variables"> & { variables: WorkflowRunLiveSubscriptionVariables }) =>
+  useSubscription<WorkflowRunLiveSubscription, WorkflowRunLiveSubscriptionVariables>(WorkflowRunLiveDocument, options as useSubscription.Options<WorkflowRunLiveSubscription, WorkflowRunLiveSubscriptionVariables>);
+
+export const useUsageAlertsSubscription = (options?: Omit<useSubscription.Options<UsageAlertsSubscription, UsageAlertsSubscriptionVariables>, "variables"> & { variables?: UsageAlertsSubscriptionVariables }) =>
+  useSubscription<UsageAlertsSubscription, UsageAlertsSubscriptionVariables>(UsageAlertsDocument, options as useSubscription.Options<UsageAlertsSubscription, UsageAlertsSubscriptionVariables>);
 
 export const useSignInMutation = (options?: useMutation.Options<SignInMutation, SignInMutationVariables>) =>
   useMutation<SignInMutation, SignInMutationVariables>(SignInDocument, options);
@@ -200,3 +341,6 @@ export const usePauseRunMutation = (options?: useMutation.Options<PauseRunMutati
 
 export const useResumeRunMutation = (options?: useMutation.Options<ResumeRunMutation, ResumeRunMutationVariables>) =>
   useMutation<ResumeRunMutation, ResumeRunMutationVariables>(ResumeRunDocument, options);
+
+export const useSendRunInputMutation = (options?: useMutation.Options<SendRunInputMutation, SendRunInputMutationVariables>) =>
+  useMutation<SendRunInputMutation, SendRunInputMutationVariables>(SendRunInputDocument, options);

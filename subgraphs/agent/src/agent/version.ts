@@ -1,7 +1,7 @@
 import { PRICE_LIST_VERSION } from "@sba/billing/index";
 import type { Tool } from "@sba/integrations/index";
 import type { Caller } from "@sba/platform/caller";
-import { withTenant, type Tx } from "@sba/platform/db";
+import { json, withTenant, type Tx } from "@sba/platform/db";
 import { platformErrors } from "@sba/platform/errors";
 import type { Agent, AgentVersion, Run } from "@sba/platform/generated/prisma/client";
 import { decodePageCursor, encodePageCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
@@ -79,6 +79,27 @@ export async function getAgentForRun(tx: Tx, key: string): Promise<AgentForRun> 
     WHERE a.key = ${key}`;
   if (!agent) throw errors.AGENT_AGENT_NOT_FOUND({ details: { agentKey: key } });
   return { ...agent, version: await getAgentVersion(tx, agent.versionId) };
+}
+
+/** An agent as a start that was decided without reading it believes it to be. */
+interface BelievedVersion {
+  /** Names the start to `platform.require_none`. */
+  readonly key: string;
+  readonly agentId: string;
+  readonly number: number;
+}
+
+/** Fails the transaction unless the agent's current version is this one. Needs no answer. */
+export function requireCurrentVersion(tx: Tx, believed: BelievedVersion): void {
+  tx.gather(requireVersions, [believed]);
+}
+
+function requireVersions(tx: Tx, believed: readonly BelievedVersion[]): Promise<unknown> {
+  return tx.sql`
+    SELECT platform.require_none(ARRAY(
+      SELECT key FROM json_to_recordset(${json(believed)}) AS asked (key text, "agentId" uuid, number int)
+      WHERE number IS DISTINCT FROM (SELECT version_number FROM agent.agent WHERE tenant_id = ${tx.tenantId} AND id = "agentId")),
+      'AGENT_VERSION_NOT_CURRENT')`;
 }
 
 export type AgentForRun = Agent & { readonly version: AgentVersion };

@@ -1,7 +1,8 @@
 import { readMemberRoles } from "@sba/identity/index";
 import { hasPermission, type Caller } from "@sba/platform/caller";
 import { withTenantOnce } from "@sba/platform/db";
-import { streamEvents, decodeCursor, encodeCursor, type EventRecord } from "@sba/platform/events";
+import { CONSUMER_ARGUMENT, CONSUMER_NAME, startAfter } from "@sba/platform/consumers";
+import { streamEvents, encodeCursor, type EventRecord } from "@sba/platform/events";
 import {
   callerOf,
   connectionRef,
@@ -336,11 +337,15 @@ builder.subscriptionField("approvalEvents", (t) =>
     type: ApprovalEventRef,
     description: "The inbox, live: every change after the cursor, or from the beginning, and then each as it happens.",
     authScopes: { permission: "approval:read" },
-    args: { after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }) },
-    subscribe: (_root, { after }, context) => {
+    args: {
+      after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+      consumer: t.arg.string({ description: CONSUMER_ARGUMENT, validate: { regex: CONSUMER_NAME } }),
+    },
+    subscribe: async (_root, start, context) => {
       const caller = callerOf(context);
       const stream = approvalStream(caller.tenantId);
-      return streamEvents(caller, stream, { after: decodeCursor(stream, after), signal: context.signal });
+      const after = await startAfter(caller, stream, start);
+      return streamEvents(caller, stream, { after, signal: context.signal });
     },
     resolve: (event) => event as ApprovalEvent,
   }),

@@ -24,6 +24,10 @@ import { DEFAULT_RULES, type PinnedRules } from "./policy.ts";
 export type { Approval };
 
 export interface RequestApprovalInput {
+  /** UUID; a new one when absent. */
+  readonly id?: string;
+  /** When it is asked; now when absent. */
+  readonly at?: Date;
   /** The run and tool call that wait, or a subject of a higher domain, `workflowRun:<uuid>:<step>`. */
   readonly runId?: string;
   readonly toolCallId?: string;
@@ -59,7 +63,7 @@ export function estimateToolCall(priceListVersion?: number): Money {
 /** A new approval as `insertApproval` stores it. */
 export function makeApproval(caller: Caller, input: RequestApprovalInput): Approval {
   const { expiresAfterSeconds, ...rules } = input.rules ?? DEFAULT_RULES;
-  const createdAt = new Date();
+  const { id = newId(), at: createdAt = new Date() } = input;
   const what = {
     toolCallId: input.toolCallId ?? null,
     subject: input.subject ?? null,
@@ -71,7 +75,7 @@ export function makeApproval(caller: Caller, input: RequestApprovalInput): Appro
   };
   return {
     ...what,
-    ...{ tenantId: caller.tenantId, id: newId(), runId: input.runId ?? null, status: "PENDING" },
+    ...{ tenantId: caller.tenantId, id, runId: input.runId ?? null, status: "PENDING" },
     ...{ version: 1, round: 1, fingerprint: fingerprintOf(what) },
     editableParams: [...(input.editableParams ?? [])],
     scope: [...input.scope],

@@ -8,12 +8,12 @@ import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/
 import { claimKey } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
-import { wakeRun } from "../run/wake.ts";
+import { noticeChange, wakeRun } from "../run/wake.ts";
 import { amendCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
 import { auditOf, estimateToolCall, fingerprintOf } from "./approval.ts";
 import { isOpen, lapseOf, objectionTo, statusAfter, type ApprovalDecisionKind } from "./approval.state.ts";
-import { announceChange } from "./change.ts";
+import { announceChange, type CountedDecision } from "./change.ts";
 import { lockApproval, type LockedApproval } from "./lock.ts";
 
 /** How an approval is decided: by approvers, each once, until enough have approved or one has denied. */
@@ -70,27 +70,44 @@ async function decide(
   requireDecidable(caller, locked, input);
   const { approval: before, now } = locked;
   const edited = await editParams(tx, caller, locked, input);
-  const isEdited = edited.fingerprint !== before.fingerprint;
-  const round = before.round + (isEdited ? 1 : 0);
-  const decision: ApprovalDecision = {
-    ...{ tenantId: caller.tenantId, id: newId(), approvalId: before.id, round, decision: input.decision },
-    ...{ fingerprint: edited.fingerprint, decidedBy: caller.principalId, decidedAt: now, reason: input.reason ?? null },
-  };
-  const decisions = [...(isEdited ? [] : locked.decisions), decision];
-  const status = statusAfter(input.decision, { approvals: decisions.length, quorum: before.quorum });
-  const version = before.version + (isEdited || !isOpen(status) ? 1 : 0);
-  const decided = { before, approval: { ...edited, round, status, version }, decision, decisions, isEdited };
+  const { decision: kind, reason = null } = input;
+  const given = { id: newId(), decision: kind, decidedBy: caller.principalId, decidedAt: now, reason };
+  const decided = countDecision(locked, edited, given);
   // For a run nothing waits for an answer: all of it travels with the commit.
   await (before.runId === null ? write(tx, caller, decided) : tx.finish(() => write(tx, caller, decided)));
 }
 
-interface Decided {
+/** A decision as it is given; its kind is one that callers can give. */
+export type GivenDecision = Pick<ApprovalDecision, "id" | "decidedBy" | "decidedAt" | "reason"> & {
+  readonly decision: ApprovalDecisionKind;
+};
+
+export interface Decided {
   readonly before: Approval;
   readonly approval: Approval;
   readonly decision: ApprovalDecision;
   /** Those that count now, this one included. */
-  readonly decisions: readonly ApprovalDecision[];
+  readonly decisions: readonly CountedDecision[];
   readonly isEdited: boolean;
+}
+
+/** What one more decision makes of an approval, whose params and fingerprint are in `edited` as this decision has them. Pure. */
+export function countDecision(
+  {
+    approval: before,
+    decisions: earlier,
+  }: { readonly approval: Approval; readonly decisions: readonly CountedDecision[] },
+  edited: Approval,
+  given: GivenDecision,
+): Decided {
+  const isEdited = edited.fingerprint !== before.fingerprint;
+  const round = before.round + (isEdited ? 1 : 0);
+  const { tenantId, id: approvalId, quorum } = before;
+  const decision = { ...given, tenantId, approvalId, round, fingerprint: edited.fingerprint };
+  const decisions = [...(isEdited ? [] : earlier), decision];
+  const status = statusAfter(given.decision, { approvals: decisions.length, quorum });
+  const version = before.version + (isEdited || !isOpen(status) ? 1 : 0);
+  return { before, approval: { ...edited, round, status, version }, decision, decisions, isEdited };
 }
 
 /** Every statement is issued at once. */
@@ -113,7 +130,8 @@ function resumeRun(tx: Tx, { runId, toolCallId, params, status }: Approval, isEd
   if (runId === null) return;
   // What the agent reports is what ran.
   if (isEdited && toolCallId !== null) amendCall(tx, runId, { id: toolCallId, params });
-  if (!isOpen(status)) wakeRun(tx, runId);
+  if (isOpen(status)) noticeChange(tx, runId);
+  else wakeRun(tx, runId);
 }
 
 /** @throws what `decideApproval` says, in this order: whether it can be decided, by whom, and about what */

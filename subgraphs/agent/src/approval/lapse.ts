@@ -2,7 +2,7 @@ import { recordAudit } from "@sba/platform/audit";
 import { callerOfStarter, type Caller } from "@sba/platform/caller";
 import { systemTx, withTenant, type Tx } from "@sba/platform/db";
 import type { Approval } from "@sba/platform/generated/prisma/client";
-import { wakeRun } from "../run/wake.ts";
+import { noticeChange, wakeRun } from "../run/wake.ts";
 import { auditOf, deadlineAfter } from "./approval.ts";
 import { escalatedRoles, isOpen, lapseOf } from "./approval.state.ts";
 import { announceChange } from "./change.ts";
@@ -46,6 +46,7 @@ async function escalate(tx: Tx, { approval: before, decisions, now }: LockedAppr
   const approverRoles = [...escalatedRoles(before)];
   const expiresAt = deadlineAfter(before.expiresAfterSeconds, now);
   const approval = { ...before, approverRoles, expiresAt, escalatedAt: now };
+  if (approval.runId !== null) noticeChange(tx, approval.runId);
   await Promise.all([
     tx.sql`
       UPDATE agent.approval SET approver_roles = ${approverRoles}::text[], expires_at = ${expiresAt}, escalated_at = ${now}

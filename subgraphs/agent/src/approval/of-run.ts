@@ -46,7 +46,7 @@ export function refusalOf({ status, decisions }: CallApproval): AppError {
   return errors.AGENT_APPROVAL_DENIED(reason === null ? {} : { message: `A person denied this call: ${reason}` });
 }
 
-/** An approval that is asked for with a step's commit. */
+/** An approval that is asked for, or ends, with a step's commit. */
 export interface Asked {
   readonly approval: CallApproval;
   /** Sends statements that wait for no answer, before the run's own events. */
@@ -56,6 +56,9 @@ export interface Asked {
 }
 
 export interface AskInput {
+  /** When it is asked. */
+  readonly now: Date;
+  readonly newId: () => string;
   readonly run: Pick<Run, "id" | "priceListVersion">;
   readonly tool: Tool;
   readonly call: Pick<ToolCall, "id" | "params">;
@@ -96,8 +99,9 @@ function send(statement: Promise<unknown>): void {
   statement.catch(() => undefined);
 }
 
-function requestFor({ run, tool, call }: AskInput, rules: PinnedRules): RequestApprovalInput {
+function requestFor({ now, newId, run, tool, call }: AskInput, rules: PinnedRules): RequestApprovalInput {
   return {
+    ...{ id: newId(), at: now },
     ...{ runId: run.id, toolCallId: call.id, action: tool.name, params: call.params, rules },
     editableParams: Object.keys(call.params ?? {}),
     definitionHash: tool.definitionHash,
@@ -128,6 +132,23 @@ export function askAgainIfDrifted(
 function pinnedRulesOf(approval: Approval): PinnedRules {
   const { policyId, policyVersion, quorum, approverRoles, approverIds, allowRequester, expiresAfterSeconds } = approval;
   return { policyId, policyVersion, quorum, approverRoles, approverIds, allowRequester, expiresAfterSeconds };
+}
+
+/** Ends an approval that its run does not wait for any more, since the run ends. */
+export function cancelAsked(caller: Caller, { decisions, ...before }: CallApproval): Asked {
+  const approval = { ...before, status: "CANCELLED", version: before.version + 1 };
+  const change: ApprovalChange = { change: "CANCELLED", approval, decisions, reason: "cancelled" };
+  return {
+    approval: { ...approval, decisions },
+    events: runEvents(change),
+    write: (tx) => {
+      const { id, status, version } = approval;
+      send(tx.sql`UPDATE agent.approval SET status = ${status}, version = ${version} WHERE id = ${id}`);
+      send(recordAudit(tx, caller, { action: "agent.approval.cancelled", ...auditOf(approval) }));
+      const stream = approvalStream(caller.tenantId);
+      send(appendToStreams(tx, caller, [{ stream, event: inboxEvent(change) }]));
+    },
+  };
 }
 
 function supersession({ decisions, ...before }: CallApproval, by: Approval): ApprovalChange {

@@ -2,6 +2,7 @@ import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
 import { systemTx, withTenant, type Tx } from "@sba/platform/db";
 import type { Note } from "@sba/platform/generated/prisma/client";
+import { openGroupRead } from "@sba/platform/group-read";
 import { encodeId, newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { reader } from "@sba/platform/reader";
@@ -89,17 +90,21 @@ export interface ReadNotesInput {
 }
 
 /** The notes that an agent sees, the latest first. */
-export async function readNotes(caller: Caller, { agentKey, key, first }: ReadNotesInput): Promise<Page<Note>> {
+export async function readNotes(caller: Caller, input: ReadNotesInput): Promise<Page<Note>> {
+  return toPage(await readNotesOf(caller, input), input.first);
+}
+
+const readNotesOf = openGroupRead<ReadNotesInput, Note[]>((tx, asked) =>
+  Promise.all(asked.map((each) => selectNotes(tx, each))),
+);
+
+function selectNotes(tx: Tx, { agentKey, key, first }: ReadNotesInput): Promise<Note[]> {
   const owners = agentKey === undefined ? [OF_TENANT] : [OF_TENANT, agentKey];
-  const rows = await withTenant(
-    caller,
-    (tx) => tx.sql<Note>`
+  return tx.sql<Note>`
     SELECT * FROM agent.note
-    WHERE tenant_id = ${caller.tenantId} AND agent_key = ANY(${owners}::text[]) AND expires_at > clock_timestamp()
+    WHERE tenant_id = ${tx.tenantId} AND agent_key = ANY(${owners}::text[]) AND expires_at > clock_timestamp()
       AND (${key ?? null}::text IS NULL OR key = ${key ?? null})
-    ORDER BY updated_at DESC, id DESC LIMIT ${first + 1}`,
-  );
-  return toPage(rows, first);
+    ORDER BY updated_at DESC, id DESC LIMIT ${first + 1}`;
 }
 
 export interface NoteFilter {

@@ -11,7 +11,8 @@ import { fundStep } from "./funding.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
 import { MAX_ATTEMPTS, planNext, takeUp, type Work } from "./plan-next.ts";
 import { isStopping } from "./run.state.ts";
-import { commit, openSession, reopenSession, type Draft, type Session } from "./session.ts";
+import { commit } from "./commit.ts";
+import { openSession, reopenSession, type Draft, type Session } from "./session.ts";
 import { nudge } from "./wake.ts";
 
 /**
@@ -134,34 +135,38 @@ function release(draft: Draft, dueInMs: number): void {
   });
 }
 
-interface Interruption {
+export interface Interruption {
   readonly current: Work;
-  readonly error: AppError;
+  readonly error: Pick<AppError, "code" | "message" | "retryable" | "retryAfterMs">;
   readonly draining: boolean;
   readonly paused: boolean;
 }
 
 /** What becomes of a step whose attempt failed: cancelled with its run, put aside, tried again later, or the end of the run. */
 async function interruptStep(session: Session, interruption: Interruption): Promise<StepTaken> {
-  const { current, error, draining, paused } = interruption;
   const { session: ended } = await commit(await reopenSession(session), (draft) => {
-    if (current.kind === "model") meterFailedAttempts(draft, current);
-    const { run } = draft;
-    if (run.status === "CANCELLING") return planNext(draft);
-    if (paused) return putAside(draft);
-    if (!draining && !error.retryable) return failRun(draft, error);
-    if (!draining && run.stepAttempt >= MAX_ATTEMPTS) return giveUpRun(draft, error.code);
-    draft.run = { ...run, errorCode: draining ? "WORKER_DRAINED" : error.code };
-    release(draft, draining ? 0 : (error.retryAfterMs ?? RETRY_BACKOFF_MS * 2 ** (run.stepAttempt - 1)));
-    return undefined;
+    afterInterruption(draft, interruption);
   });
   return { session: ended, result: undefined };
 }
 
+/** Decides the same, in the draft of the run as it is committed by then. */
+export function afterInterruption(draft: Draft, { current, error, draining, paused }: Interruption): void {
+  if (current.kind === "model") meterFailedAttempts(draft, current);
+  const { run } = draft;
+  if (run.status === "CANCELLING") planNext(draft);
+  else if (paused) putAside(draft);
+  else if (!draining && !error.retryable) failRun(draft, error);
+  else if (!draining && run.stepAttempt >= MAX_ATTEMPTS) giveUpRun(draft, error.code);
+  else {
+    draft.run = { ...run, errorCode: draining ? "WORKER_DRAINED" : error.code };
+    release(draft, draining ? 0 : (error.retryAfterMs ?? RETRY_BACKOFF_MS * 2 ** (run.stepAttempt - 1)));
+  }
+}
+
 /** A step that a pause cut off is begun again afterwards, which may be now. That is not an attempt that failed. */
-function putAside(draft: Draft): Work | undefined {
+function putAside(draft: Draft): void {
   draft.run = { ...draft.run, stepAttempt: draft.run.stepAttempt - 1, errorCode: "RUN_PAUSED" };
-  if (isStopping(draft.run.status)) return planNext(draft);
-  release(draft, 0);
-  return undefined;
+  if (isStopping(draft.run.status)) planNext(draft);
+  else release(draft, 0);
 }

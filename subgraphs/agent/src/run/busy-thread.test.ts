@@ -49,7 +49,13 @@ async function aBusyThread(onBusyThread: BusyThreadPolicy = "ENQUEUE") {
   await untilShown(caller, first, "Half ");
   const say = (prompt: string, policy?: BusyThreadPolicy, idempotencyKey?: string, who = caller): Promise<string> =>
     startRun(who, { agentKey, prompt, threadId, options: policy ? { onBusyThread: policy } : {}, idempotencyKey });
-  return { first, threadId, worker, turn, say };
+  // The worker may have had its turn by then, and leave what follows to the next.
+  const finish = async (rest?: string): Promise<void> => {
+    turn.finish(rest);
+    await worker;
+    await driveRun(caller, first);
+  };
+  return { first, threadId, worker, turn, finish, say };
 }
 
 /** What the model was told in its last turn, but the instructions. */
@@ -73,26 +79,24 @@ async function usageOf(runIds: readonly string[]): Promise<unknown> {
 describe("new input for a busy thread", () => {
   it("is refused where the agent says so, and by a call that says so of an agent that does not", async () => {
     for (const policy of ["REJECT", "ENQUEUE"] as const) {
-      const { say, turn, worker } = await aBusyThread(policy);
+      const { say, finish } = await aBusyThread(policy);
       await expect(say("Second?", policy === "REJECT" ? undefined : "REJECT")).rejects.toMatchObject({
         code: "AGENT_THREAD_BUSY",
         kind: "conflict",
       });
-      turn.finish();
-      await worker;
+      await finish();
     }
     expect((await listRuns(caller, { first: 10 })).items).toHaveLength(2);
   });
 
   it("waits by default, holding nothing, and begins in the order of acceptance when the run before it has ended", async () => {
-    const { first, say, turn, worker } = await aBusyThread();
+    const { first, say, finish } = await aBusyThread();
     const second = await say("Second?");
     const third = await say("Third?");
     for (const runId of [second, third]) expect(await getRun(caller, runId)).toMatchObject(WAITS);
     expect(await driveRun(caller, second)).toMatchObject({ stepNumber: 0, waitsForThread: true });
     await expectSoundRuns(database(), caller);
-    turn.finish("done.");
-    await worker;
+    await finish("done.");
     await isDue(second);
     expect(await getRun(caller, third)).toMatchObject(WAITS);
     expect(await driveRun(caller, second)).toMatchObject({ status: "COMPLETED", slot: "HELD" });
@@ -110,10 +114,9 @@ describe("new input for a busy thread", () => {
   });
 
   it("is the same run for the same key, also when the thread has become free", async () => {
-    const { say, turn, worker, threadId } = await aBusyThread();
+    const { say, finish, threadId } = await aBusyThread();
     const ids = await Promise.all([say("Second?", undefined, "k"), say("Second?", undefined, "k")]);
-    turn.finish();
-    await worker;
+    await finish();
     await isDue(ids[0]);
     await driveRun(caller, ids[0]);
     ids.push(await say("Second?", undefined, "k"));
@@ -136,12 +139,11 @@ describe("new input for a busy thread", () => {
   });
 
   it("is taken over by the schedule when whoever ended the run before it died before it could let it in", async () => {
-    const { first, say, turn, worker } = await aBusyThread();
+    const { first, say, finish } = await aBusyThread();
     const [second, third] = [await say("Second?"), await say("Third?")];
-    turn.finish();
-    // As if its worker had been told of nobody who waits.
+    // As if its worker died before it could tell anybody: nobody knows of those who wait.
     await database().owner.query("UPDATE agent.run SET followed = false WHERE id = $1", [first]);
-    await worker;
+    await finish();
     expect(await getRun(caller, second)).toMatchObject(WAITS);
     expect(await letRunsOfFreeThreadsIn()).toBe(1);
     expect(await letRunsOfFreeThreadsIn()).toBe(0);
@@ -150,7 +152,7 @@ describe("new input for a busy thread", () => {
   });
 
   it("that waits can be cancelled and paused without those behind it being lost", async () => {
-    const { say, turn, worker } = await aBusyThread();
+    const { say, finish } = await aBusyThread();
     const [second, third, fourth] = [await say("Second?"), await say("Third?"), await say("Fourth?")];
     await cancelRun(caller, { runId: second });
     expect(await driveRun(caller, second)).toMatchObject({
@@ -159,8 +161,7 @@ describe("new input for a busy thread", () => {
     });
     await pauseRun(caller, third);
     expect(await getRun(caller, third)).toMatchObject({ status: "PAUSED", waitsForThread: true, dueAt: null });
-    turn.finish();
-    await worker;
+    await finish();
     await eventually(async () => !(await getRun(caller, third)).waitsForThread);
     expect(await getRun(caller, third)).toMatchObject({ status: "PAUSED", dueAt: null });
     expect(await getRun(caller, fourth)).toMatchObject(WAITS);
@@ -171,7 +172,7 @@ describe("new input for a busy thread", () => {
   });
 
   it("waits for a slot as well when the thread is free and all concurrent runs are under way", async () => {
-    const { say, turn, worker } = await aBusyThread();
+    const { say, finish } = await aBusyThread();
     const second = await say("Second?");
     // The plan has room for 100; those of others take what the first gives back.
     const others = (runs: number) =>
@@ -180,15 +181,14 @@ describe("new input for a busy thread", () => {
         runs,
       ]);
     await others(100);
-    turn.finish();
-    await worker;
+    await finish();
     await eventually(async () => (await getRun(caller, second)).slot === "WAITING");
     expect(await getRun(caller, second)).toMatchObject({ waitsForThread: false, dueAt: null });
     await others(-100);
   });
 
   it("is refused when a hundred wait", async () => {
-    const { first, say, turn, worker } = await aBusyThread();
+    const { first, say, finish } = await aBusyThread();
     await database().owner.query(
       `INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
                               started_by, started_by_kind, permissions, request_id, waits_for_thread)
@@ -197,8 +197,7 @@ describe("new input for a busy thread", () => {
       [first],
     );
     await expect(say("One more?")).rejects.toMatchObject({ code: "AGENT_THREAD_QUEUE_FULL" });
-    turn.finish();
-    await worker;
+    await finish();
   });
 
   it("interrupts what is under way, which is kept with what it had said, and begins when that has ended", async () => {
@@ -255,24 +254,22 @@ describe("new input for a busy thread", () => {
   });
 
   it("ends nothing for who may not cancel runs", async () => {
-    const { first, say, turn, worker } = await aBusyThread();
+    const { first, say, finish } = await aBusyThread();
     const starter = aColleagueOf(caller, ["run:start"]);
     for (const policy of ["INTERRUPT", "ROLLBACK"] as const) {
       await expect(say("Stop!", policy, undefined, starter)).rejects.toMatchObject({ code: "PERMISSION_MISSING" });
     }
-    turn.finish();
-    await worker;
+    await finish();
     expect(await getRun(caller, first)).toMatchObject({ status: "COMPLETED" });
   });
 
   it("of another tenant finds no such thread", async () => {
-    const { threadId, turn, worker } = await aBusyThread();
+    const { threadId, finish } = await aBusyThread();
     const stranger = aCaller();
     const options = { onBusyThread: "INTERRUPT" } as const;
     const start = startRun(stranger, { agentKey: await anAgent(stranger), prompt: "?", threadId, options });
     await expect(start).rejects.toMatchObject({ code: "AGENT_THREAD_NOT_FOUND" });
-    turn.finish();
-    await worker;
+    await finish();
   });
 
   it("takes its policy from the options of startRun", async () => {

@@ -12,7 +12,8 @@ import { lockIdleThread } from "../thread/thread.ts";
 import { admitRun } from "./admission.ts";
 import { requireStartBudget } from "./budget.ts";
 import { failRun } from "./end.ts";
-import { insertRun, type RunOptions } from "./run.ts";
+import { insertRun } from "./accept.ts";
+import type { RunOptions } from "./run.ts";
 import type { Draft } from "./session.ts";
 
 /**
@@ -116,7 +117,7 @@ async function replay(tx: Tx, caller: Caller, run: RunRow, id: string): Promise<
   const agent = { id: agentId, key: agentKey, version };
   const start = { id, input: { prompt, options }, agent, threadId };
   const admission = await admitRun(tx, caller, start, await readStartLimits(tx, caller));
-  await insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
+  insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
   await Promise.all([
     tx.sql`UPDATE agent.run SET replaced_by = ${id} WHERE id = ${run.id}`,
     tx.sql`

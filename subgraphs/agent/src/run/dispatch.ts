@@ -161,7 +161,7 @@ interface Turn {
 
 /**
  * Leases the runs whose turn it is. Tenants with a due run are found by jumping through the index from one to the next, so that ten
- * thousand waiting runs of one cost the others nothing.
+ * thousand waiting runs of one cost the others nothing. Those of a suspended tenant stay due and are not taken.
  */
 export async function leaseDueRuns({ free, most, held }: Turn): Promise<RunRow[]> {
   const runs = await systemTx("dispatch runs", (tx) =>
@@ -174,7 +174,7 @@ export async function leaseDueRuns({ free, most, held }: Turn): Promise<RunRow[]
         FROM tenant WHERE tenant.id IS NOT NULL
       ), due AS (
         SELECT first.*, row_number() OVER (PARTITION BY first.tenant_id ORDER BY first.due_at) + coalesce(held.runs, 0) AS place
-        FROM tenant
+        FROM (SELECT id FROM tenant WHERE id NOT IN (SELECT tenant_id FROM platform.suspension) OFFSET 0) AS tenant
         LEFT JOIN unnest(${held.map(([id]) => id)}::uuid[], ${held.map(([, runs]) => runs)}::int[]) AS held (tenant_id, runs)
           ON held.tenant_id = tenant.id
         CROSS JOIN LATERAL (

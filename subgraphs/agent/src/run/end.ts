@@ -1,13 +1,14 @@
 import type { AppError } from "@sba/platform/errors";
 import { quietly } from "@sba/platform/events";
 import type { Message } from "@sba/platform/generated/prisma/client";
-import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { runFailed, runFinished, runStatusChanged } from "../events.ts";
 import { finishStep } from "../step/step.ts";
 import { ownMessages } from "../thread/message.ts";
 import { giveBack } from "./admission.ts";
+import { cancelWhatWaits } from "./ask.ts";
 import { letNextInSoon } from "./busy-thread.ts";
 import { citePassages } from "./citation.ts";
+import { keepInputs } from "./inbox.ts";
 import { assertMove, type RunStatus } from "./run.state.ts";
 import { addMessage, type Draft } from "./session.ts";
 
@@ -16,6 +17,7 @@ import { addMessage, type Draft } from "./session.ts";
 /** Ends a run that did what it was asked, or was asked to stop. */
 export function endRun(draft: Draft, status: "COMPLETED" | "CANCELLED"): undefined {
   const output = closeOutput(draft);
+  keepInputs(draft);
   if (status === "COMPLETED" && output !== null) citePassages(draft, output);
   const from = draft.run.status;
   const endedAt = markEnded(draft, { status, output, errorCode: null, errorMessage: null });
@@ -25,11 +27,10 @@ export function endRun(draft: Draft, status: "COMPLETED" | "CANCELLED"): undefin
 
 /** Ends a run that cannot go on, with the reason, and with what it had written so far. */
 export function failRun(draft: Draft, { code, message }: Pick<AppError, "code" | "message">): undefined {
-  const { caller } = draft;
-  const runId = draft.run.id;
-  if ([...draft.approvals.values()].some(({ status }) => status === "PENDING"))
-    draft.journal.push((tx) => cancelApprovalsOfRun(tx, caller, runId));
+  const { id: runId } = draft.run;
+  cancelWhatWaits(draft);
   const output = closeOutput(draft);
+  keepInputs(draft);
   const from = draft.run.status;
   const endedAt = markEnded(draft, { status: "FAILED", output, errorCode: code, errorMessage: message });
   announceEnd(draft, from, runFailed({ runId, status: "FAILED", output, endedAt, error: { code, message } }));
@@ -45,7 +46,7 @@ interface Ending {
 
 function markEnded(draft: Draft, ending: Ending): string {
   assertMove(draft.run.status, ending.status);
-  const endedAt = new Date();
+  const endedAt = draft.now;
   draft.run = { ...draft.run, ...ending, endedAt };
   draft.release = { dueInMs: null };
   const { caller, run } = draft;

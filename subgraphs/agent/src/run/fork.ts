@@ -12,7 +12,8 @@ import { recordedMessages } from "../thread/fork.ts";
 import { readHistory } from "../thread/message.ts";
 import { admitRun } from "./admission.ts";
 import { requireStartBudget } from "./budget.ts";
-import { insertRun, type RunOptions, type RunStart } from "./run.ts";
+import { insertRun } from "./accept.ts";
+import type { RunOptions, RunStart } from "./run.ts";
 
 /**
  * A run that goes on from any event of another: with what was said and what tools had answered when that event was committed,
@@ -68,11 +69,10 @@ async function fork(tx: Tx, caller: Caller, id: string, input: Omit<ForkRunInput
     said: recordedMessages(history, { fromRunId: runId, toRunId: id, prompt }),
   };
   const admission = await admitRun(tx, caller, start, limits);
-  const accepted = insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
-  void tx.sql`
+  insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
+  await tx.sql`
     UPDATE agent.run SET forked_from_run_id = ${runId}, forked_from_seq = ${fromSeq},
            plan = ${run.plan === null ? null : json(run.plan)}::jsonb WHERE id = ${id}`;
-  await accepted;
 }
 
 async function findRun(tx: Tx, runId: string): Promise<RunRow | undefined> {

@@ -10,18 +10,19 @@ import { abortOnInterrupt } from "./interrupt-signal.ts";
  * wakes up late finds another number and can commit nothing.
  */
 
-/** Takes the lease of a run that is due and that nobody holds; undefined when there is nothing to do. */
+/** Takes the lease of a run that is due and that nobody holds; undefined when there is nothing to do, or its tenant is suspended. */
 export async function takeLease(tx: Tx, runId: string): Promise<RunRow | undefined> {
   const [run] = await tx.sql<RunRow>`
     UPDATE agent.run SET fence = fence + 1, takeovers = takeovers + 1, lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}),
            started_at = coalesce(started_at, clock_timestamp())
     WHERE id = ${runId} AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
+      AND NOT EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = run.tenant_id)
     RETURNING *`;
   return run;
 }
 
 export interface RunLeaseKeeper extends LeaseKeeper {
-  /** Aborted when the run is paused: what can be done again stops, what must not be done twice goes on to its end. */
+  /** Aborted when the run is paused or its tenant suspended: what can be done again stops, what must not be done twice goes on to its end. */
   readonly pause: AbortSignal;
 }
 
@@ -30,9 +31,9 @@ export function keepRunLease(caller: Caller, run: RunRow, drain: AbortSignal): R
   const controllers = { cancel: new AbortController(), pause: new AbortController() };
   const forget = abortOnInterrupt(run.id, controllers);
   const renew = async (): Promise<boolean> => {
-    const status = await renewLease(caller, run);
-    if (status === "PAUSED") controllers.pause.abort();
-    return status !== undefined && status !== "CANCELLING";
+    const held = await renewLease(caller, run);
+    if (held?.status === "PAUSED" || held?.isSuspended) controllers.pause.abort();
+    return held !== undefined && held.status !== "CANCELLING";
   };
   const keeper = keepLease({ renew, drain, controller: controllers.cancel, attributes: { "run.id": run.id } });
   return {
@@ -45,13 +46,18 @@ export function keepRunLease(caller: Caller, run: RunRow, drain: AbortSignal): R
   };
 }
 
-/** The run's status; undefined when another worker took it. */
-async function renewLease(caller: Caller, run: RunRow): Promise<string | undefined> {
+interface Held extends Pick<RunRow, "status"> {
+  readonly isSuspended: boolean;
+}
+
+/** How the run stands; undefined when another worker took it. */
+async function renewLease(caller: Caller, run: RunRow): Promise<Held | undefined> {
   const [held] = await withTenant(
     caller,
-    (tx) => tx.sql<Pick<RunRow, "status">>`
+    (tx) => tx.sql<Held>`
     UPDATE agent.run SET lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
-    WHERE id = ${run.id} AND fence = ${run.fence} RETURNING status`,
+    WHERE id = ${run.id} AND fence = ${run.fence}
+    RETURNING status, EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = run.tenant_id) AS is_suspended`,
   );
-  return held?.status;
+  return held;
 }

@@ -14,6 +14,7 @@ import { askAgain, findDrift } from "./ask.ts";
 import { requireToolBudget } from "./budget.ts";
 import { giveUpRun } from "./dead-letter.ts";
 import { endRun, failRun } from "./end.ts";
+import { tellInputs } from "./inbox.ts";
 import { planOf } from "./plan.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
 import { assertMove, isStopping, nextAction, type NextAction, type PendingCall, type RunStatus } from "./run.state.ts";
@@ -62,7 +63,7 @@ export function planNext(draft: Draft): Work | undefined {
   }
 }
 
-function situationOf({ run, history, approvals, calls }: Draft): Parameters<typeof nextAction>[0] {
+function situationOf({ run, history, approvals, calls, inbox }: Draft): Parameters<typeof nextAction>[0] {
   const last = history.at(-1);
   return {
     status: run.status as RunStatus,
@@ -75,6 +76,7 @@ function situationOf({ run, history, approvals, calls }: Draft): Parameters<type
     })),
     lastSpeaker: (last?.role ?? "user") as "user" | "assistant" | "tool",
     asksPerson: last?.asksPerson ?? false,
+    hasUnread: inbox.length > 0,
   };
 }
 
@@ -89,6 +91,7 @@ function moveTo(draft: Draft, to: RunStatus): void {
 
 function beginModel(draft: Draft): Work {
   moveTo(draft, "EXECUTING");
+  tellInputs(draft, draft.run.stepNumber + 1);
   return { kind: "model", step: beginStep(draft, "MODEL"), billed: [] };
 }
 
@@ -143,7 +146,7 @@ function rest(draft: Draft): undefined {
 
 /** A plan rests until somebody has it executed: until it expires it is nobody's turn. */
 function restPlan(draft: Draft): undefined {
-  const restsMs = Date.parse(planOf(draft.run)!.expiresAt) - Date.now();
+  const restsMs = Date.parse(planOf(draft.run)!.expiresAt) - draft.now.getTime();
   if (restsMs <= 0) return failRun(draft, errors.AGENT_PLAN_EXPIRED());
   draft.release = { dueInMs: restsMs };
   return undefined;
@@ -181,7 +184,10 @@ function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinish
   draft.run = { ...draft.run, stepAttempt: attempt, errorCode: null, textPieces: pieces };
   draft.unfinished = undefined;
   draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));
-  if (step.toolCallId === null) return { kind: "model", step, billed: [] };
+  if (step.toolCallId === null) {
+    tellInputs(draft, step.number);
+    return { kind: "model", step, billed: [] };
+  }
   const call = draft.calls.get(step.toolCallId)!;
   const drift = findDrift(draft, call.id);
   if (drift) {

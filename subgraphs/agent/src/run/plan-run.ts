@@ -6,11 +6,12 @@ import {
   reserveSlice,
   returnSlice,
   settleSlice,
+  type UsageLine,
 } from "@sba/billing/index";
 import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
 import { json, withTenant, type Tx } from "@sba/platform/db";
-import { appendEvents } from "@sba/platform/events";
+import { appendEvents, type NewEvent } from "@sba/platform/events";
 import { findEarlier, once, type IdempotentOperation } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
 import { getAgentForRun } from "../agent/version.ts";
@@ -24,7 +25,8 @@ import { admitRun } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
 import { lockRun } from "./lock.ts";
 import type { RunPlan } from "./plan.ts";
-import { insertRun, type RunStart, type StartRunInput } from "./run.ts";
+import { insertRun } from "./accept.ts";
+import type { RunStart, StartRunInput } from "./run.ts";
 import { usageSnapshot } from "./usage.ts";
 import { wakeRun } from "./wake.ts";
 
@@ -95,7 +97,7 @@ async function acceptPlan(tx: Tx, caller: Caller, start: RunStart, turn: Plannin
     const needed = { runId: id, agentId, agentKey, spentMicros: 0n, wantMicros: needMicros, atLeastMicros: needMicros };
     await reserveSlice(tx, caller, needed);
   }
-  await insertRun(tx, caller, start, { admission, announcesEnd: false });
+  insertRun(tx, caller, start, { admission, announcesEnd: false });
   const plan: RunPlan = { steps: turn.steps, expiresAt: new Date(Date.now() + RESTS_MS).toISOString() };
   void tx.sql`
     UPDATE agent.run SET status = 'PLANNING', plan = ${json(plan)}::jsonb, due_at = ${new Date(plan.expiresAt)},
@@ -103,14 +105,19 @@ async function acceptPlan(tx: Tx, caller: Caller, start: RunStart, turn: Plannin
   for (const [index, lines] of turn.metered.entries()) {
     recordNewUsage(tx, caller, { key: `run:${id}:plan:${index + 1}`, lines, runId: id, agentKey: agent.key });
   }
-  await appendEvents(tx, caller, runStream(id), [
-    runStatusChanged({ from: "CREATED", to: "PLANNING" }),
-    ...charged.map((usage) => usageRecorded({ usage: usage.map(usageSnapshot) })),
-  ]);
+  await appendEvents(tx, caller, runStream(id), plannedEvents(charged));
   if (!admission.budgeted) return;
   settleSlice(tx, caller, { runId: id, spentMicros: planningMicros });
   // A plan may rest for long: what is left is not kept from others.
   returnSlice(tx, caller, id);
+}
+
+/** What readers are told of a run that rests with its plan. */
+export function plannedEvents(charged: readonly (readonly UsageLine[])[]): NewEvent[] {
+  return [
+    runStatusChanged({ from: "CREATED", to: "PLANNING" }),
+    ...charged.map((usage) => usageRecorded({ usage: usage.map(usageSnapshot) })),
+  ];
 }
 
 export interface ExecuteRunInput {

@@ -1,7 +1,7 @@
 import { callerOfStarter } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import type { AppError } from "@sba/platform/errors";
-import { appendEvents } from "@sba/platform/events";
+import { appendEvents, type NewEvent } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { logger } from "@sba/platform/log";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
@@ -28,6 +28,13 @@ export async function putBack(run: RunRow, { code }: AppError): Promise<void> {
   );
 }
 
+/** What readers are told of a run that was given up from its row alone. */
+export function poisonedEvents({ id: runId, status, output }: RunRow, endedAt: Date): NewEvent[] {
+  const { code, message } = errors.AGENT_RUN_ATTEMPTS_EXHAUSTED();
+  const end = { runId, status: "FAILED", output, endedAt: endedAt.toISOString(), error: { code, message } };
+  return [runStatusChanged({ from: status, to: "FAILED" }), runFailed(end)];
+}
+
 /** Ends it FAILED from its row alone: nothing else of it is read, since that is what may be broken. Never throws. */
 export async function giveUpPoison(run: RunRow): Promise<void> {
   const caller = callerOfStarter(run);
@@ -44,11 +51,7 @@ export async function giveUpPoison(run: RunRow): Promise<void> {
       failedAt: ended.endedAt,
     });
     await cancelApprovalsOfRun(tx, caller, run.id);
-    const endedAt = ended.endedAt.toISOString();
-    await appendEvents(tx, caller, runStream(run.id), [
-      runStatusChanged({ from: run.status, to: "FAILED" }),
-      runFailed({ runId: run.id, status: "FAILED", output: run.output, endedAt, error: { code, message } }),
-    ]);
+    await appendEvents(tx, caller, runStream(run.id), poisonedEvents(run, ended.endedAt));
     giveBack(tx, caller, run);
     if (ended.followed) letNextInSoon(tx, run);
   }).catch((error: unknown) => {

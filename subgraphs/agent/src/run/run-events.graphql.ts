@@ -1,3 +1,4 @@
+import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
 import { encodeCursor } from "@sba/platform/events";
 import {
   callerOf,
@@ -17,6 +18,8 @@ import { builder } from "../builder.ts";
 import * as events from "../events.ts";
 import { StepRef, ToolCallRef } from "../step/step.graphql.ts";
 import { RunErrorRef, RunStatusRef } from "./run.graphql.ts";
+import { RunInputModeRef } from "./send-input.graphql.ts";
+import { PrincipalStub } from "../stubs.graphql.ts";
 import { readRunEvents, streamRunEvents, type RunEventRecord } from "./run-events.ts";
 import { RunRef, runById } from "./run.ref.ts";
 import type { RunStatus } from "./run.state.ts";
@@ -37,6 +40,8 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   [events.approvalDecided.type]: "ApprovalDecided",
   [events.artifactCreated.type]: "ArtifactCreated",
   [events.usageRecorded.type]: "UsageRecorded",
+  [events.inputReceived.type]: "RunInputReceived",
+  [events.inputTold.type]: "RunInputTold",
   [events.runFinished.type]: "RunFinished",
   [events.runFailed.type]: "RunFailed",
   gap: "StreamGap",
@@ -153,6 +158,35 @@ builder.objectRef<Shown<typeof events.usageRecorded>>("UsageRecorded").implement
   }),
 });
 
+builder.objectRef<Shown<typeof events.inputReceived>>("RunInputReceived").implement({
+  ...implementsRunEvent,
+  description: "A person said something to the run (sendRunInput).",
+  fields: (t) => ({
+    ordinal: t.int({
+      nullable: true,
+      description: "RunInputTold names it so; null when another run answers.",
+      resolve: ({ payload }) => payload.ordinal,
+    }),
+    mode: t.field({ type: RunInputModeRef, resolve: ({ payload }) => payload.mode }),
+    text: t.string({ resolve: ({ payload }) => payload.text }),
+    sentBy: t.field({
+      type: PrincipalStub,
+      nullable: true,
+      resolve: ({ payload }) => ({ id: encodeId("Principal", payload.sentBy) }),
+    }),
+    answeringRunId: t.id({ resolve: ({ payload }) => encodeId("Run", payload.answeringRunId) }),
+  }),
+});
+
+builder.objectRef<Shown<typeof events.inputTold>>("RunInputTold").implement({
+  ...implementsRunEvent,
+  description: "The model turn of this step was begun with what the run had been sent.",
+  fields: (t) => ({
+    ordinals: t.intList({ resolve: ({ payload }) => payload.ordinals }),
+    stepNumber: t.int({ resolve: ({ payload }) => payload.stepNumber }),
+  }),
+});
+
 /** The run with its own fields as of the event's seq. */
 async function runAt(event: Shown<typeof events.runFinished>, context: GraphContext): Promise<Run | undefined> {
   const run = await runById(context).load(event.payload.runId);
@@ -196,9 +230,10 @@ builder.subscriptionField("runEvents", (t) =>
     args: {
       runId: t.arg.id({ required: true, validate: { maxLength: 64 } }),
       after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+      consumer: t.arg.string({ description: CONSUMER_ARGUMENT, validate: { regex: CONSUMER_NAME } }),
     },
-    subscribe: (_root, { runId, after }, context) =>
-      streamRunEvents(callerOf(context), { runId: decodeId("Run", runId), after, signal: context.signal }),
+    subscribe: (_root, { runId, ...start }, context) =>
+      streamRunEvents(callerOf(context), { runId: decodeId("Run", runId), ...start, signal: context.signal }),
     resolve: (event) => event,
   }),
 );

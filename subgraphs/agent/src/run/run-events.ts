@@ -1,4 +1,5 @@
 import type { Caller } from "@sba/platform/caller";
+import { startAfter, type StreamStart } from "@sba/platform/consumers";
 import { decodeCursor, readEvents, streamEvents, type EventRecord } from "@sba/platform/events";
 import { toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { runFailed, runFinished, runStream } from "../events.ts";
@@ -24,15 +25,11 @@ function isLast(event: EventRecord): boolean {
 /** Every event after the cursor, then each as it is committed; ends with the run's terminal event. @throws AGENT_RUN_NOT_FOUND, CURSOR_INVALID */
 export async function* streamRunEvents(
   caller: Caller,
-  {
-    runId,
-    after,
-    signal,
-  }: { readonly runId: string; readonly after: string | null | undefined; readonly signal: AbortSignal },
+  { runId, signal, ...start }: StreamStart & { readonly runId: string; readonly signal: AbortSignal },
 ): AsyncGenerator<RunEventRecord, void, undefined> {
   const run = await getRun(caller, runId);
   const stream = runStream(run.id);
-  let position = decodeCursor(stream, after);
+  let position = await startAfter(caller, stream, start);
   // A client that comes back with the cursor of the terminal event: nothing follows it.
   if (run.endedAt !== null && position >= run.lastSeq) return;
   for await (const event of streamEvents(caller, stream, { after: position, signal, isLast })) {

@@ -8,6 +8,7 @@ const situation: Situation = {
   pendingCalls: [],
   lastSpeaker: "user",
   asksPerson: false,
+  hasUnread: false,
 };
 
 describe("the next action of a run", () => {
@@ -22,6 +23,16 @@ describe("the next action of a run", () => {
 
   it("waits for the person whom the model asked", () => {
     expect(nextAction({ ...situation, lastSpeaker: "assistant", asksPerson: true })).toEqual({ kind: "awaitInput" });
+  });
+
+  it("lets the model speak once more rather than end or wait for the person, while it has not been told everything", () => {
+    const unread = { ...situation, lastSpeaker: "assistant" as const, hasUnread: true };
+    expect(nextAction(unread)).toEqual({ kind: "model" });
+    expect(nextAction({ ...unread, asksPerson: true })).toEqual({ kind: "model" });
+    expect(nextAction({ ...unread, nextStepNumber: 11 })).toEqual({ kind: "stepsExhausted" });
+    const pendingCalls: PendingCall[] = [{ id: "a", approval: "PENDING", outcome: "REQUESTED" }];
+    expect(nextAction({ ...unread, pendingCalls })).toEqual({ kind: "awaitApproval" });
+    expect(nextAction({ ...unread, status: "CANCELLING" })).toEqual({ kind: "cancel" });
   });
 
   it("calls what needs no approval before it waits for one", () => {

@@ -83,6 +83,8 @@ export interface Situation {
   readonly lastSpeaker: "user" | "assistant" | "tool";
   /** The model asked the person for something. */
   readonly asksPerson: boolean;
+  /** The run was sent something that its model has not been told. */
+  readonly hasUnread: boolean;
 }
 
 export type NextAction =
@@ -117,6 +119,7 @@ export function nextAction(situation: Situation): NextAction {
   if (ready) return exhausted ? { kind: "stepsExhausted" } : { kind: "tool", callId: ready.id };
   if (requested.length > 0) return { kind: "awaitApproval" };
   if (pendingCalls.length > 0) return { kind: "awaitOperator" };
-  if (situation.lastSpeaker !== "assistant") return exhausted ? { kind: "stepsExhausted" } : { kind: "model" };
+  if (situation.lastSpeaker !== "assistant" || situation.hasUnread)
+    return exhausted ? { kind: "stepsExhausted" } : { kind: "model" };
   return situation.asksPerson ? { kind: "awaitInput" } : { kind: "complete" };
 }

@@ -1,25 +1,26 @@
 import type { Caller } from "@sba/platform/caller";
-import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
+import { withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
 import type { Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
-import { claimKey, once } from "@sba/platform/idempotency";
+import { openGroupRead } from "@sba/platform/group-read";
+import { claimKey, once, type IdempotentOperation } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
-import { currentTraceparent } from "@sba/platform/telemetry";
-import { priceUsage, readStartLimits, recordNewUsage, settleSlice, type StartLimits } from "@sba/billing/index";
+import { readStartLimits, type StartLimits } from "@sba/billing/index";
 import type { BusyThreadPolicy } from "../agent/agent.ts";
-import { getAgentForRun, pinVersion, type AgentForRun } from "../agent/version.ts";
+import { getAgentForRun, type AgentForRun } from "../agent/version.ts";
 import { errors } from "../errors.ts";
-import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
-import { appendInput, appendMessages } from "../thread/message.ts";
-import { insertThread, lockThread, nextRunId, requireThreadOf } from "../thread/thread.ts";
-import { admitRun, type Admission } from "./admission.ts";
-import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
+import { runStatusChanged, runStream } from "../events.ts";
+import { appendInput } from "../thread/message.ts";
+import { lockThread, nextRunId, requireThreadOf, type LockedThread } from "../thread/thread.ts";
+import { insertRun } from "./accept.ts";
+import { admitRun } from "./admission.ts";
+import { requireStartBudget } from "./budget.ts";
 import { joinThread } from "./busy-thread.ts";
-import { lockRun } from "./lock.ts";
+import { lockRun, requireMayTell } from "./lock.ts";
 import type { RunStatus } from "./run.state.ts";
-import { usageSnapshot } from "./usage.ts";
-import { nudge, wakeRun } from "./wake.ts";
+import { rememberBasis, startTogether } from "./start-together.ts";
+import { wakeRun } from "./wake.ts";
 
 /** A run, and the seq of the last event that was committed when it was read: what follows is in the stream after it. */
 export type Run = RunRow & { readonly lastSeq: number };
@@ -51,14 +52,23 @@ export interface StartRunInput {
  * Accepts a run: its row, first event, first message, meter and wake-up in one transaction. Returns its UUID.
  * Idempotent by key.
  * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_QUEUE_FULL,
- * AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, PERMISSION_MISSING
+ * AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED, BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED, PERMISSION_MISSING,
+ * TENANT_SUSPENDED
  */
-export function startRun(caller: Caller, input: StartRunInput): Promise<string> {
+export async function startRun(caller: Caller, input: StartRunInput): Promise<string> {
+  return (await startTogether(caller, input)) ?? startAlone(caller, input);
+}
+
+function startAlone(caller: Caller, input: StartRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
     const start = await prepareStart(tx, caller, input);
     if (start.repeats) return start.id;
     const admission = await admitRun(tx, caller, start, start.limits);
-    await tx.finish(() => insertRun(tx, caller, start, { admission, announcesEnd: false }));
+    await tx.finish(() => {
+      insertRun(tx, caller, start, { admission, announcesEnd: false });
+      return Promise.resolve();
+    });
+    if (admission.slot === null && !admission.budgeted) rememberBasis(caller, start);
     return start.id;
   });
 }
@@ -66,9 +76,18 @@ export function startRun(caller: Caller, input: StartRunInput): Promise<string> 
 /** As `startRun`, in the transaction of a higher domain, which hears of the run's end. */
 export async function startRunIn(tx: Tx, caller: Caller, input: StartRunInput): Promise<string> {
   const start = await prepareStart(tx, caller, input);
-  if (start.repeats) return start.id;
+  return start.repeats ? start.id : acceptRun(tx, caller, start, { announcesEnd: true });
+}
+
+/** Accepts what was prepared, in the transaction that prepared it. Returns the run's UUID. */
+export async function acceptRun(
+  tx: Tx,
+  caller: Caller,
+  start: PreparedStart,
+  { announcesEnd = false }: { readonly announcesEnd?: boolean } = {},
+): Promise<string> {
   const admission = await admitRun(tx, caller, start, start.limits);
-  await insertRun(tx, caller, start, { admission, announcesEnd: true });
+  insertRun(tx, caller, start, { admission, announcesEnd });
   return start.id;
 }
 
@@ -85,7 +104,7 @@ export interface RunStart {
   readonly waitsForThread?: boolean;
 }
 
-interface PreparedStart extends RunStart {
+export interface PreparedStart extends RunStart {
   /** The same request made this run before. */
   readonly repeats: boolean;
   readonly limits: StartLimits;
@@ -95,56 +114,41 @@ async function prepareStart(tx: Tx, caller: Caller, input: StartRunInput): Promi
   const { idempotencyKey, ...request } = input;
   requireStartBudget(input.options);
   const thread = input.threadId === undefined ? undefined : await lockThread(tx, input.threadId);
+  const operation = { operation: "startRun", key: idempotencyKey, input: request };
+  return prepareInThread(tx, caller, request, { thread, operation, policy: input.options?.onBusyThread });
+}
+
+export interface PrepareOptions {
+  /** Undefined for a new thread. */
+  readonly thread: LockedThread | undefined;
+  readonly operation: IdempotentOperation;
+  /** What becomes of it when the thread is busy; by default what the agent says. */
+  readonly policy?: BusyThreadPolicy | undefined;
+}
+
+/**
+ * What a start needs to be accepted, in a thread that is locked.
+ * @throws AGENT_AGENT_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_QUEUE_FULL, AGENT_THREAD_OF_OTHER_AGENT, IDEMPOTENCY_KEY_REUSED,
+ * PERMISSION_MISSING
+ */
+export async function prepareInThread(
+  tx: Tx,
+  caller: Caller,
+  input: Omit<StartRunInput, "idempotencyKey">,
+  { thread, operation, policy }: PrepareOptions,
+): Promise<PreparedStart> {
   const id = thread ? nextRunId(thread) : newId();
   // What does not wait for another's answer is sent together, in order: one round trip.
   const [earlier, agent, limits] = await Promise.all([
-    claimKey(tx, caller, { operation: "startRun", key: idempotencyKey, input: request }, id),
+    claimKey(tx, caller, operation, id),
     getAgentForRun(tx, input.agentKey),
     readStartLimits(tx, caller),
   ]);
-  const start = { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId: input.threadId, limits };
+  const start = { id: earlier ?? id, repeats: earlier !== undefined, input, agent, threadId: thread?.id, limits };
   if (!thread || start.repeats) return start;
   requireThreadOf(thread, agent.id);
-  const policy = input.options?.onBusyThread ?? (agent.onBusyThread as BusyThreadPolicy);
-  return { ...start, waitsForThread: await joinThread(tx, caller, { thread, runId: id, policy }) };
-}
-
-export interface AcceptRunOptions {
-  /** What `admitRun` gave it. */
-  readonly admission: Admission;
-  /** A higher domain waits for its end. */
-  readonly announcesEnd: boolean;
-}
-
-/** Accepts a run on the caller's behalf. Every statement is issued at once. */
-export async function insertRun(
-  tx: Tx,
-  caller: Caller,
-  start: RunStart,
-  { admission: { slot, budgeted }, announcesEnd }: AcceptRunOptions,
-): Promise<void> {
-  const { id, input, agent, waitsForThread = false } = start;
-  const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
-  const usage = priceUsage(START_USAGE);
-  const pin = pinVersion(agent.version);
-  void tx.sql`
-    INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
-                           started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread, due_at)
-    VALUES (${caller.tenantId}, ${id}, ${threadId}, ${agent.id}, ${pin.agentVersionId}, ${agent.key},
-            ${pin.model}, ${json(pin.toolHashes)}::jsonb, ${pin.priceListVersion}, 'CREATED', ${input.prompt}, ${json(input.options ?? {})}::jsonb,
-            ${caller.principalId}, ${caller.principalKind}, ${[...caller.permissions]}::text[], ${caller.requestId},
-            ${costOf(usage)}, ${announcesEnd}, ${currentTraceparent() ?? null}, ${slot}, ${budgeted}, ${waitsForThread},
-            CASE WHEN ${slot !== "WAITING" && !waitsForThread} THEN clock_timestamp() END)`;
-  recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
-  if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
-  nudge(tx);
-  await Promise.all([
-    start.said ? appendMessages(tx, start.said) : appendInput(tx, caller, id, input.prompt),
-    appendEvents(tx, caller, runStream(id), [
-      runStatusChanged({ from: null, to: "CREATED" }),
-      usageRecorded({ usage: usage.map(usageSnapshot) }),
-    ]),
-  ]);
+  const joined = { thread, runId: id, policy: policy ?? (agent.onBusyThread as BusyThreadPolicy) };
+  return { ...start, waitsForThread: await joinThread(tx, caller, joined) };
 }
 
 export interface ContinueRunInput {
@@ -155,7 +159,7 @@ export interface ContinueRunInput {
 
 /**
  * Answers a run that asked for input.
- * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_NOT_AWAITING_INPUT, IDEMPOTENCY_KEY_REUSED
+ * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_NOT_AWAITING_INPUT, IDEMPOTENCY_KEY_REUSED, PERMISSION_MISSING
  */
 export async function continueRun(caller: Caller, { runId, input, idempotencyKey }: ContinueRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
@@ -165,6 +169,7 @@ export async function continueRun(caller: Caller, { runId, input, idempotencyKey
       if (run.status !== "AWAITING_INPUT") {
         throw errors.AGENT_RUN_NOT_AWAITING_INPUT({ details: { status: run.status } });
       }
+      await requireMayTell(tx, caller, run);
       await appendInput(tx, caller, runId, input);
       await tx.sql`UPDATE agent.run SET status = 'EXECUTING' WHERE id = ${runId}`;
       await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "EXECUTING" })]);
@@ -175,20 +180,24 @@ export async function continueRun(caller: Caller, { runId, input, idempotencyKey
 
 /** The run. @throws AGENT_RUN_NOT_FOUND */
 export async function getRun(caller: Caller, runId: string): Promise<Run> {
-  const [run] = await findRuns(caller, [runId]);
+  const run = await readRun(caller, runId);
   if (!run) throw errors.AGENT_RUN_NOT_FOUND();
   return run;
 }
 
 /** The runs with these UUIDs that the tenant has, each with its last seq, of one snapshot. */
-export function findRuns(caller: Caller, ids: readonly string[]): Promise<Run[]> {
-  return withTenantOnce(
-    caller,
-    (tx) => tx.sql<Run>`
-    SELECT r.*, s.last_seq FROM agent.run r JOIN platform.stream s ON s.id = 'run:' || r.id
-    WHERE r.id = ANY(${[...ids]}::uuid[])`,
-  );
+export async function findRuns(caller: Caller, ids: readonly string[]): Promise<Run[]> {
+  const runs = await Promise.all(ids.map((id) => readRun(caller, id)));
+  return runs.filter((run) => run !== undefined);
 }
+
+const readRun = openGroupRead<string, Run | undefined>(async (tx, ids) => {
+  const runs = await tx.sql<Run>`
+    SELECT r.*, (SELECT last_seq FROM platform.stream WHERE id = 'run:' || r.id) AS last_seq FROM agent.run r
+    WHERE r.id = ANY(${ids}::uuid[])`;
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  return ids.map((id) => byId.get(id));
+});
 
 export interface RunFilter {
   readonly status?: readonly RunStatus[] | undefined;

@@ -1,17 +1,17 @@
 import { callerOfStarter, type Caller } from "@sba/platform/caller";
-import { isRequirementFailure, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
-import { appendEvents, isAnnounced, type NewEvent } from "@sba/platform/events";
-import type { AgentVersion, Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
-import { LEASE_MS } from "@sba/platform/lease";
+import { withTenant, type Tx } from "@sba/platform/db";
+import type { NewEvent } from "@sba/platform/events";
+import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
+import { openGroupRead } from "@sba/platform/group-read";
+import { newId } from "@sba/platform/ids";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
 import { getAgentVersion } from "../agent/version.ts";
 import { readApprovalsOfRun, type CallApproval } from "../approval/of-run.ts";
 import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
-import { runStream } from "../events.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
-import { appendMessages, openCallIds, readHistory, type NewMessage } from "../thread/message.ts";
+import { openCallIds, readHistories, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
 
 /**
  * What the worker that leases a run knows of it, and how it writes. The lease makes it the only writer, so it decides from
@@ -35,10 +35,12 @@ export interface Session {
   readonly unfinished: Unfinished | undefined;
   /** What it holds of the budgets above it; undefined when there are none, or when it holds nothing now. */
   readonly slice: Slice | undefined;
+  /** What it was sent and its model has not been told. */
+  readonly inbox: readonly RunInput[];
 }
 
 /** What one commit will write and what the session is after it; made by functions that decide, sent by `commit`. */
-export interface Draft {
+export interface Draft extends Circumstances {
   readonly caller: Caller;
   run: RunRow;
   readonly version: AgentVersion;
@@ -48,24 +50,37 @@ export interface Draft {
   readonly policies: readonly ApprovalPolicy[];
   unfinished: Unfinished | undefined;
   slice: Slice | undefined;
+  readonly inbox: RunInput[];
   /** Set when the lease ends with this commit: the run is due again after so many ms, or waits for somebody (null). */
   release: { readonly dueInMs: number | null } | undefined;
   readonly messages: Message[];
   /** Statements that wait for no answer. */
   readonly writes: ((tx: Tx) => void)[];
-  /** The run's events, in order, and between them what has to wait for answers, at the cost of its own round trips. */
-  readonly journal: (NewEvent | Dialogue)[];
+  /** The run's events, in order. */
+  readonly journal: NewEvent[];
   /** Statements after everything else: rows are locked that other runs wait for. */
   readonly closing: ((tx: Tx) => void)[];
 }
 
-export type Dialogue = (tx: Tx) => Promise<unknown>;
+/** What of a decision is not of the session: with the same, the same is decided again (`replay`). */
+export interface Circumstances {
+  /** The time of everything that one commit writes. */
+  readonly now: Date;
+  readonly newId: () => string;
+}
 
-function openDraft({ caller, run, version, history, calls, approvals, policies, unfinished, slice }: Session): Draft {
+const HERE_AND_NOW = (): Circumstances => ({ now: new Date(), newId });
+
+/** A draft that writes nothing yet. */
+export function openDraft(
+  { history, calls, approvals, inbox, ...session }: Session,
+  circumstances = HERE_AND_NOW(),
+): Draft {
   return {
-    ...{ caller, version, policies, unfinished, slice },
-    run: { ...run },
+    ...session,
+    ...circumstances,
     history: [...history],
+    inbox: [...inbox],
     calls: new Map(calls),
     approvals: new Map(approvals),
     release: undefined,
@@ -84,7 +99,7 @@ export function addMessage(draft: Draft, message: NewMessage): void {
     asksPerson: message.asksPerson ?? false,
     // The database's to give, when it is committed.
     seq: 0,
-    createdAt: new Date(),
+    createdAt: draft.now,
   };
   draft.history.push(added);
   draft.messages.push(added);
@@ -93,7 +108,37 @@ export function addMessage(draft: Draft, message: NewMessage): void {
 /** What a worker finds when it has leased a run: everything that it decides from. */
 export async function openSession(run: RunRow): Promise<Session> {
   const caller = callerOfStarter(run);
+  if (isNew(run) && !run.budgeted && run.unreadInputs === 0) return { ...(await readBasis(run, run)), caller, run };
   return withTenant(caller, async (tx) => readSession(tx, caller, run));
+}
+
+/** Nothing was asked of anybody yet, and nothing is left unfinished. */
+function isNew({ stepNumber, forkedFromSeq }: RunRow): boolean {
+  return stepNumber === 0 && forkedFromSeq === null;
+}
+
+/** What new runs decide from; read for all that the tenant begins at one moment. */
+const readBasis = openGroupRead<RunRow, Omit<Session, "caller" | "run">>(async (tx, runs) => {
+  const versionIds = [...new Set(runs.map(({ agentVersionId }) => agentVersionId))];
+  const agentKeys = [...new Set(runs.map(({ agentKey }) => agentKey))];
+  const [histories, versions, policies] = await Promise.all([
+    readHistories(tx, runs),
+    byKey(versionIds, (id) => getAgentVersion(tx, id)),
+    byKey(agentKeys, (key) => readPolicies(tx, key)),
+  ]);
+  return runs.map((run) => ({
+    version: versions.get(run.agentVersionId)!,
+    history: histories.get(run.id) ?? [],
+    policies: policies.get(run.agentKey)!,
+    ...{ calls: new Map(), approvals: new Map(), unfinished: undefined, slice: undefined, inbox: [] },
+  }));
+});
+
+async function byKey<Value>(
+  keys: readonly string[],
+  read: (key: string) => Promise<Value>,
+): Promise<Map<string, Value>> {
+  return new Map(await Promise.all(keys.map(async (key): Promise<[string, Value]> => [key, await read(key)])));
 }
 
 /** The same, after somebody else changed the run. @throws AGENT_RUN_LEASE_LOST */
@@ -106,95 +151,20 @@ export async function reopenSession({ caller, run: { id, fence } }: Session): Pr
 }
 
 async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
-  const isNew = run.stepNumber === 0 && run.forkedFromSeq === null;
-  const [version, history, policies, approvals, unfinished, slice] = await Promise.all([
+  const [version, history, policies, approvals, unfinished, slice, inbox] = await Promise.all([
     getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run),
     readPolicies(tx, run.agentKey),
-    isNew ? [] : readApprovalsOfRun(tx, run.id),
-    isNew ? undefined : readUnfinished(tx, run),
+    isNew(run) ? [] : readApprovalsOfRun(tx, run.id),
+    isNew(run) ? undefined : readUnfinished(tx, run),
     run.budgeted ? findSlice(tx, caller, run.id) : undefined,
+    readInbox(tx, run),
   ]);
   const open = openCallIds(history, run.id);
   const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
   return {
-    ...{ caller, run, version, history, policies, unfinished, slice },
+    ...{ caller, run, version, history, policies, unfinished, slice, inbox },
     calls: new Map(calls.map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
   };
-}
-
-/**
- * Lets `compose` decide what to write, and writes it; when somebody changed the run meanwhile, lets it decide again from
- * what is committed then.
- * @throws AGENT_RUN_LEASE_LOST
- */
-export async function commit<T>(
-  session: Session,
-  compose: (draft: Draft) => T,
-): Promise<{ readonly session: Session; readonly result: T }> {
-  for (let current = session; ; current = await reopenSession(current)) {
-    const draft = openDraft(current);
-    const result = compose(draft);
-    try {
-      await write(current, draft);
-      return { session: draft, result };
-    } catch (error) {
-      if (!isRequirementFailure(error, CHANGED)) throw error;
-    }
-  }
-}
-
-const CHANGED = "AGENT_RUN_CHANGED";
-
-function write({ caller, run }: Session, draft: Draft): Promise<unknown> {
-  const start = (tx: Tx): void => {
-    updateRun(tx, run, draft);
-    appendMessages(tx, draft.messages);
-    for (const send of draft.writes) send(tx);
-  };
-  const close = (tx: Tx): void => {
-    for (const send of draft.closing) send(tx);
-  };
-  const append = (tx: Tx, events: readonly NewEvent[]): Promise<unknown> =>
-    events.length === 0 ? Promise.resolve() : appendEvents(tx, caller, runStream(run.id), events);
-  const waitsForNothing = draft.journal.every((entry) => typeof entry !== "function" && !isAnnounced(entry));
-  if (waitsForNothing) {
-    return withTenantOnce(caller, (tx) => {
-      start(tx);
-      const appended = append(tx, draft.journal as NewEvent[]);
-      close(tx);
-      return appended;
-    });
-  }
-  return withTenant(caller, async (tx) => {
-    start(tx);
-    let events: NewEvent[] = [];
-    for (const entry of draft.journal) {
-      if (typeof entry !== "function") {
-        events.push(entry);
-        continue;
-      }
-      await append(tx, events);
-      events = [];
-      await entry(tx);
-    }
-    await append(tx, events);
-    close(tx);
-  });
-}
-
-/** Writes the run as the draft has it, if it still is as the session knows it; otherwise fails the transaction. */
-function updateRun(tx: Tx, before: RunRow, { run, release }: Draft): void {
-  const dueIn = release?.dueInMs;
-  void tx.sql`
-    WITH written AS (
-      UPDATE agent.run SET status = ${run.status}, output = ${run.output}, error_code = ${run.errorCode}, error_message = ${run.errorMessage},
-             ended_at = ${run.endedAt}, step_number = ${run.stepNumber}, step_attempt = ${run.stepAttempt},
-             spent_micros = ${run.spentMicros}, text_pieces = ${run.textPieces}, takeovers = 0,
-             due_at = CASE WHEN ${release !== undefined} THEN clock_timestamp() + make_interval(secs => ${typeof dueIn === "number" ? dueIn / 1000 : null}::float8) ELSE due_at END,
-             lease_expires_at = CASE WHEN ${release !== undefined} THEN NULL ELSE clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}) END,
-             fence = fence + ${release === undefined ? 0 : 1}
-      WHERE id = ${before.id} AND fence = ${before.fence} AND revision = ${before.revision} RETURNING id)
-    SELECT platform.require((SELECT count(*) FROM written) = 1, ${CHANGED})`;
 }

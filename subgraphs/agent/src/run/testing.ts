@@ -7,6 +7,7 @@ import type { TestDatabase } from "@sba/testkit/services";
 import { expect } from "vitest";
 import { createAgent, type CreateAgentInput } from "../agent/agent.ts";
 import { openChunks, type Answer } from "../model/testing.ts";
+import { replayRun } from "../replay/replay.ts";
 import { journalOf } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
 
@@ -107,6 +108,9 @@ export async function expectSoundRuns({ owner }: TestDatabase, { tenantId }: Cal
     const { rows } = await owner.query(violations, [tenantId]);
     expect(rows, rule).toEqual([]);
   }
+  const ended = "SELECT id FROM agent.run WHERE tenant_id = $1 AND ended_at IS NOT NULL";
+  const { rows } = await owner.query<{ id: string }>(ended, [tenantId]);
+  for (const { id } of rows) expect((await replayRun({ tenantId }, id)).difference, "can be replayed").toBeUndefined();
 }
 
 /** A number from 0 to `below` - 1, the same for the same trial. */

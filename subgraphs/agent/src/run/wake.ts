@@ -16,12 +16,26 @@ export function wakeRun(tx: Tx, runId: string): void {
   nudge(tx);
 }
 
+/**
+ * As `wakeRun`, of a change by which the run is not due: a worker that is at it anyway looks again before it commits anything.
+ * Needs no answer.
+ */
+export function noticeChange(tx: Tx, runId: string): void {
+  void tx.sql`UPDATE agent.run SET revision = revision + 1 WHERE id = ${runId}`;
+}
+
+const nudged = new WeakSet<Tx>();
+
 /** Makes workers look for due runs once the transaction is committed, or so much later. */
 export function nudge(tx: Tx, delayMs = 0): void {
-  tx.afterCommit(() => {
-    if (delayMs === 0) announceDue();
-    else setTimeout(announceDue, delayMs).unref();
-  });
+  if (delayMs > 0)
+    tx.afterCommit(() => {
+      setTimeout(announceDue, delayMs).unref();
+    });
+  // One look finds all that a transaction made due.
+  if (delayMs > 0 || nudged.has(tx)) return;
+  nudged.add(tx);
+  tx.afterCommit(announceDue);
 }
 
 /** A delayed one may come when this process has closed everything: somebody else's clock finds the run. */

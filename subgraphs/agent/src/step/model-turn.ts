@@ -144,7 +144,7 @@ function requestCalls(draft: Draft, asked: readonly MessageToolCall[]): Requeste
   const requested = makeCalls(draft, asked);
   const calls = requested.map(({ call }) => call);
   draft.writes.push((tx) => {
-    recordNewToolCalls(tx, draft.caller, calls);
+    recordNewToolCalls(tx, calls);
   });
   for (const call of calls) draft.journal.push(toolRequested({ toolCall: toolCallSnapshot(call) }));
   return requested;

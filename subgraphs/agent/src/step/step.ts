@@ -1,5 +1,5 @@
 import type { Caller } from "@sba/platform/caller";
-import type { Tx } from "@sba/platform/db";
+import { json, type Tx } from "@sba/platform/db";
 import type { Run as RunRow, Step } from "@sba/platform/generated/prisma/client";
 import { reader } from "@sba/platform/reader";
 import { runStream, stepFinished, stepStarted, type StepSnapshot } from "../events.ts";
@@ -14,12 +14,10 @@ export type StepType = (typeof STEP_TYPES)[number];
 export function beginStep(draft: Draft, type: StepType, toolCallId: string | null = null): Step {
   const { id: runId, tenantId } = draft.run;
   const number = draft.run.stepNumber + 1;
-  const step: Step = { tenantId, runId, number, type, toolCallId, model: null, startedAt: new Date(), endedAt: null };
+  const step: Step = { tenantId, runId, number, type, toolCallId, model: null, startedAt: draft.now, endedAt: null };
   draft.run = { ...draft.run, stepNumber: number, stepAttempt: 1 };
   draft.writes.push((tx) => {
-    void tx.sql`
-      INSERT INTO agent.step (tenant_id, run_id, number, type, tool_call_id, started_at)
-      VALUES (${tenantId}, ${runId}, ${number}, ${type}, ${toolCallId}, ${step.startedAt})`;
+    tx.gather(insertSteps, [step]);
   });
   draft.journal.push(stepStarted({ step: stepSnapshot(step) }));
   return step;
@@ -27,12 +25,28 @@ export function beginStep(draft: Draft, type: StepType, toolCallId: string | nul
 
 /** Ends a step: StepFinished. A model turn names the model that answered. */
 export function finishStep(draft: Draft, step: Step): void {
-  const endedAt = new Date();
+  const endedAt = draft.now;
   draft.unfinished = undefined;
   draft.writes.push((tx) => {
-    void tx.sql`UPDATE agent.step SET ended_at = ${endedAt}, model = ${step.model} WHERE run_id = ${step.runId} AND number = ${step.number}`;
+    tx.gather(endSteps, [{ ...step, endedAt }]);
   });
   draft.journal.push(stepFinished({ step: stepSnapshot({ ...step, endedAt }) }));
+}
+
+function insertSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
+  return tx.sql`
+    INSERT INTO agent.step (tenant_id, run_id, number, type, tool_call_id, started_at)
+    SELECT "tenantId", "runId", number, type, "toolCallId", "startedAt" FROM json_to_recordset(${json(steps)})
+      AS begun ("tenantId" uuid, "runId" uuid, number int, type text, "toolCallId" uuid, "startedAt" timestamptz)`;
+}
+
+// The ids twice: by the array the rows are found in the primary key, whatever the planner thinks of the table.
+function endSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
+  return tx.sql`
+    UPDATE agent.step SET ended_at = ended."endedAt", model = ended.model
+    FROM json_to_recordset(${json(steps)}) AS ended ("runId" uuid, number int, model text, "endedAt" timestamptz)
+    WHERE step.tenant_id = ${tx.tenantId} AND step.run_id = ANY(${steps.map(({ runId }) => runId)}::uuid[])
+      AND step.run_id = ended."runId" AND step.number = ended.number`;
 }
 
 /** A step that was begun and not committed. */

@@ -1,6 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
-import type { Message } from "@sba/platform/generated/prisma/client";
+import type { Message, Run, RunInput } from "@sba/platform/generated/prisma/client";
 import { runStream } from "../events.ts";
 import type { ModelMessage } from "../model/index.ts";
 
@@ -31,17 +31,30 @@ export async function appendInput(tx: Tx, caller: Caller, runId: string, text: s
            (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = ${runStream(runId)}) FROM agent.message WHERE run_id = ${runId}`;
 }
 
-/** Adds messages of one run at their places, before the events that are committed with them. Nothing of it needs an answer. */
+/** What a run was sent and its model has not been told, in order. No statement when there is nothing. */
+export async function readInbox(tx: Tx, { id, unreadInputs }: Pick<Run, "id" | "unreadInputs">): Promise<RunInput[]> {
+  if (unreadInputs === 0) return [];
+  return tx.sql<RunInput>`SELECT * FROM agent.run_input WHERE run_id = ${id} AND told_at IS NULL ORDER BY ordinal`;
+}
+
+/** What a person said first in a run. */
+export function firstMessage({ tenantId }: Caller, runId: string, text: string): Message {
+  const nothingElse = { toolCalls: null, toolCallId: null, asksPerson: false, seq: 1, createdAt: new Date() };
+  return { tenantId, runId, ordinal: 1, role: "user", text, ...nothingElse };
+}
+
+/** Adds messages of runs at their places, before the events that are committed with them. Nothing of it needs an answer. */
 export function appendMessages(tx: Tx, messages: readonly Message[]): void {
-  const [first] = messages;
-  if (!first) return;
-  void tx.sql`
+  tx.gather(insertMessages, messages);
+}
+
+function insertMessages(tx: Tx, messages: readonly Message[]): Promise<unknown> {
+  return tx.sql`
     INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person, seq)
-    SELECT said.*, (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = ${runStream(first.runId)})
-    FROM unnest(${messages.map(({ tenantId }) => tenantId)}::uuid[], ${messages.map(({ runId }) => runId)}::uuid[],
-      ${messages.map(({ ordinal }) => ordinal)}::int[], ${messages.map(({ role }) => role)}::text[], ${messages.map(({ text }) => text)}::text[],
-      ${messages.map(({ toolCalls }) => (toolCalls === null ? null : json(toolCalls)))}::jsonb[],
-      ${messages.map(({ toolCallId }) => toolCallId)}::uuid[], ${messages.map(({ asksPerson }) => asksPerson)}::boolean[]) AS said`;
+    SELECT "tenantId", "runId", ordinal, role, text, "toolCalls", "toolCallId", "asksPerson",
+           (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = 'run:' || "runId")
+    FROM json_to_recordset(${json(messages)}) AS said ("tenantId" uuid, "runId" uuid, ordinal int, role text, text text,
+      "toolCalls" jsonb, "toolCallId" uuid, "asksPerson" boolean)`;
 }
 
 /** What was said in the run itself: not in the thread before, of which a fork has copies. */
@@ -89,6 +102,23 @@ export async function readHistory(
     WHERE r.thread_id = ${run.threadId} AND (r.id = ${run.id} AND m.seq <= ${upToSeq} OR r.id < ${run.id} AND r.replaced_by IS NULL)
     ORDER BY m.run_id DESC, m.ordinal DESC LIMIT ${HISTORY_MESSAGES}`;
   return messages.reverse();
+}
+
+/** The same for several runs, by run: those of one tenant that begin at one moment. */
+export async function readHistories(
+  tx: Tx,
+  runs: readonly { readonly id: string; readonly threadId: string }[],
+): Promise<ReadonlyMap<string, Message[]>> {
+  const messages = await tx.sql<Message & { readonly shownTo: string }>`
+    SELECT asked.id AS shown_to, shown.* FROM unnest(${runs.map(({ id }) => id)}::uuid[], ${runs.map(({ threadId }) => threadId)}::uuid[])
+      AS asked (id, thread_id) CROSS JOIN LATERAL (
+        SELECT m.* FROM agent.run r JOIN agent.message m ON m.run_id = r.id
+        WHERE r.thread_id = asked.thread_id AND (r.id = asked.id OR r.id < asked.id AND r.replaced_by IS NULL)
+        ORDER BY m.run_id DESC, m.ordinal DESC LIMIT ${HISTORY_MESSAGES}) AS shown
+    ORDER BY shown.run_id, shown.ordinal`;
+  const byRun = new Map(runs.map(({ id }): [string, Message[]] => [id, []]));
+  for (const { shownTo, ...message } of messages) byRun.get(shownTo)?.push(message);
+  return byRun;
 }
 
 /** What became of a call whose run ended before it had an outcome. */

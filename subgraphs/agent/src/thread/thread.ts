@@ -1,5 +1,5 @@
 import type { Caller } from "@sba/platform/caller";
-import type { Tx } from "@sba/platform/db";
+import { json, type Tx } from "@sba/platform/db";
 import type { Run as RunRow, Thread } from "@sba/platform/generated/prisma/client";
 import { newId, newIdAfter } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
@@ -8,8 +8,14 @@ import { errors } from "../errors.ts";
 /** Makes a thread and returns its UUID. Needs no answer. */
 export function insertThread(tx: Tx, caller: Caller, agentId: string): string {
   const id = newId();
-  void tx.sql`INSERT INTO agent.thread (tenant_id, id, agent_id) VALUES (${caller.tenantId}, ${id}, ${agentId})`;
+  tx.gather(insertThreads, [{ id, tenantId: caller.tenantId, agentId }]);
   return id;
+}
+
+function insertThreads(tx: Tx, threads: readonly Pick<Thread, "id" | "tenantId" | "agentId">[]): Promise<unknown> {
+  return tx.sql`
+    INSERT INTO agent.thread (tenant_id, id, agent_id)
+    SELECT "tenantId", id, "agentId" FROM json_to_recordset(${json(threads)}) AS made ("tenantId" uuid, id uuid, "agentId" uuid)`;
 }
 
 /** A thread that stays as it is until the commit: no run is added to it by anybody else. */

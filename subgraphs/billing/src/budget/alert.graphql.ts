@@ -1,4 +1,5 @@
-import { decodeCursor, encodeCursor, streamEvents, type EventRecord } from "@sba/platform/events";
+import { CONSUMER_ARGUMENT, CONSUMER_NAME, startAfter } from "@sba/platform/consumers";
+import { encodeCursor, streamEvents, type EventRecord } from "@sba/platform/events";
 import { callerOf, moneyRef } from "@sba/platform/graphql";
 import { builder } from "../builder.ts";
 import { usageAlertStream, type BudgetPassed } from "../events.ts";
@@ -42,11 +43,15 @@ builder.subscriptionField("usageAlerts", (t) =>
     type: UsageAlert,
     description: "Every alert after the cursor, or from the beginning, and then each as it happens.",
     authScopes: { permission: "budget:read" },
-    args: { after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }) },
-    subscribe: (_root, { after }, context) => {
+    args: {
+      after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+      consumer: t.arg.string({ description: CONSUMER_ARGUMENT, validate: { regex: CONSUMER_NAME } }),
+    },
+    subscribe: async (_root, start, context) => {
       const caller = callerOf(context);
       const stream = usageAlertStream(caller.tenantId);
-      return streamEvents(caller, stream, { after: decodeCursor(stream, after), signal: context.signal });
+      const after = await startAfter(caller, stream, start);
+      return streamEvents(caller, stream, { after, signal: context.signal });
     },
     resolve: (event) => event as UsageAlertRecord,
   }),

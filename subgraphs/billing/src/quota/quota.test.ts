@@ -264,7 +264,7 @@ describe("what a start is held to", () => {
     expect(result).toMatchObject({ quotas: { concurrentRuns: 100 }, hasBudgets: false });
     expect(statements).toHaveLength(1);
     await withTenant(caller, (tx) => subscribeToPlan(tx, caller, "enterprise"));
-    expect(await limits(caller)).toEqual({ quotas: null, hasBudgets: false });
+    expect(await limits(caller)).toEqual({ planKey: "enterprise", quotas: null, hasBudgets: false });
     expect(await limits(aCaller())).toMatchObject({ quotas: { concurrentRuns: 100 } });
   });
 });

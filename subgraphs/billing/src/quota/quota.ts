@@ -12,6 +12,8 @@ export type WhenFull = (typeof WHEN_FULL)[number];
 
 /** What a start of this tenant has to ask for; most have to ask for nothing. */
 export interface StartLimits {
+  /** Null for a tenant that never chose one. */
+  readonly planKey: string | null;
   /** Null: the plan has no limits, and runs need no slot. */
   readonly quotas: PlanQuotas | null;
   /** False: runs need no slice. */
@@ -23,7 +25,22 @@ export async function readStartLimits(tx: Tx, { tenantId }: TenantScope): Promis
   const [row] = await tx.sql<{ planKey: string | null; hasBudgets: boolean }>`
     SELECT (SELECT plan_key FROM billing.plan_subscription WHERE tenant_id = ${tenantId}) AS plan_key,
            EXISTS (SELECT FROM billing.budget WHERE tenant_id = ${tenantId}) AS has_budgets`;
-  return { quotas: planOf(row?.planKey ?? undefined).quotas, hasBudgets: row?.hasBudgets ?? false };
+  const planKey = row?.planKey ?? null;
+  return { planKey, quotas: planOf(planKey ?? undefined).quotas, hasBudgets: row?.hasBudgets ?? false };
+}
+
+/** Fails the transaction unless a start of this tenant is still held to just that. Needs no answer. */
+export function requireStartLimits(tx: Tx, limits: StartLimits): void {
+  tx.gather(requireLimits, [limits]);
+}
+
+function requireLimits(tx: Tx, limits: readonly StartLimits[]): Promise<unknown> {
+  const planKeys = [...new Set(limits.map(({ planKey }) => planKey ?? ""))];
+  const hasBudgets = [...new Set(limits.map((each) => each.hasBudgets))];
+  return tx.sql`
+    SELECT platform.require(
+      coalesce((SELECT plan_key FROM billing.plan_subscription WHERE tenant_id = ${tx.tenantId}), '') = ALL(${planKeys}::text[])
+      AND EXISTS (SELECT FROM billing.budget WHERE tenant_id = ${tx.tenantId}) = ALL(${hasBudgets}::boolean[]), 'BILLING_LIMITS_CHANGED')`;
 }
 
 export interface TakeRunSlotInput {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Caller, TenantScope } from "@sba/platform/caller";
-import { withTenant, type Tx } from "@sba/platform/db";
+import { json, withTenant, type Tx } from "@sba/platform/db";
 import type { UsageLineShape } from "@sba/platform/graphql";
 import type { UsageRecord } from "@sba/platform/generated/prisma/client";
 import { errors } from "../errors.ts";
@@ -55,7 +55,7 @@ export async function recordUsage(tx: Tx, caller: Caller, input: UsageInput): Pr
   const meters = input.lines.map(({ meter }) => meter);
   // Not awaited one by one: both travel in one round trip.
   const [, stored] = await Promise.all([
-    insertLines(tx, caller, input),
+    insertRows(tx, rowsOf(caller, input)),
     tx.sql<StoredLine>`
       SELECT meter, quantity, amount_micros FROM billing.usage_record
       WHERE tenant_id = ${caller.tenantId} AND key = ${input.key} AND meter = ANY(${meters}::text[])
@@ -70,7 +70,7 @@ export async function recordUsage(tx: Tx, caller: Caller, input: UsageInput): Pr
  */
 export function recordNewUsage(tx: Tx, caller: Caller, input: UsageInput): UsageLine[] {
   checkInput(input);
-  void insertLines(tx, caller, input);
+  tx.gather(insertRows, rowsOf(caller, input));
   return priceUsage(input.lines, input.priceListVersion);
 }
 
@@ -89,16 +89,39 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   return `${issue.path.join(".")}: ${issue.message}`;
 }
 
-function insertLines(tx: Tx, caller: Caller, input: UsageInput): Promise<object[]> {
-  const { key, lines, runId, agentKey, at, priceListVersion = PRICE_LIST_VERSION } = input;
+interface UsageRow {
+  readonly tenant_id: string;
+  readonly key: string;
+  readonly meter: string;
+  readonly model: string | null;
+  /** Whole numbers, as decimal strings. */
+  readonly quantity: string;
+  readonly amount_micros: string;
+  readonly price_list_version: number;
+  readonly run_id: string | null;
+  readonly agent_key: string | null;
+  readonly principal_id: string;
+  readonly recorded_at: Date | null;
+}
+
+function rowsOf({ tenantId, principalId }: Caller, input: UsageInput): UsageRow[] {
+  const { key, lines, runId = null, agentKey = null, at = null, priceListVersion = PRICE_LIST_VERSION } = input;
+  return lines.map((line) => ({
+    ...{ tenant_id: tenantId, key, meter: line.meter, model: line.model ?? null, quantity: String(line.quantity) },
+    amount_micros: String(priceLine(line, priceListVersion).amountMicros),
+    price_list_version: priceListVersion,
+    ...{ run_id: runId, agent_key: agentKey, principal_id: principalId, recorded_at: at },
+  }));
+}
+
+function insertRows(tx: Tx, rows: readonly UsageRow[]): Promise<object[]> {
   return tx.sql`
     INSERT INTO billing.usage_record (tenant_id, key, meter, model, quantity, amount_micros, price_list_version,
                                       run_id, agent_key, principal_id, recorded_at)
-    SELECT ${caller.tenantId}, ${key}, line.meter, line.model, line.quantity, line.amount_micros, ${priceListVersion},
-           ${runId ?? null}, ${agentKey ?? null}, ${caller.principalId}, coalesce(${at ?? null}, clock_timestamp())
-    FROM unnest(${lines.map(({ meter }) => meter)}::text[], ${lines.map(({ model }) => model ?? null)}::text[],
-                ${lines.map(({ quantity }) => quantity)}::bigint[],
-                ${lines.map((line) => priceLine(line, priceListVersion).amountMicros)}::bigint[]) AS line (meter, model, quantity, amount_micros)
+    SELECT tenant_id, key, meter, model, quantity, amount_micros, price_list_version, run_id, agent_key, principal_id,
+           coalesce(recorded_at, clock_timestamp())
+    FROM json_to_recordset(${json(rows)}) AS line (tenant_id uuid, key text, meter text, model text, quantity bigint, amount_micros bigint,
+      price_list_version int, run_id uuid, agent_key text, principal_id uuid, recorded_at timestamptz)
     ON CONFLICT (tenant_id, key, meter) DO NOTHING`;
 }
 
@@ -123,4 +146,17 @@ export async function listRunUsage(scope: TenantScope, runIds: readonly string[]
     GROUP BY run_id, meter ORDER BY run_id, meter`,
   );
   return rows.map(({ runId, ...line }) => ({ runId, ...toUsageLine(line) }));
+}
+
+/** A line as it was recorded, and what it is of. */
+export interface RecordedLine extends MeteredLine {
+  readonly key: string;
+  readonly amountMicros: bigint;
+}
+
+/** The lines that were recorded of one run, in the caller's transaction. */
+export function readRunLines(tx: Tx, runId: string): Promise<RecordedLine[]> {
+  return tx.sql<RecordedLine>`
+    SELECT key, meter, model, quantity, amount_micros FROM billing.usage_record
+    WHERE tenant_id = ${tx.tenantId} AND run_id = ${runId} ORDER BY recorded_at, key, meter`;
 }

@@ -107,16 +107,17 @@ export function makeToolCall(
 }
 
 /** Records that tools are about to be called, in the caller's transaction; their ids are new. Nothing of it needs an answer. */
-export function recordNewToolCalls(tx: Tx, caller: Caller, calls: readonly ToolCall[]): void {
-  if (calls.length === 0) return;
-  void tx.sql`
+export function recordNewToolCalls(tx: Tx, calls: readonly ToolCall[]): void {
+  tx.gather(insertCalls, calls);
+}
+
+function insertCalls(tx: Tx, calls: readonly ToolCall[]): Promise<unknown> {
+  return tx.sql`
     INSERT INTO integrations.tool_call (tenant_id, id, name, version, definition_hash, params, status, run_id, step_number, agent_key, requested_at)
-    SELECT ${caller.tenantId}, c.id, c.name, c.version, c.definition_hash, c.params::jsonb, 'REQUESTED', c.run_id, c.step_number, c.agent_key, clock_timestamp()
-    FROM unnest(${calls.map(({ id }) => id)}::uuid[], ${calls.map(({ name }) => name)}::text[],
-                ${calls.map(({ version }) => version)}::int[], ${calls.map(({ definitionHash }) => definitionHash)}::text[],
-                ${calls.map(({ params }) => json(params))}::text[], ${calls.map(({ runId }) => runId)}::uuid[],
-                ${calls.map(({ stepNumber }) => stepNumber)}::int[], ${calls.map(({ agentKey }) => agentKey)}::text[])
-         AS c (id, name, version, definition_hash, params, run_id, step_number, agent_key)`;
+    SELECT "tenantId", id, name, version, "definitionHash", params::jsonb, 'REQUESTED', "runId", "stepNumber", "agentKey", clock_timestamp()
+    FROM json_to_recordset(${json(calls.map((call) => ({ ...call, params: json(call.params) })))})
+      AS c ("tenantId" uuid, id uuid, name text, version int, "definitionHash" text, params text,
+      "runId" uuid, "stepNumber" int, "agentKey" text)`;
 }
 
 /** The parsed parameters as JSON. @throws INTEGRATIONS_TOOL_PARAMS_INVALID */
@@ -195,6 +196,31 @@ function writeOutcome(
     FROM before WHERE tenant_id = ${caller.tenantId} AND id = ${callId} RETURNING tool_call.*, before.unknown_at IS NOT NULL AS was_unknown`;
 }
 
+interface SettledRow {
+  readonly id: string;
+  readonly status: ToolCallStatus;
+  /** As text: a result that is JSON's null is not SQL's. */
+  readonly result?: string;
+  readonly error?: ToolFailure;
+  readonly duration_ms: number | null;
+}
+
+function settledRow(id: string, outcome: ToolOutcome): SettledRow {
+  const answer = outcome.ok ? { result: json(outcome.result) } : { error: outcome.error };
+  return { id, status: statusOf(outcome), ...answer, duration_ms: durationOf(outcome) };
+}
+
+// The ids twice: by the array the rows are found in the primary key, whatever the planner thinks of the table.
+function settleCalls(tx: Tx, rows: readonly SettledRow[]): Promise<unknown> {
+  return tx.sql`
+    UPDATE integrations.tool_call AS call
+    SET status = settled.status, result = settled.result::jsonb, error = settled.error, duration_ms = settled.duration_ms,
+        unknown_at = CASE WHEN settled.status = 'UNKNOWN' THEN clock_timestamp() ELSE call.unknown_at END,
+        finished_at = CASE WHEN settled.status = 'UNKNOWN' THEN NULL ELSE clock_timestamp() END
+    FROM json_to_recordset(${json(rows)}) AS settled (id uuid, status text, result text, error jsonb, duration_ms int)
+    WHERE call.tenant_id = ${tx.tenantId} AND call.id = ANY(${rows.map(({ id }) => id)}::uuid[]) AND call.id = settled.id AND call.status = 'REQUESTED'`;
+}
+
 function wasRun(outcome: ToolOutcome): boolean {
   return outcome.ok || outcome.notRun !== true;
 }
@@ -236,7 +262,7 @@ export function recordSettledCall(
   outcome: ToolOutcome,
   priceListVersion: number = PRICE_LIST_VERSION,
 ): void {
-  void writeOutcome(tx, caller, call.id, outcome);
+  tx.gather(settleCalls, [settledRow(call.id, outcome)]);
   if (isToMeter(call, outcome)) recordNewUsage(tx, caller, { ...usageOf(call), priceListVersion });
 }
 

@@ -1,3 +1,4 @@
+import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
 import { encodeCursor, type EventRecord } from "@sba/platform/events";
 import { callerOf, defineLoader } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
@@ -118,11 +119,12 @@ builder.subscriptionField("ingestionEvents", (t) =>
     args: {
       ingestionId: t.arg.id({ required: true, validate: { maxLength: 64 } }),
       after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+      consumer: t.arg.string({ description: CONSUMER_ARGUMENT, validate: { regex: CONSUMER_NAME } }),
     },
-    subscribe: (_root, { ingestionId, after }, context) =>
+    subscribe: (_root, { ingestionId, ...start }, context) =>
       streamIngestionEvents(callerOf(context), {
         ingestionId: decodeId("Ingestion", ingestionId),
-        after,
+        ...start,
         signal: context.signal,
       }),
     resolve: (event) => event as IngestionEvent,

@@ -1,7 +1,8 @@
 import { recordAudit } from "@sba/platform/audit";
 import { requirePermission, type Caller } from "@sba/platform/caller";
+import { startAfter, type StreamStart } from "@sba/platform/consumers";
 import { withTenant, type Tx } from "@sba/platform/db";
-import { appendEvents, decodeCursor, streamEvents, type EventRecord } from "@sba/platform/events";
+import { appendEvents, streamEvents, type EventRecord } from "@sba/platform/events";
 import type { Document } from "@sba/platform/generated/prisma/client";
 import { once } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
@@ -152,19 +153,18 @@ export function getIngestion(caller: Caller, id: string): Promise<IngestionSnaps
   return withTenant(caller, (tx) => readIngestion(tx, id));
 }
 
-export interface StreamIngestionOptions {
+export interface StreamIngestionOptions extends StreamStart {
   readonly ingestionId: string;
-  readonly after?: string | null | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Its events after a cursor, then live until it has ended. @throws KNOWLEDGE_INGESTION_NOT_FOUND, CURSOR_INVALID */
 export async function* streamIngestionEvents(
   caller: Caller,
-  { ingestionId, after, signal }: StreamIngestionOptions,
+  { ingestionId, after, consumer, signal }: StreamIngestionOptions,
 ): AsyncGenerator<EventRecord> {
   await getIngestion(caller, ingestionId);
   const stream = ingestionStream(ingestionId);
-  const position = decodeCursor(stream, after);
+  const position = await startAfter(caller, stream, { after, consumer });
   yield* streamEvents(caller, stream, { after: position, signal, isLast: ({ type }) => type === ingestionEnded.type });
 }

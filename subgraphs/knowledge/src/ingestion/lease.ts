@@ -12,7 +12,7 @@ import { errors } from "../errors.ts";
 /** An ingestion as its worker has it. */
 export type Leased = Pick<Ingestion, "tenantId" | "id" | "fence" | "attempt">;
 
-/** Takes the lease of an ingestion that is due and that nobody holds; undefined when there is nothing to do. */
+/** Takes the lease of an ingestion that is due and that nobody holds; undefined when there is nothing to do, or its tenant is suspended. */
 export async function takeLease(caller: Caller, ingestionId: string): Promise<Leased | undefined> {
   const [leased] = await withTenantOnce(
     caller,
@@ -21,21 +21,23 @@ export async function takeLease(caller: Caller, ingestionId: string): Promise<Le
            lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
     WHERE id = ${ingestionId} AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
       AND EXISTS (SELECT FROM knowledge.collection WHERE collection.id = ingestion.collection_id AND deleted_at IS NULL)
+      AND NOT EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = ingestion.tenant_id)
     RETURNING *`,
   );
   return leased;
 }
 
-/** Keeps the lease until stopped; what is under way is aborted when it may no longer go on. */
+/** Keeps the lease until stopped; what is under way is aborted when it may no longer go on, and when the tenant is suspended. */
 export function keepIngestionLease(caller: Caller, leased: Leased, drain: AbortSignal): LeaseKeeper {
   const renew = async (): Promise<boolean> => {
     const [held] = await withTenantOnce(
       caller,
-      (tx) => tx.sql`
+      (tx) => tx.sql<{ isSuspended: boolean }>`
       UPDATE knowledge.ingestion SET lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
-      WHERE id = ${leased.id} AND fence = ${leased.fence} RETURNING id`,
+      WHERE id = ${leased.id} AND fence = ${leased.fence}
+      RETURNING EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = ingestion.tenant_id) AS is_suspended`,
     );
-    return held !== undefined;
+    return held?.isSuspended === false;
   };
   return keepLease({ renew, drain, attributes: { "ingestion.id": leased.id } });
 }

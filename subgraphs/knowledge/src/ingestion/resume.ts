@@ -21,6 +21,7 @@ export function resumeIngestions(): Promise<number> {
         WHERE due_at < clock_timestamp() - make_interval(secs => ${OVERDUE_SECONDS})
           AND (lease_expires_at IS NULL OR lease_expires_at < clock_timestamp())
           AND (woken_at IS NULL OR woken_at < clock_timestamp() - make_interval(secs => ${WAKE_AGAIN_SECONDS}))
+          AND tenant_id NOT IN (SELECT tenant_id FROM platform.suspension)
         ORDER BY due_at LIMIT ${AT_A_TIME} FOR UPDATE SKIP LOCKED)
       RETURNING *`;
     for (const ingestion of ingestions)

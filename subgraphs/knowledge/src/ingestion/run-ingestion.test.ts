@@ -1,5 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
+import { deleteSuspension, insertSuspension } from "@sba/platform/suspension";
 import type { Source } from "@sba/platform/generated/prisma/client";
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
@@ -242,5 +243,32 @@ describe("dying", () => {
         envelope: { payload: { ingestionId }, caller: { principalId: caller.principalId } },
       },
     ]);
+  });
+});
+
+describe("a suspended tenant", () => {
+  test("has nothing ingested until it is resumed, and no attempt is counted", async () => {
+    const caller = aCaller();
+    const { id: collectionId } = await createCollection(caller, { name: "Handbook" });
+    const { id: ingestionId } = await addDocuments(caller, { collectionId, documents: [leave] });
+    const rowOf = async () =>
+      (
+        await database().owner.query<object>("SELECT attempt, woken_at FROM knowledge.ingestion WHERE id = $1", [
+          ingestionId,
+        ])
+      ).rows[0];
+    await withTenant(caller, (tx) => insertSuspension(tx, caller, { by: "OWNER", reason: "An incident" }));
+    await runIngestion(caller, { ingestionId }, { signal });
+    await database().owner.query("UPDATE knowledge.ingestion SET due_at = now() - interval '3 seconds' WHERE id = $1", [
+      ingestionId,
+    ]);
+    await resumeIngestions();
+    expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "PENDING" });
+    expect(await rowOf()).toEqual({ attempt: 0, woken_at: null });
+    await withTenant(caller, (tx) => deleteSuspension(tx, caller, "OWNER"));
+    await resumeIngestions();
+    expect(await rowOf()).toEqual({ attempt: 0, woken_at: expect.any(Date) });
+    await runIngestion(caller, { ingestionId }, { signal });
+    expect(await getIngestion(caller, ingestionId)).toMatchObject({ status: "COMPLETED" });
   });
 });

@@ -41,7 +41,9 @@ export async function runIngestion(
   } catch (error) {
     // Another worker has the ingestion: nothing of what this one was doing was committed.
     if (error instanceof AppError && error.code === "KNOWLEDGE_INGESTION_LEASE_LOST") return;
-    await giveBack(caller, leased, !signal.aborted).catch(() => undefined); // the lease ends by itself
+    // Neither a worker that drains nor a tenant that was suspended has tried it.
+    await giveBack(caller, leased, !keeper.signal.aborted).catch(() => undefined); // the lease ends by itself
+    if (keeper.signal.aborted && !signal.aborted) return;
     throw error;
   } finally {
     keeper.stop();

@@ -150,6 +150,7 @@ function transactionOf(database: PGlite | undefined): Tx {
   return {
     tenantId: null,
     afterCommit: () => undefined,
+    gather: () => undefined,
     finish: (last) => last(),
     sql: async <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
       const text = strings.reduce((joined, piece, index) => `${joined}$${index}${piece}`);

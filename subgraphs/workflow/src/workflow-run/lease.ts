@@ -9,13 +9,17 @@ import { errors } from "../errors.ts";
  * transaction; taking one raises the fencing number, and every commit asks for the number that it was begun with.
  */
 
-/** Takes the lease of a workflow run that is due and that nobody holds; undefined when there is nothing to do. */
+/**
+ * Takes the lease of a workflow run that is due and that nobody holds; undefined when there is nothing to do, or its tenant is
+ * suspended.
+ */
 export async function takeLease(tx: Tx, workflowRunId: string): Promise<WorkflowRunRow | undefined> {
   const [run] = await tx.sql<WorkflowRunRow>`
     UPDATE workflow.workflow_run SET fence = fence + 1, leased_at = clock_timestamp(),
            lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}),
            started_at = coalesce(started_at, clock_timestamp())
     WHERE id = ${workflowRunId} AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
+      AND NOT EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = workflow_run.tenant_id)
     RETURNING *`;
   return run;
 }

@@ -10,7 +10,8 @@ const AT_A_TIME = 500;
 
 /**
  * Finds the workflow runs of all tenants that are due and that no live worker holds, and asks for a worker again: the
- * queue may be emptied at any time, and a reaction may be lost with it. Returns how many were found.
+ * queue may be emptied at any time, and a reaction may be lost with it. Those of a suspended tenant are found when it is
+ * resumed. Returns how many were found.
  */
 export function reconcileWorkflowRuns(): Promise<number> {
   return systemTx("reconcile workflow runs", async (tx) => {
@@ -20,6 +21,7 @@ export function reconcileWorkflowRuns(): Promise<number> {
         WHERE due_at < clock_timestamp() - make_interval(secs => ${OVERDUE_SECONDS})
           AND (lease_expires_at IS NULL OR lease_expires_at < clock_timestamp())
           AND (woken_at IS NULL OR woken_at < clock_timestamp() - make_interval(secs => ${WAKE_AGAIN_SECONDS}))
+          AND tenant_id NOT IN (SELECT tenant_id FROM platform.suspension)
         ORDER BY due_at LIMIT ${AT_A_TIME} FOR UPDATE SKIP LOCKED)
       RETURNING *`;
     for (const run of runs) await wakeWorkflowRun(tx, callerOfStarter(run), run.id);

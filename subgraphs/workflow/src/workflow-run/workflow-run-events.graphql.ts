@@ -1,3 +1,4 @@
+import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
 import { encodeCursor, type EventRecord } from "@sba/platform/events";
 import { callerOf, type GraphContext } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
@@ -112,11 +113,12 @@ builder.subscriptionField("workflowRunEvents", (t) =>
     args: {
       workflowRunId: t.arg.id({ required: true, validate: { maxLength: 64 } }),
       after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+      consumer: t.arg.string({ description: CONSUMER_ARGUMENT, validate: { regex: CONSUMER_NAME } }),
     },
-    subscribe: (_root, { workflowRunId, after }, context) =>
+    subscribe: (_root, { workflowRunId, ...start }, context) =>
       streamWorkflowRunEvents(callerOf(context), {
         workflowRunId: decodeId("WorkflowRun", workflowRunId),
-        after,
+        ...start,
         signal: context.signal,
       }),
     resolve: (event) => event,

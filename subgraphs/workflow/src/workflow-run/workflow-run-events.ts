@@ -1,5 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
-import { decodeCursor, streamEvents, type EventRecord } from "@sba/platform/events";
+import { startAfter, type StreamStart } from "@sba/platform/consumers";
+import { streamEvents, type EventRecord } from "@sba/platform/events";
 import { workflowRunFailed, workflowRunFinished, workflowRunStream } from "../events.ts";
 import { getWorkflowRun } from "./workflow-run.ts";
 
@@ -7,9 +8,8 @@ import { getWorkflowRun } from "./workflow-run.ts";
 
 const LAST: readonly string[] = [workflowRunFinished.type, workflowRunFailed.type];
 
-export interface StreamWorkflowRunEventsInput {
+export interface StreamWorkflowRunEventsInput extends StreamStart {
   readonly workflowRunId: string;
-  readonly after: string | null | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -19,11 +19,11 @@ export interface StreamWorkflowRunEventsInput {
  */
 export async function* streamWorkflowRunEvents(
   caller: Caller,
-  { workflowRunId, after, signal }: StreamWorkflowRunEventsInput,
+  { workflowRunId, signal, ...start }: StreamWorkflowRunEventsInput,
 ): AsyncGenerator<EventRecord, void, undefined> {
   const run = await getWorkflowRun(caller, workflowRunId);
   const stream = workflowRunStream(run.id);
-  const position = decodeCursor(stream, after);
+  const position = await startAfter(caller, stream, start);
   // A client that comes back with the cursor of the terminal event: nothing follows it.
   if (run.endedAt !== null && position >= run.lastSeq) return;
   yield* streamEvents(caller, stream, { after: position, signal, isLast: (event) => LAST.includes(event.type) });

@@ -5,6 +5,7 @@ import type { WorkflowRun as WorkflowRunRow } from "@sba/platform/generated/pris
 import { once } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
+import { requireNotSuspended } from "@sba/platform/suspension";
 import { errors } from "../errors.ts";
 import { workflowRunStatusChanged, workflowRunStream } from "../events.ts";
 import { workflowRunOfSubject } from "../step-kind/step-kind.ts";
@@ -29,7 +30,7 @@ const INPUT_LIMITS = { maxBytes: 256 * 1024, maxDepth: 32 };
 
 /**
  * Accepts a workflow run, pinned to the workflow's newest version, and returns its UUID. Idempotent by key.
- * @throws WORKFLOW_WORKFLOW_NOT_FOUND, WORKFLOW_INPUT_INVALID, WORKFLOW_INPUT_INCOMPLETE, IDEMPOTENCY_KEY_REUSED
+ * @throws WORKFLOW_WORKFLOW_NOT_FOUND, WORKFLOW_INPUT_INVALID, WORKFLOW_INPUT_INCOMPLETE, IDEMPOTENCY_KEY_REUSED, TENANT_SUSPENDED
  */
 export async function startWorkflowRun(
   caller: Caller,
@@ -50,6 +51,7 @@ async function insertWorkflowRun(
   id: string,
   { workflowKey, input }: StartWorkflowRunInput,
 ): Promise<void> {
+  requireNotSuspended(tx, caller);
   const { workflow, version } = await getWorkflowForRun(tx, workflowKey);
   const missing = findUnknown(inputReferences(stepsOf(version)), { input, steps: {} });
   if (missing.length > 0) {

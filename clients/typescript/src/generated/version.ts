@@ -1,0 +1,2 @@
+/** The hash of the supergraph that this client was made for. */
+export const API_VERSION: string = "955fa426fe11";

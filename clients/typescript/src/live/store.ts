@@ -1,0 +1,228 @@
+import { CONNECTING, type ConnectionState } from "../connection.ts";
+import { apiErrorOf, recordOf, toApiError, type ApiError } from "../errors.ts";
+import type { FollowOptions } from "../follow.ts";
+import { changeable, type Observable } from "../observable.ts";
+import type { StreamResult } from "../transport/transport.ts";
+import { backoffMs, pause } from "../wait.ts";
+import type { LiveDefinition, LiveEvent, Variables } from "./definition.ts";
+import type { DocumentNode } from "graphql";
+
+/** What an interface shows. */
+export interface LiveView<State> {
+  /** Undefined until the first answer; kept while the connection is lost. */
+  readonly data: State | undefined;
+  /** Whether everything that had happened when it was read is in it. */
+  readonly isCaughtUp: boolean;
+  /** Nothing more will happen. */
+  readonly isEnded: boolean;
+  /** Why it ended, if not of itself. */
+  readonly error: ApiError | undefined;
+  readonly connection: ConnectionState;
+}
+
+/** A view that lives while somebody subscribes to it, and goes on where it was when somebody does again. */
+export interface LiveStore<State> extends Observable<LiveView<State>> {
+  /** Reads the object anew and follows it again, also after an error. */
+  reload(): void;
+}
+
+/** What a store needs of a client. */
+export interface LiveClient {
+  readonly raw: {
+    execute(document: DocumentNode, variables: Variables, signal?: AbortSignal): Promise<StreamResult>;
+    subscribe(
+      document: DocumentNode,
+      variables: Variables,
+      options?: FollowOptions,
+    ): AsyncIterableIterator<StreamResult, undefined>;
+  };
+}
+
+/** What is folded is shown at once, and then at most this often. */
+const SHOW_EVERY_MS = 16;
+
+/** How far a view has come: enough to go on from. */
+interface Progress<State> {
+  state: State;
+  /** Of the last event that was folded. */
+  cursor: string | null;
+  /** Of the last event that is in the snapshot, while the replay has not come to it. */
+  pastUntil: string | undefined;
+}
+
+export function openLive<State, V extends Variables>(
+  client: LiveClient,
+  definition: LiveDefinition<State, V>,
+  given: V,
+): LiveStore<State> {
+  const view = changeable<LiveView<State>>({
+    data: undefined,
+    isCaughtUp: false,
+    isEnded: false,
+    error: undefined,
+    connection: CONNECTING,
+  });
+  const show = (change: Partial<LiveView<State>>): void => {
+    view.set({ ...view.get(), ...change });
+  };
+  const reader: Reader<State> = { client, definition, variables: definition.variables(given), show };
+  let progress: Progress<State> | undefined;
+  let running: AbortController | undefined;
+
+  const run = async (signal: AbortSignal): Promise<void> => {
+    try {
+      for (let isWhole = true, from: string | null = null; !signal.aborted; isWhole = false) {
+        progress ??= await begin(reader, { from, isWhole }, signal);
+        const gap: string | undefined = await followFrom(reader, progress, signal);
+        if (gap === undefined) break;
+        progress = undefined;
+        from = gap;
+      }
+      if (!signal.aborted) show({ isEnded: true, isCaughtUp: true });
+    } catch (thrown) {
+      if (!signal.aborted) show({ isEnded: true, error: toApiError(thrown) });
+    }
+  };
+  const start = (): void => {
+    if (running || view.get().isEnded) return;
+    running = new AbortController();
+    void run(running.signal);
+  };
+  const stop = (): void => {
+    running?.abort();
+    running = undefined;
+  };
+  return {
+    get: view.get,
+    subscribe: (listener) => {
+      const unsubscribe = view.subscribe(listener);
+      start();
+      return () => {
+        unsubscribe();
+        if (view.listeners === 0) stop();
+      };
+    },
+    reload: () => {
+      stop();
+      progress = undefined;
+      show({ isEnded: false, isCaughtUp: false, error: undefined, connection: CONNECTING });
+      if (view.listeners > 0) start();
+    },
+  };
+}
+
+interface Reader<State> {
+  readonly client: LiveClient;
+  readonly definition: LiveDefinition<State, never>;
+  readonly variables: Variables;
+  readonly show: (change: Partial<LiveView<State>>) => void;
+}
+
+/** Reads the object, from which its events go on. */
+async function begin<State>(
+  reader: Reader<State>,
+  { from, isWhole }: { readonly from: string | null; readonly isWhole: boolean },
+  signal: AbortSignal,
+): Promise<Progress<State>> {
+  const { snapshot, model } = reader.definition;
+  if (!snapshot) return { state: model.begin(undefined, isWhole), cursor: from, pastUntil: undefined };
+  const data = await readSnapshot(reader, snapshot.document, signal);
+  const cursor = snapshot.cursorOf(data);
+  const state = model.begin(data, isWhole);
+  const isPast = model.from === "replay" && cursor !== from;
+  reader.show({ data: state, isCaughtUp: !isPast });
+  return model.from === "replay"
+    ? { state, cursor: from, pastUntil: isPast ? cursor : undefined }
+    : { state, cursor, pastUntil: undefined };
+}
+
+/** @throws ApiError for what does not pass by itself. */
+async function readSnapshot<State>(
+  { client, variables, show }: Reader<State>,
+  document: DocumentNode,
+  signal: AbortSignal,
+): Promise<unknown> {
+  for (let attempt = 1; ; attempt++) {
+    signal.throwIfAborted();
+    const error = await client.raw
+      .execute(document, variables, signal)
+      .then(
+        ({ data, errors }) =>
+          data && Object.values(data).every((value) => value !== null) ? { data } : apiErrorOf(errors ?? []),
+        toApiError,
+      );
+    if ("data" in error && !(error instanceof Error)) return error.data;
+    const failure = toApiError(error);
+    if (failure.advice.action !== "retry") throw failure;
+    const waitMs = backoffMs(attempt, failure);
+    const retryAt = new Date(Date.now() + waitMs);
+    show({ connection: { ...CONNECTING, status: "reconnecting", attempt, retryAt, error: failure } });
+    await pause(waitMs, signal);
+  }
+}
+
+/** Folds what comes until the stream completes. @returns the cursor of a gap, before which the object has to be read anew. */
+async function followFrom<State>(
+  { client, definition, variables, show }: Reader<State>,
+  progress: Progress<State>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { model, events } = definition;
+  const batch = openBatch<LiveEvent<unknown>>((folded) => {
+    progress.state = model.fold(progress.state, folded);
+    if (!signal.aborted) show({ data: progress.state, isCaughtUp: progress.pastUntil === undefined });
+  });
+  const onConnection = (connection: ConnectionState): void => {
+    if (!signal.aborted) show({ connection });
+  };
+  try {
+    const after = { ...variables, after: progress.cursor };
+    // It is shown, and somebody may come back to it: it is never given up.
+    for await (const { data, errors } of client.raw.subscribe(events, after, {
+      signal,
+      onConnection,
+      maxAttempts: Infinity,
+    })) {
+      const cursor = cursorOf(data);
+      // Nothing is left of the event, and the stream cannot go on from it.
+      if (cursor === undefined) throw apiErrorOf(errors ?? []);
+      if (model.isGap?.(data)) return cursor;
+      const isPast = progress.pastUntil !== undefined;
+      if (cursor === progress.pastUntil) progress.pastUntil = undefined;
+      progress.cursor = cursor;
+      batch.add({ data, isPast });
+    }
+    return undefined;
+  } finally {
+    batch.flush();
+  }
+}
+
+function cursorOf(data: unknown): string | undefined {
+  const cursor = recordOf(Object.values(recordOf(data) ?? {})[0])?.["cursor"];
+  return typeof cursor === "string" ? cursor : undefined;
+}
+
+/** Gives on what comes after a quiet time at once, and what comes in a burst together. */
+function openBatch<T>(give: (items: readonly T[]) => void) {
+  let items: T[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let givenAtMs = 0;
+  const flush = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (items.length === 0) return;
+    const given = items;
+    items = [];
+    givenAtMs = Date.now();
+    give(given);
+  };
+  return {
+    flush,
+    add: (item: T) => {
+      items.push(item);
+      if (Date.now() - givenAtMs >= SHOW_EVERY_MS) flush();
+      else timer ??= setTimeout(flush, SHOW_EVERY_MS);
+    },
+  };
+}

@@ -1,0 +1,72 @@
+import type { TenantScope } from "./caller.ts";
+import { pubsub, type PubSub, type WakeListener } from "./pubsub.ts";
+
+/**
+ * Says that streams have news, and hears it. A tenant has one topic for all of its streams: a commit that appends to twenty of
+ * them is one message, and a process that follows hundreds of them one subscription.
+ */
+
+/** Names of streams in one message; with the longest names there are it stays below what either backend carries. */
+const MOST_IN_A_MESSAGE = 50;
+
+export function announceStreams({ tenantId }: TenantScope, streams: readonly string[]): void {
+  for (let index = 0; index < streams.length; index += MOST_IN_A_MESSAGE)
+    pubsub().publish(topicOf(tenantId), JSON.stringify(streams.slice(index, index + MOST_IN_A_MESSAGE)));
+}
+
+function topicOf(tenantId: string): string {
+  return `streams.${tenantId}`;
+}
+
+/** What one process hears of one tenant. */
+interface Ear {
+  readonly listeners: Map<string, Set<() => void>>;
+  readonly subscribed: Promise<() => Promise<void>>;
+}
+
+// By backend: one that was closed takes its subscriptions with it.
+const earsOf = new WeakMap<PubSub, Map<string, Ear>>();
+
+/**
+ * Calls `wake` when the stream has news, or may have. Resolves when what is announced from then on is heard; returns how to leave.
+ */
+export async function hearStream(
+  { tenantId }: TenantScope,
+  stream: string,
+  wake: () => void,
+): Promise<() => Promise<void>> {
+  const ears = earsOf.get(pubsub()) ?? new Map<string, Ear>();
+  earsOf.set(pubsub(), ears);
+  const ear = ears.get(tenantId) ?? openEar(tenantId);
+  ears.set(tenantId, ear);
+  const wakes = ear.listeners.get(stream) ?? new Set();
+  ear.listeners.set(stream, wakes.add(wake));
+  const leave = async (): Promise<void> => {
+    wakes.delete(wake);
+    if (wakes.size === 0 && ear.listeners.get(stream) === wakes) ear.listeners.delete(stream);
+    if (ear.listeners.size > 0 || ears.get(tenantId) !== ear) return;
+    ears.delete(tenantId);
+    await (
+      await ear.subscribed
+    )();
+  };
+  try {
+    await ear.subscribed;
+    return leave;
+  } catch (error) {
+    if (ears.get(tenantId) === ear) ears.delete(tenantId);
+    throw error;
+  }
+}
+
+function openEar(tenantId: string): Ear {
+  const listeners: Ear["listeners"] = new Map();
+  const hear: WakeListener = (message) => {
+    // Messages may have been missed: everybody looks.
+    const streams = message === undefined ? [...listeners.keys()] : (JSON.parse(message) as string[]);
+    for (const stream of streams) for (const wake of listeners.get(stream) ?? []) wake();
+  };
+  const subscribed = pubsub().subscribe(topicOf(tenantId), hear);
+  subscribed.catch(() => undefined); // heard by those who wait for it
+  return { listeners, subscribed };
+}
