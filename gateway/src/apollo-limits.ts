@@ -52,7 +52,8 @@ function bodyWithText(body: unknown, trusted: TrustedDocuments, client: Client |
   const text = trusted.textOf(body, client);
   if (text === undefined || text instanceof GraphQLError) return text ?? body;
   const { documentId: _documentId, ...sent } = body as Sent;
-  if (typeof sent.extensions !== "object" || sent.extensions === null) return { ...sent, query: text };
+  if (typeof sent.extensions !== "object" || sent.extensions === null || !("persistedQuery" in sent.extensions))
+    return { ...sent, query: text };
   const { persistedQuery: _persistedQuery, ...extensions } = sent.extensions as Readonly<Record<string, unknown>>;
   return { ...sent, query: text, extensions };
 }

@@ -51,15 +51,15 @@ test("is all that a partner's key sees and reaches", async () => {
   useSecretKey("a secret key for the gateway's tests");
   const world = await createWorld();
   const served = await serve(world, "in process");
-  const ask = (query: string, key = world.join([], { apiKey: true }).apiKey) => post(served, key, query);
-  expect((await ask(`{ greeting(name: "x") }`)).body).toEqual({ data: { greeting: "Hello, x" } });
+  const ask = (query: string, key = world.join(["usage:read"], { apiKey: true }).apiKey) => post(served, key, query);
+  expect((await ask("{ ledger }")).body).toEqual({ data: { ledger: 7 } });
   const beyond = await ask("{ whoAmI }");
   expect([beyond.status, beyond.body.errors?.[0]?.extensions]).toEqual([
     403,
     expect.objectContaining({ reason: "FIELD_NOT_IN_CONTRACT", details: { coordinates: ["Query.whoAmI"] } }),
   ]);
   const FIELDS = "{ __schema { queryType { fields { name } } } }";
-  expect((await ask(FIELDS)).body.data).toEqual({ __schema: { queryType: { fields: [{ name: "greeting" }] } } });
+  expect((await ask(FIELDS)).body.data).toEqual({ __schema: { queryType: { fields: [{ name: "ledger" }] } } });
   const whole = await ask(FIELDS, world.join(["run:read"], { apiKey: true }).apiKey);
   expect(JSON.stringify(whole.body.data)).toContain("story");
   await served.close();

@@ -42,7 +42,9 @@ export function readContract(supergraphSdl: string, api: GraphQLSchema, tag: str
   return {
     schema,
     isFor: (caller) =>
-      caller?.principalKind === "API_KEY" && [...caller.permissions].every((each) => permissions.has(each)),
+      caller?.principalKind === "API_KEY" &&
+      caller.permissions.size > 0 &&
+      [...caller.permissions].every((each) => permissions.has(each)),
     beyond: (document, operation) => {
       const found = known.get(operation) ?? findBeyond(api, schema, document);
       known.set(operation, found);

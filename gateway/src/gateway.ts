@@ -152,7 +152,7 @@ async function serve(
     sseUrl: `${url}${STREAM_PATH}`,
     metricsUrl: `${url}/metrics`,
     load,
-    reload: (sdl, given = options.subgraphs) => reload(graphs, links, loadGraph(sdl, parts.graphOptions), given),
+    reload: async (sdl, given = options.subgraphs) => reload(graphs, links, loadGraph(sdl, parts.graphOptions), given),
     close: async () => {
       streams.close();
       await sockets.close(CLOSE_RESTARTING, "Restarting: reconnect elsewhere");

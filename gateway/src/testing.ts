@@ -291,10 +291,12 @@ function identitySubgraph(world: World, identity: IdentityState): Subgraph {
   );
   builder.queryField("greeting", (t) =>
     t.string({
-      tag: "partner",
       args: { name: t.arg.string({ required: true }) },
       resolve: (_root, { name }) => `Hello, ${name}`,
     }),
+  );
+  builder.queryField("ledger", (t) =>
+    t.int({ tag: "partner", authScopes: { permission: "usage:read" }, resolve: () => 7 }),
   );
   builder.queryField("crash", (t) =>
     t.string({
