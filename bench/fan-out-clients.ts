@@ -11,7 +11,7 @@ export type ClientsRequest =
   | { readonly ask: "storm" }
   | { readonly ask: "close" };
 
-export interface StreamToRead {
+interface StreamToRead {
   readonly token: string;
   readonly query: string;
   readonly variables: Readonly<Record<string, unknown>>;

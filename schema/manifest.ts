@@ -24,10 +24,14 @@ function withTypenames(document: DocumentNode): DocumentNode {
 }
 
 async function makeManifest(): Promise<{ readonly path: string; readonly text: string }> {
-  const { name, version } = JSON.parse(await readFile(new URL("clients/typescript/package.json", root), "utf8")) as {
+  const { name, version: whole } = JSON.parse(
+    await readFile(new URL("clients/typescript/package.json", root), "utf8"),
+  ) as {
     readonly name: string;
     readonly version: string;
   };
+  // What follows the + says which schema it was built for.
+  const version = whole.split("+", 1)[0] ?? whole;
   const operations = Object.values(generated as Readonly<Record<string, unknown>>)
     .filter((each): each is DocumentNode => typeof each === "object" && each !== null && "definitions" in each)
     .flatMap((document) => [document, withTypenames(document)])

@@ -12,6 +12,8 @@ export interface Fault {
 const ASLEEP_MS = 6_000;
 const STALL_MS = 2_500;
 const MUTE_MS = 300;
+/** So much of what Redis acknowledged is gone: jobs that were added are missing, jobs that were done are there again. */
+const ROLLED_BACK_BY_MS = 200;
 /** Long before, something is sent outside. */
 const HOLDS_WITHIN_MS = 10_000;
 
@@ -78,6 +80,15 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   { name: "Redis is killed and comes back empty", needsRedis: true, inject: ({ redis }) => redis!.replace() },
+  {
+    name: "Redis comes back as it was a while ago",
+    needsRedis: true,
+    inject: async ({ redis }) => {
+      await redis!.keep();
+      await delay(ROLLED_BACK_BY_MS);
+      await redis!.rollBack();
+    },
+  },
   {
     name: "connections to Redis are cut, then stand still",
     needsRedis: true,

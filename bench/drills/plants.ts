@@ -19,6 +19,7 @@ export const PLANTS: readonly Plant[] = [
     plant: ({ look }) =>
       look(`
       CREATE OR REPLACE FUNCTION platform.require(holds boolean, otherwise text) RETURNS void LANGUAGE sql AS 'SELECT';
+      CREATE OR REPLACE FUNCTION platform.require_none(keys text[], otherwise text) RETURNS void LANGUAGE sql AS 'SELECT';
       ALTER TABLE agent.step DROP CONSTRAINT step_pkey; ALTER TABLE agent.message DROP CONSTRAINT message_pkey;
       CREATE FUNCTION agent.keep_fence() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.fence = OLD.fence; RETURN NEW; END';
       CREATE TRIGGER keep_fence BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.keep_fence()`),

@@ -41,6 +41,10 @@ interface RedisWorld {
   readonly proxy: Proxy;
   /** Ends the server with what it holds, and starts an empty one at the same address. */
   replace(): Promise<void>;
+  /** Writes down what the server holds now. */
+  keep(): Promise<void>;
+  /** Ends the server, and starts one at the same address with what was written down. */
+  rollBack(): Promise<void>;
   readonly url: string;
 }
 
@@ -85,7 +89,7 @@ export function inWorld<T>(withRedis: boolean, work: (world: World) => Promise<T
           () => postgres.close(),
           async () => {
             if (!withRedis) return populate({ cluster, postgres, redis: undefined, folder }, work);
-            const redis = await openRedis();
+            const redis = await openRedis(folder);
             return closing(redis.close, () => populate({ cluster, postgres, redis, folder }, work));
           },
         );
@@ -94,15 +98,21 @@ export function inWorld<T>(withRedis: boolean, work: (world: World) => Promise<T
   });
 }
 
-async function openRedis(): Promise<RedisWorld & { close(): Promise<void> }> {
+async function openRedis(folder: string): Promise<RedisWorld & { close(): Promise<void> }> {
   let server: RedisServer = await startRedisServer();
   const proxy = await openProxy(server.port);
+  const kept = join(folder, "kept.rdb");
   return {
     proxy,
     url: `redis://127.0.0.1:${proxy.port}`,
     replace: async () => {
       await server.kill();
       server = await startRedisServer({ port: server.port });
+    },
+    keep: () => server.saveTo(kept),
+    rollBack: async () => {
+      await server.kill();
+      server = await startRedisServer({ port: server.port, restoreFrom: kept });
     },
     close: async () => {
       await proxy.close();

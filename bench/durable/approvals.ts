@@ -1,9 +1,8 @@
-import type { Spell } from "../load.ts";
 import { atMost, fact, median, showNumber, type Measurement } from "../measurement.ts";
 import { withBullMq, type BullMq } from "./bullmq.ts";
 import { CONCURRENCIES, inWords, type Concurrency, type DurableOptions } from "./options.ts";
 import { analyse } from "./profile.ts";
-import type { DecideRuns, SuspendRuns } from "./suspend.ts";
+import type { DecideRuns, DecisionTimes, SuspendRuns } from "./suspend.ts";
 import { inDurableWorld, type DurableWorld } from "./world.ts";
 
 /** How soon a run goes on when a person has agreed, against a bare job there and back; also when its worker is gone by then. */
@@ -34,23 +33,22 @@ interface ApprovalOptions extends DurableOptions {
 
 async function measureAt(world: DurableWorld, bullMq: BullMq, options: ApprovalOptions): Promise<Measurement> {
   const { rounds, roundMs, concurrency, restarts } = options;
-  const [nextStepsMs, jobsMs]: [number[], number[]] = [[], []];
+  const decisions: DecisionTimes[] = [];
+  const jobsMs: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    nextStepsMs.push(...(await decideRound(world, concurrency, restarts)));
+    decisions.push(...(await decideRound(world, concurrency, restarts)));
     jobsMs.push(...(await bullMq.roundTrips(roundMs, concurrency)).results);
   }
-  const [nextStep, job] = [median(nextStepsMs), median(jobsMs)];
+  const nextStep = median(decisions.map(({ nextStepMs }) => nextStepMs));
+  const answered = median(decisions.map(({ answeredMs }) => answeredMs));
+  const job = median(jobsMs);
   const name = `approval to next step p50, in bare jobs${restarts ? ", after a restart" : ""}, ${inWords(concurrency)}`;
-  const times = `${showNumber(nextStep)} ms, a bare job there and back ${showNumber(job)} ms`;
+  const times = `${showNumber(nextStep)} ms, decided after ${showNumber(answered)} ms, a bare job there and back ${showNumber(job)} ms`;
   return atMost(NEXT_STEP_TO_JOB, fact(name, nextStep / job, "x", times));
 }
 
-/** Brings runs to where they wait, then decides: milliseconds of each decision. */
-async function decideRound(
-  world: DurableWorld,
-  concurrency: Concurrency,
-  restarts: boolean,
-): Promise<readonly number[]> {
+/** Brings runs to where they wait, then decides. */
+async function decideRound(world: DurableWorld, concurrency: Concurrency, restarts: boolean): Promise<DecisionTimes[]> {
   const { caller, approver, agentKey, processes } = world;
   const suspend: SuspendRuns = {
     ...{ caller, agentKey, count: DECISIONS_A_ROUND[concurrency], concurrency: SUSPENDED_AT_ONCE },
@@ -58,5 +56,5 @@ async function decideRound(
   const runIds = await processes.starter.ask<string[]>("suspendRuns", suspend);
   if (restarts) await processes.restartWorker();
   const decide: DecideRuns = { caller, approver, runIds, concurrency };
-  return (await processes.starter.ask<Spell<number>>("decideRuns", decide)).results;
+  return processes.starter.ask<DecisionTimes[]>("decideRuns", decide);
 }

@@ -90,16 +90,19 @@ export interface SelfTime {
   readonly ms: number;
 }
 
-/** How long each function was at work itself, the longest first; what the process was idle is left out. */
+/** How long each function was at work itself, the longest first; idle time and the profiler are left out. */
 export function selfTimes({ nodes, samples, timeDeltas }: CpuProfile): SelfTime[] {
   const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
   const total = new Map<string, number>();
   for (const [index, id] of samples.entries()) {
     const name = names.get(id) ?? "(unknown)";
-    if (name !== "(idle)") total.set(name, (total.get(name) ?? 0) + (timeDeltas[index] ?? 0) / 1000);
+    if (!LEFT_OUT.test(name)) total.set(name, (total.get(name) ?? 0) + (timeDeltas[index] ?? 0) / 1000);
   }
   return [...total].map(([name, ms]) => ({ name, ms })).toSorted((a, b) => b.ms - a.ms);
 }
+
+/** Waiting, and the profiler itself, which stops the process for a second when it gives what it has. */
+const LEFT_OUT = /^(\(idle\)|post node:inspector.*)$/;
 
 function nameOf({ functionName, url, lineNumber }: CpuProfile["nodes"][number]["callFrame"]): string {
   if (url === "") return functionName;

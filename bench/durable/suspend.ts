@@ -2,7 +2,7 @@ import { decideApproval, startRun } from "@sba/agent/index";
 import { approvalRequested, runStatusChanged, stepStarted, type ApprovalSnapshot } from "@sba/agent/events";
 import { streamRunEvents, type RunEventRecord } from "@sba/agent/run/run-events";
 import { deserializeCaller, type Caller, type SerializedCaller } from "@sba/platform/caller";
-import { repeat, type Spell } from "../load.ts";
+import { repeat } from "../load.ts";
 import { APPROVAL_PROMPT } from "./model.ts";
 
 /** In the process that accepts runs: brings runs to where a person has to agree, and agrees. */
@@ -32,12 +32,17 @@ export interface DecideRuns {
   readonly concurrency: number;
 }
 
-/** Decides their approvals while their readers wait: milliseconds of each, from the decision's call until the reader hears that the next step has begun. */
-export async function decideRuns({ caller, approver, runIds, concurrency }: DecideRuns): Promise<Spell<number>> {
+/** Milliseconds since `decideApproval` was called. */
+export interface DecisionTimes {
+  readonly answeredMs: number;
+  /** The next step is begun and the run's reader has heard of it. */
+  readonly nextStepMs: number;
+}
+
+/** Decides their approvals while their readers wait. */
+export function decideRuns({ caller, approver, runIds, concurrency }: DecideRuns): Promise<DecisionTimes[]> {
   const [by, other] = [deserializeCaller(caller), deserializeCaller(approver)];
-  const began = performance.now();
-  const results = await repeat(runIds.length, concurrency, (index) => decideOnce(by, other, runIds[index]!));
-  return { results, tookMs: performance.now() - began };
+  return repeat(runIds.length, concurrency, (index) => decideOnce(by, other, runIds[index]!));
 }
 
 type Events = AsyncGenerator<RunEventRecord, void, undefined>;
@@ -46,18 +51,19 @@ function followRun(caller: Caller, runId: string): Events {
   return streamRunEvents(caller, { runId, after: null, signal: new AbortController().signal });
 }
 
-async function decideOnce(caller: Caller, approver: Caller, runId: string): Promise<number> {
+async function decideOnce(caller: Caller, approver: Caller, runId: string): Promise<DecisionTimes> {
   const events = followRun(caller, runId);
   const { id: approvalId, fingerprint, version } = await readUntilSuspended(events, true);
   let following = events.next();
   const began = performance.now();
   await decideApproval(approver, { approvalId, fingerprint, expectedVersion: version, decision: "APPROVED" });
-  let steppedMs = Number.NaN;
+  const answeredMs = performance.now() - began;
+  let nextStepMs = Number.NaN;
   for (let { value, done } = await following; done !== true; { value, done } = await following) {
-    if (value?.type === stepStarted.type && Number.isNaN(steppedMs)) steppedMs = performance.now() - began;
+    if (value?.type === stepStarted.type && Number.isNaN(nextStepMs)) nextStepMs = performance.now() - began;
     following = events.next();
   }
-  return steppedMs;
+  return { answeredMs, nextStepMs };
 }
 
 /** Reads up to where the run waits, and gives what it waits for. The reader stays when it is to go on. */

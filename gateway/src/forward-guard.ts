@@ -61,7 +61,9 @@ export function guardSubgraph(name: string, options: SubgraphGuardOptions = {}):
         return await breaker.execute(() => attempt(isQuery, request, () => sendWithin(timeoutMs, request, send)));
       } catch (error) {
         if (error instanceof BrokenCircuitError) return unavailable(operation, leftAlone(name, openForMs));
-        logger.warn({ "subgraph.name": name, err: error, requestId: request.requestId }, "subgraph did not answer");
+        // Nobody waits for the answer of a request that was given up, such as of a stream that is planned anew.
+        if (!isCancelled(error))
+          logger.warn({ "subgraph.name": name, err: error, requestId: request.requestId }, "subgraph did not answer");
         return unavailable(operation, toFailure(error, isQuery));
       }
     },

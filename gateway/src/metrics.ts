@@ -22,7 +22,7 @@ export interface Client {
 }
 
 const UNNAMED: Client = { name: "unnamed", version: "" };
-const NAME = /^[\w.@/ -]{1,60}$/;
+const NAME = /^[\w.@/+ -]{1,60}$/;
 const MAX_CLIENTS = 200;
 const seen = new Set<string>();
 

@@ -4,7 +4,7 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { createWorld, openTestSocket, serve, type Member, type Served, type World } from "./testing.ts";
+import { createWorld, openTestSocket, serve, tell, type Member, type Served, type World } from "./testing.ts";
 
 /** graphql-transport-ws as its specification has it, and what our sockets add. */
 
@@ -194,4 +194,77 @@ test("a peer that does not answer pings is let go", async () => {
   await expect.poll(() => impatient.gateway.load().sockets).toBe(0);
   socket.socket.terminate();
   await impatient.close();
+});
+
+describe("beyond what may be held", () => {
+  const plenty = { perTenant: 100, perPrincipal: 100, perAddress: 100 };
+  const closedTooMany = { code: 1013, reason: expect.stringMatching(/^RATE_LIMITED retryAfterMs=[1-9]\d{3}$/) };
+  const openAs = async (on: Served, one: Member) => {
+    const socket = await openTestSocket(on);
+    socket.send({ type: "connection_init", payload: { authorization: `Bearer ${await one.token()}` } });
+    return socket;
+  };
+
+  test.each([
+    ["an address", { ...plenty, perAddress: 1 }, false, false],
+    ["a principal", { ...plenty, perPrincipal: 1 }, true, true],
+    ["a tenant", { ...plenty, perTenant: 1 }, true, false],
+  ])("of %s, a socket is closed with 1013 and when to come back, and let in when there is room", async (...given) => {
+    const [_of, connections, sameTenant, samePrincipal] = given;
+    const small = await serve(world, "in process", { limits: { connections } });
+    const second = samePrincipal ? member : world.join(["run:read"], sameTenant ? { tenantId: member.tenantId } : {});
+    const first = await openAs(small, member);
+    await first.message("connection_ack");
+    expect(await (await openAs(small, second)).closed).toMatchObject(closedTooMany);
+    await first.close();
+    await expect.poll(() => small.gateway.load().sockets).toBe(0);
+    const again = await openAs(small, second);
+    expect(await again.message("connection_ack")).toMatchObject({ type: "connection_ack" });
+    await again.close();
+    await small.close();
+  });
+
+  test("a subscription ends with a typed error, and there is room again when another has completed", async () => {
+    const small = await serve(world, "in process", { limits: { subscriptions: { ...plenty, perPrincipal: 1 } } });
+    const socket = await openTestSocket(small, await credentials());
+    const query = `subscription { storyEvents(storyId: "${newId()}") { seq } }`;
+    const first = socket.subscribe(query);
+    expect(await socket.subscribe(query).next()).toMatchObject({
+      final: true,
+      errors: [
+        { extensions: { code: "RATE_LIMITED", reason: "SUBSCRIPTIONS_TOO_MANY", retryAfterMs: expect.any(Number) } },
+      ],
+    });
+    first.complete();
+    const storyId = newId();
+    await tell(member, storyId, ["one"]);
+    const again = socket.subscribe(`subscription { storyEvents(storyId: "${storyId}") { seq } }`);
+    expect(await again.next()).toEqual({ data: { storyEvents: { seq: 1 } } });
+    await socket.close();
+    await small.close();
+  });
+});
+
+test("a client that takes permessage-deflate is given large events compressed, and reads them as any other", async () => {
+  const socket = new WebSocket(served.gateway.subscriptionsUrl, "graphql-transport-ws", { perMessageDeflate: true });
+  await once(socket, "open");
+  expect(socket.extensions).toContain("permessage-deflate");
+  const [storyId, text] = [newId(), "a long line ".repeat(2_000)];
+  await tell(member, storyId, [text, "short"], "the end");
+  const messages: unknown[] = [];
+  socket.on("message", (data: Buffer) => messages.push(JSON.parse(data.toString())));
+  socket.send(JSON.stringify({ type: "connection_init", payload: await credentials() }));
+  await expect.poll(() => messages.length).toBe(1);
+  const query = `subscription { storyEvents(storyId: "${storyId}") { ... on StoryTold { text } } }`;
+  socket.send(JSON.stringify({ id: "a", type: "subscribe", payload: { query } }));
+  await expect.poll(() => messages.length).toBe(5);
+  expect(messages.slice(1)).toEqual([
+    { id: "a", type: "next", payload: { data: { storyEvents: { text } } } },
+    { id: "a", type: "next", payload: { data: { storyEvents: { text: "short" } } } },
+    { id: "a", type: "next", payload: { data: { storyEvents: {} } } },
+    { id: "a", type: "complete" },
+  ]);
+  const transport = (socket as unknown as { _socket: { bytesRead: number } })._socket;
+  expect(transport.bytesRead).toBeLessThan(text.length / 4);
+  socket.terminate();
 });

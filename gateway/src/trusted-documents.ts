@@ -43,7 +43,7 @@ export function openTrustedDocuments({ manifests, only }: TrustedDocumentsOption
   const left = new LRUCache<string, string>({ maxSize: MAX_KNOWN_TEXT, sizeCalculation: (text) => text.length });
   /** A version that is registered may send its own documents, and one that is not, any that are. */
   const trustedBy = (client: Client | undefined): ReadonlyMap<string, string> =>
-    (client && byClient.get(`${client.name} ${client.version}`)) ?? all;
+    (client && byClient.get(`${client.name} ${client.version.split("+", 1)[0] ?? ""}`)) ?? all;
   return {
     textOf: (sent, client) => {
       const hash = hashIn(sent);

@@ -211,5 +211,3 @@ function defaultLocks(): Locks {
     ? localLocks()
     : { request: async (name, work) => navigator.locks.request(name, work) };
 }
-
-export type { StreamResult };

@@ -150,7 +150,8 @@ async function sendEvents(
   response: ServerResponse,
 ): Promise<void> {
   if (!api.sendsEvents) {
-    response.writeHead(404).end();
+    const errors = [{ message: "There is no such route.", extensions: { code: "NOT_FOUND" } }];
+    response.writeHead(404).end(JSON.stringify({ errors }));
     return;
   }
   const lastEventId = request.headers["last-event-id"] as string | undefined;

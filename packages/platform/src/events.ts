@@ -278,7 +278,7 @@ async function* followStream(
     }
   } finally {
     bell.close();
-    await leave();
+    leave();
   }
 }
 

@@ -1,4 +1,5 @@
 import type { TenantScope } from "./caller.ts";
+import { logger } from "./log.ts";
 import { pubsub, type PubSub, type WakeListener } from "./pubsub.ts";
 
 /**
@@ -22,6 +23,7 @@ function topicOf(tenantId: string): string {
 interface Ear {
   readonly listeners: Map<string, Set<() => void>>;
   readonly subscribed: Promise<() => Promise<void>>;
+  closing: NodeJS.Timeout | undefined;
 }
 
 // By backend: one that was closed takes its subscriptions with it.
@@ -30,25 +32,17 @@ const earsOf = new WeakMap<PubSub, Map<string, Ear>>();
 /**
  * Calls `wake` when the stream has news, or may have. Resolves when what is announced from then on is heard; returns how to leave.
  */
-export async function hearStream(
-  { tenantId }: TenantScope,
-  stream: string,
-  wake: () => void,
-): Promise<() => Promise<void>> {
+export async function hearStream({ tenantId }: TenantScope, stream: string, wake: () => void): Promise<() => void> {
   const ears = earsOf.get(pubsub()) ?? new Map<string, Ear>();
   earsOf.set(pubsub(), ears);
   const ear = ears.get(tenantId) ?? openEar(tenantId);
   ears.set(tenantId, ear);
   const wakes = ear.listeners.get(stream) ?? new Set();
   ear.listeners.set(stream, wakes.add(wake));
-  const leave = async (): Promise<void> => {
+  const leave = (): void => {
     wakes.delete(wake);
     if (wakes.size === 0 && ear.listeners.get(stream) === wakes) ear.listeners.delete(stream);
-    if (ear.listeners.size > 0 || ears.get(tenantId) !== ear) return;
-    ears.delete(tenantId);
-    await (
-      await ear.subscribed
-    )();
+    if (ear.listeners.size === 0) closeLater(ears, tenantId, ear);
   };
   try {
     await ear.subscribed;
@@ -57,6 +51,23 @@ export async function hearStream(
     if (ears.get(tenantId) === ear) ears.delete(tenantId);
     throw error;
   }
+}
+
+/** Of a tenant that follows one run after the other, most subscriptions are wanted again at once. */
+const LISTENS_ON_MS = 5_000;
+
+function closeLater(ears: Map<string, Ear>, tenantId: string, ear: Ear): void {
+  ear.closing ??= setTimeout(() => {
+    ear.closing = undefined;
+    if (ear.listeners.size > 0 || ears.get(tenantId) !== ear) return;
+    ears.delete(tenantId);
+    ear.subscribed
+      .then((leave) => leave())
+      .catch((error: unknown) => {
+        logger.debug({ err: error }, "a tenant's streams are heard on");
+      });
+  }, LISTENS_ON_MS);
+  ear.closing.unref();
 }
 
 function openEar(tenantId: string): Ear {
@@ -68,5 +79,5 @@ function openEar(tenantId: string): Ear {
   };
   const subscribed = pubsub().subscribe(topicOf(tenantId), hear);
   subscribed.catch(() => undefined); // heard by those who wait for it
-  return { listeners, subscribed };
+  return { listeners, subscribed, closing: undefined };
 }

@@ -1,5 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -12,11 +12,15 @@ export interface RedisServer {
   readonly port: number;
   readonly url: string;
   readonly pid: number;
+  /** Writes what it holds to a file, as `restoreFrom` takes it. */
+  saveTo(file: string): Promise<void>;
   /** Ends the server as `kill -9` does, when it is to lose what it holds. */
   kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
+/** How Redis names it. https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/ */
+const DUMP = "dump.rdb";
 const READY_TIMEOUT_MS = 10_000;
 export const REDIS_IS_MISSING =
   "These tests need Redis 7: set REDIS_URL, or install redis-server (Debian and Ubuntu: apt-get install redis-server; macOS: brew install redis).";
@@ -51,10 +55,13 @@ export interface RedisOptions {
   readonly port?: number;
   /** More lines of configuration, as `["--appendonly", "yes"]`. */
   readonly settings?: readonly string[];
+  /** A file that holds what the server is to begin with. */
+  readonly restoreFrom?: string;
 }
 
-export async function startRedisServer({ port, settings = [] }: RedisOptions = {}): Promise<RedisServer> {
+export async function startRedisServer({ port, settings = [], restoreFrom }: RedisOptions = {}): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), "sba-redis-"));
+  if (restoreFrom !== undefined) copyFileSync(restoreFrom, join(directory, DUMP));
   const actualPort = port ?? (await freePort());
   const child = spawn(
     findRedisServer(),
@@ -94,6 +101,10 @@ export async function startRedisServer({ port, settings = [] }: RedisOptions = {
     port: actualPort,
     url: `redis://127.0.0.1:${actualPort}`,
     pid: child.pid ?? 0,
+    saveTo: async (file) => {
+      await command(actualPort, "SAVE");
+      copyFileSync(join(directory, DUMP), file);
+    },
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),
   };
@@ -110,17 +121,23 @@ async function untilReady(child: ChildProcess, port: number): Promise<void> {
 }
 
 function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection({ port, host: "127.0.0.1" }, () => socket.write("PING\r\n"));
-    const finish = (ok: boolean): void => {
-      socket.destroy();
-      resolve(ok);
-    };
+  return command(port, "PING").then(
+    (answer) => answer.startsWith("+PONG"),
+    () => false,
+  );
+}
+
+/** What the server answers to one word. @throws when it cannot be reached */
+function command(port: number, word: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection({ port, host: "127.0.0.1" }, () => socket.write(`${word}\r\n`));
     socket.once("data", (data) => {
-      finish(data.toString().startsWith("+PONG"));
+      socket.destroy();
+      resolve(data.toString());
     });
-    socket.once("error", () => {
-      finish(false);
+    socket.once("error", reject);
+    socket.once("close", () => {
+      reject(new Error(`redis-server left ${word} unanswered`));
     });
   });
 }

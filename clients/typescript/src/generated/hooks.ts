@@ -88,6 +88,9 @@ import {
   ApprovalsLiveSnapshotDocument,
   type ApprovalsLiveSnapshotQuery,
   type ApprovalsLiveSnapshotQueryVariables,
+  ApprovalDocument,
+  type ApprovalQuery,
+  type ApprovalQueryVariables,
   ApprovalsLiveDocument,
   type ApprovalsLiveSubscription,
   type ApprovalsLiveSubscriptionVariables,
@@ -260,6 +263,9 @@ export const useRunLiveSubscription = (options: Omit<useSubscription.Options<Run
 
 export const useApprovalsLiveSnapshotQuery = (options?: useQuery.Options<ApprovalsLiveSnapshotQuery, ApprovalsLiveSnapshotQueryVariables> | SkipToken) =>
   useQuery(ApprovalsLiveSnapshotDocument, options as useQuery.Options<ApprovalsLiveSnapshotQuery, ApprovalsLiveSnapshotQueryVariables>);
+
+export const useApprovalQuery = (options: (Omit<useQuery.Options<ApprovalQuery, ApprovalQueryVariables>, "variables"> & { variables: ApprovalQueryVariables }) | SkipToken) =>
+  useQuery(ApprovalDocument, options as useQuery.Options<ApprovalQuery, ApprovalQueryVariables>);
 
 export const useApprovalsLiveSubscription = (options?: Omit<useSubscription.Options<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>, "variables"> & { variables?: ApprovalsLiveSubscriptionVariables }) =>
   useSubscription<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>(ApprovalsLiveDocument, options as useSubscription.Options<ApprovalsLiveSubscription, ApprovalsLiveSubscriptionVariables>);

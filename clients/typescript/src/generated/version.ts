@@ -1,2 +1,2 @@
 /** The hash of the supergraph that this client was made for. */
-export const API_VERSION: string = "955fa426fe11";
+export const API_VERSION: string = "CB7nAEno8_DhoXig";

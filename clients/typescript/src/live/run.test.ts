@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { RunLiveSnapshotQuery, RunLiveSubscription } from "../generated/graphql.ts";
 import { runModel } from "./run.ts";
+import { workflowRunModel } from "./workflow-run.ts";
 
 /** What a reader of a run sees, by what was read and what happens since. */
 
@@ -108,6 +109,14 @@ describe("what the run was read with", () => {
     const { run } = fold([event({ __typename: "RunFailed", run: null, error: { code: "X", message: "No." } })]);
     expect(run).toMatchObject({ status: "FAILED", error: { code: "X" } });
   });
+});
+
+test("an event that a newer API has added changes nothing, of a run or of a workflow's", () => {
+  const added = { __typename: "SomethingNew", cursor: "c", seq: 1 };
+  expect(fold([event(added)])).toEqual(fold([]));
+  const workflowRun = { id: "wfr_1", status: "RUNNING", steps: [] } as never;
+  const events = [{ data: { workflowRunEvents: added as never }, isPast: false }];
+  expect(workflowRunModel.fold(workflowRun, events)).toBe(workflowRun);
 });
 
 describe("a run's cost", () => {

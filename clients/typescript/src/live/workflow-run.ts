@@ -24,5 +24,8 @@ function apply(run: WorkflowRunLive, event: WorkflowRunLiveSubscription["workflo
       return { ...run, ...event.workflowRun };
     case "WorkflowRunFailed":
       return { ...run, ...event.workflowRun, status: "FAILED", error: event.error };
+    default:
+      // Of a newer API.
+      return run;
   }
 }

@@ -109,9 +109,10 @@ describe("useRunLive", () => {
   });
 
   test("ends its stream and begins another when it is asked for another run", async () => {
-    const { result, rerender } = renderHook(({ id }: { id: string | undefined }) => library.useRunLive(id), {
+    const initialProps: { readonly id: string | undefined } = { id: "run_1" };
+    const { result, rerender } = renderHook(({ id }: typeof initialProps) => library.useRunLive(id), {
       wrapper,
-      initialProps: { id: "run_1" },
+      initialProps,
     });
     await waitFor(() => {
       expect(result.current.data?.run.id).toBe("run_1");

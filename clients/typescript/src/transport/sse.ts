@@ -16,6 +16,8 @@ export interface SseOptions {
   readonly silentMs: number;
 }
 
+const NO_STREAMS = [404, 405, 406];
+
 export function openSse(options: SseOptions): Rung {
   const closing = new AbortController();
   const listening = new Set<{ lookAgain(): void }>();
@@ -80,6 +82,8 @@ async function connect(
   const response = await fetch(url, { method: "POST", headers, body, signal, cache: "no-store" });
   if (response.ok && response.body && response.headers.get("content-type")?.startsWith("text/event-stream"))
     return response.body;
+  // There are no such streams here, whatever else is said of it: another transport may do.
+  if (NO_STREAMS.includes(response.status)) throw networkError(`Event streams are answered with ${response.status}.`);
   const answer: unknown = await response.json().catch(() => undefined);
   const errors = recordOf(answer)?.["errors"];
   if (isFormattedErrors(errors) && errors.length > 0) throw apiErrorOf(errors);

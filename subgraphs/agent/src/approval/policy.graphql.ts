@@ -3,7 +3,7 @@ import { callerOf } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
 import { builder } from "../builder.ts";
 import { PrincipalStub } from "../stubs.graphql.ts";
-import { listApprovalPolicies, setApprovalPolicy, type ApprovalPolicy } from "./policy.ts";
+import { listApprovalPolicies, removeApprovalPolicy, setApprovalPolicy, type ApprovalPolicy } from "./policy.ts";
 
 const RoleKeyRef = builder.objectRef<{ readonly key: string }>("ApproverRole").implement({
   description: "A role whose members may decide.",
@@ -140,5 +140,23 @@ builder.mutationField("setApprovalPolicy", (t) =>
         expiresAfterSeconds: input.expiresAfterSeconds ?? undefined,
         thresholdMicros: input.thresholdMicros ?? undefined,
       }),
+  }),
+);
+
+const RemoveApprovalPolicyInput = builder.inputType("RemoveApprovalPolicyInput", {
+  fields: (t) => ({
+    tool: t.string({ required: true, validate: { minLength: 1, maxLength: 100 } }),
+    agentKey: t.string({ validate: { minLength: 1, maxLength: 100 } }),
+  }),
+});
+
+builder.mutationField("removeApprovalPolicy", (t) =>
+  t.boolean({
+    description:
+      "Takes a policy out of force; false when there was none. Approvals that wait keep the policy that they were asked under.",
+    authScopes: { permission: "approval:manage" },
+    args: { input: t.arg({ type: RemoveApprovalPolicyInput, required: true }) },
+    resolve: (_root, { input }, context) =>
+      removeApprovalPolicy(callerOf(context), { tool: input.tool, agentKey: input.agentKey ?? undefined }),
   }),
 );

@@ -12,13 +12,14 @@ import { schema } from "../schema.ts";
 import { driveRun, useBlobs } from "../testing.ts";
 import { estimateToolCall, findApprovalsOfRuns } from "./approval.ts";
 import { listApprovalPolicies, readPolicies, rulesFor, setApprovalPolicy, type ApprovalPolicy } from "./policy.ts";
-import { aRunThatAsks, decide } from "./testing.ts";
+import { aRunThatAsks, decide, reread } from "./testing.ts";
 
 const database = useDatabase();
 useBlobs();
 
 // As the contract has it.
 const SET = `mutation SetApprovalPolicy($input: SetApprovalPolicyInput!) { setApprovalPolicy(input: $input) { tool quorum allowRequester expiresAfterSeconds } }`;
+const REMOVE = `mutation ($input: RemoveApprovalPolicyInput!) { removeApprovalPolicy(input: $input) }`;
 const LIST = `{ approvalPolicies { tool agentKey version quorum approvers { role { key } user { id } } allowRequester
   expiresAfterSeconds thresholdMicros setBy { id } setAt } }`;
 
@@ -87,6 +88,35 @@ describe("an approval policy", () => {
         details: { version: 1, quorum: 1, approverRoles: roles },
       },
     ]);
+  });
+
+  it("is removed, is asked for no more, and goes on counting when it is set again; what waits keeps its rules", async () => {
+    const { owner } = await givenTenant();
+    await createBuiltInAgents(owner);
+    await setApprovalPolicy(owner, { ...aPolicy, quorum: 2 });
+    await setApprovalPolicy(owner, { ...aPolicy, agentKey: "assistant", quorum: 3 });
+    const { approval } = await aRunThatAsks(owner);
+    const remove = (input: object, caller = owner) => expectData(schema, caller, REMOVE, { input });
+    expect(await remove({ tool: "task.create", agentKey: "assistant" })).toEqual({ removeApprovalPolicy: true });
+    expect(await remove({ tool: "task.create", agentKey: "assistant" })).toEqual({ removeApprovalPolicy: false });
+    expect(await remove({ tool: "task.create" }, (await givenTenant()).owner)).toEqual({ removeApprovalPolicy: false });
+    expect(await listApprovalPolicies(owner)).toMatchObject([{ agentKey: "", quorum: 2 }]);
+    expect(await withTenant(owner, (tx) => readPolicies(tx, "assistant"))).toMatchObject([{ quorum: 2 }]);
+    expect(await reread(owner, approval.id)).toMatchObject({ status: "PENDING", quorum: 3, policyVersion: 1 });
+    const { approval: next } = await aRunThatAsks(owner);
+    expect(next).toMatchObject({ quorum: 2 });
+    // The same rules as before: it is in force again only as a version of its own.
+    const again = await setApprovalPolicy(owner, { ...aPolicy, agentKey: "assistant", quorum: 3 });
+    expect(again).toMatchObject({ version: 2, quorum: 3 });
+    const { rows } = await database().owner.query(
+      "SELECT target, details FROM platform.audit_entry WHERE tenant_id = $1 AND action = 'agent.approvalPolicy.removed'",
+      [owner.tenantId],
+    );
+    expect(rows).toEqual([{ target: "task.create/assistant", details: { version: 1 } }]);
+    const { caller: operator } = await givenMember("operator", tenant);
+    expect(await expectRefusal(schema, operator, REMOVE, { input: { tool: "task.create" } })).toMatchObject({
+      code: "FORBIDDEN",
+    });
   });
 
   it("keeps every version when two are set at once", async () => {

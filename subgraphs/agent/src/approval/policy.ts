@@ -48,7 +48,7 @@ export function readPolicies(tx: Tx, agentKey: string | null): Promise<ApprovalP
   return tx.sql<ApprovalPolicy>`
     SELECT v.*, p.tool, p.agent_key FROM agent.approval_policy p
     JOIN agent.approval_policy_version v ON v.tenant_id = p.tenant_id AND v.policy_id = p.id AND v.version = p.version
-    WHERE p.agent_key = ANY(${[EVERY_AGENT, agentKey ?? EVERY_AGENT]}::text[])`;
+    WHERE p.agent_key = ANY(${[EVERY_AGENT, agentKey ?? EVERY_AGENT]}::text[]) AND p.removed_at IS NULL`;
 }
 
 /**
@@ -113,11 +113,44 @@ export async function setApprovalPolicy(caller: Caller, input: SetApprovalPolicy
     await writeVersion(tx, next);
     await recordAudit(tx, caller, {
       action: "agent.approvalPolicy.set",
-      target: next.agentKey === EVERY_AGENT ? next.tool : `${next.tool}/${next.agentKey}`,
+      target: targetOf(next),
       details: { version: next.version, ...rulesOf(next) },
     });
     return next;
   });
+}
+
+export interface RemoveApprovalPolicyInput {
+  readonly tool: string;
+  /** The policy of this agent, or that of every agent when absent. */
+  readonly agentKey?: string | undefined;
+}
+
+/**
+ * Takes a policy out of force. Approvals that were asked for under it keep its rules, and its versions can be read for ever; a tool
+ * that always needs approval goes on needing it, by the rules that hold without a policy. Idempotent: returns false when there was none.
+ * @throws PERMISSION_MISSING
+ */
+export async function removeApprovalPolicy(caller: Caller, input: RemoveApprovalPolicyInput): Promise<boolean> {
+  requirePermission(caller, "approval:manage");
+  const { tool, agentKey = EVERY_AGENT } = input;
+  return withTenant(caller, async (tx) => {
+    const [removed] = await tx.sql<Pick<ApprovalPolicy, "version">>`
+      UPDATE agent.approval_policy SET removed_at = clock_timestamp()
+      WHERE tool = ${tool} AND agent_key = ${agentKey} AND removed_at IS NULL RETURNING version`;
+    if (!removed) return false;
+    await recordAudit(tx, caller, {
+      action: "agent.approvalPolicy.removed",
+      target: targetOf({ tool, agentKey }),
+      details: { version: removed.version },
+    });
+    return true;
+  });
+}
+
+/** What the audit log calls a policy. */
+function targetOf({ tool, agentKey }: Pick<ApprovalPolicy, "tool" | "agentKey">): string {
+  return agentKey === EVERY_AGENT ? tool : `${tool}/${agentKey}`;
 }
 
 function invalid(message: string, details: Readonly<Record<string, unknown>> = {}) {
@@ -168,7 +201,7 @@ async function lockPolicy(tx: Tx, caller: Caller, { tool, agentKey }: SetApprova
       INSERT INTO agent.approval_policy AS p (tenant_id, id, tool, agent_key, version)
       VALUES (${caller.tenantId}, ${newId()}, ${tool}, ${agentKey ?? EVERY_AGENT}, 0)
       ON CONFLICT (tenant_id, tool, agent_key) DO UPDATE SET version = p.version RETURNING id, version`,
-    tx.sql<{ policies: number }>`SELECT count(*)::int AS policies FROM agent.approval_policy`,
+    tx.sql<{ policies: number }>`SELECT count(*)::int AS policies FROM agent.approval_policy WHERE removed_at IS NULL`,
   ]);
   if (count!.policies > MAX_POLICIES) throw invalid(`A tenant has at most ${MAX_POLICIES} policies.`);
   return head!;
@@ -196,7 +229,7 @@ async function findCurrent(tx: Tx, policyId: string): Promise<ApprovalPolicy | u
   const [current] = await tx.sql<ApprovalPolicy>`
     SELECT v.*, p.tool, p.agent_key FROM agent.approval_policy p
     JOIN agent.approval_policy_version v ON v.tenant_id = p.tenant_id AND v.policy_id = p.id AND v.version = p.version
-    WHERE p.id = ${policyId}`;
+    WHERE p.id = ${policyId} AND p.removed_at IS NULL`;
   return current;
 }
 
@@ -208,7 +241,7 @@ async function writeVersion(tx: Tx, next: ApprovalPolicy): Promise<void> {
       VALUES (${next.tenantId}, ${next.policyId}, ${next.version}, ${next.quorum}, ${next.approverRoles}::text[],
               ${next.approverIds}::uuid[], ${next.allowRequester}, ${next.expiresAfterSeconds}, ${next.thresholdMicros},
               ${next.setBy}, ${next.setAt})`,
-    tx.sql`UPDATE agent.approval_policy SET version = ${next.version} WHERE id = ${next.policyId}`,
+    tx.sql`UPDATE agent.approval_policy SET version = ${next.version}, removed_at = NULL WHERE id = ${next.policyId}`,
   ]);
 }
 
@@ -227,6 +260,6 @@ export function listApprovalPolicies(caller: Caller): Promise<ApprovalPolicy[]> 
     (tx) => tx.sql<ApprovalPolicy>`
       SELECT v.*, p.tool, p.agent_key FROM agent.approval_policy p
       JOIN agent.approval_policy_version v ON v.tenant_id = p.tenant_id AND v.policy_id = p.id AND v.version = p.version
-      ORDER BY p.tool, p.agent_key`,
+      WHERE p.removed_at IS NULL ORDER BY p.tool, p.agent_key`,
   );
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { newId } from "@sba/platform/ids";
@@ -5,7 +6,6 @@ import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
 import { cancelRun } from "../run/cancel.ts";
-import { listTasks } from "../task/task.ts";
 import { driveRun, useBlobs } from "../testing.ts";
 import { lapseApprovals } from "./lapse.ts";
 import { anApproval, aRunThatAsks, decide } from "./testing.ts";
@@ -45,7 +45,8 @@ async function outcomesOf(ids: readonly string[]): Promise<Map<string, Outcome>>
     `SELECT a.id, a.status,
        ARRAY(SELECT payload->>'change' FROM platform.event WHERE stream = 'approvals:' || a.tenant_id
              AND payload->'approval'->>'id' = a.id::text AND payload->'approval'->>'status' <> 'PENDING' ORDER BY seq) AS ends,
-       ARRAY(SELECT action FROM platform.audit_entry e WHERE e.tenant_id = a.tenant_id AND action LIKE 'agent.approval.%' ORDER BY id) AS audited,
+       ARRAY(SELECT action FROM platform.audit_entry e WHERE e.tenant_id = a.tenant_id AND action LIKE 'agent.approval.%'
+             AND details->>'fingerprint' = a.fingerprint ORDER BY id) AS audited,
        ARRAY(SELECT decision FROM agent.approval_decision d WHERE d.approval_id = a.id) AS decisions
      FROM agent.approval a WHERE a.id = ANY($1::uuid[])`,
     [ids],
@@ -149,8 +150,9 @@ describe(`in ${TRIALS} trials, one outcome`, () => {
   });
 
   it("of a decision and the cancellation of its run, while a worker moves it", { timeout: TIMEOUT }, async () => {
-    const done = await trials(async () => {
-      const caller = aCaller();
+    const callers = tenants();
+    const done = await trials(async (number) => {
+      const caller = callers[number % AT_A_TIME]!;
       const { runId, approval } = await aRunThatAsks(caller);
       const [decision] = await Promise.allSettled([
         decide(aColleagueOf(caller), approval, "APPROVED"),
@@ -158,7 +160,7 @@ describe(`in ${TRIALS} trials, one outcome`, () => {
         driveRun(caller, runId),
       ]);
       const { status } = await driveRun(caller, runId);
-      return { id: approval.id, decision, status, tasks: await countTasks(caller) };
+      return { id: approval.id, decision, status, tasks: await countTasks(runId) };
     });
     const outcomes = await outcomesOf(done.map(({ id }) => id));
     for (const { id, decision, status, tasks } of done) {
@@ -181,7 +183,38 @@ describe(`in ${TRIALS} trials, one outcome`, () => {
     }
   });
 
-  async function countTasks(caller: Caller): Promise<number> {
-    return (await listTasks(caller, { first: 10 })).items.length;
+  it("of an approval while the worker of its run dies: what was approved ran once", { timeout: TIMEOUT }, async () => {
+    const callers = tenants();
+    const done = await trials(async (number) => {
+      const caller = callers[number % AT_A_TIME]!;
+      const { runId, approval } = await aRunThatAsks(caller);
+      const approved = decide(aColleagueOf(caller), approval, "APPROVED");
+      await (number % 2 === 0 ? approved : Promise.race([approved, delay(number % 7)]));
+      const worker = driveRun(caller, runId);
+      await delay(number % 11);
+      // What it does from now on is void, as that of a worker that died; another finds the run due.
+      await database().owner.query(
+        "UPDATE agent.run SET fence = fence + 1, lease_expires_at = NULL WHERE id = $1 AND lease_expires_at IS NOT NULL",
+        [runId],
+      );
+      await Promise.all([worker, approved]);
+      const { status } = await driveRun(caller, runId);
+      return { id: approval.id, status, tasks: await countTasks(runId) };
+    });
+    const outcomes = await outcomesOf(done.map(({ id }) => id));
+    for (const { id, status, tasks } of done) {
+      expect([status, tasks]).toEqual(["COMPLETED", 1]);
+      expect(outcomes.get(id)).toMatchObject({ status: "APPROVED", decisions: ["APPROVED"], ...decided });
+    }
+  });
+
+  /** One for each trial that is under way; their agents are made once. */
+  function tenants(): Caller[] {
+    return Array.from({ length: AT_A_TIME }, () => aCaller());
+  }
+
+  async function countTasks(runId: string): Promise<number> {
+    const { rows } = await database().owner.query("SELECT id FROM agent.task WHERE run_id = $1", [runId]);
+    return rows.length;
   }
 });

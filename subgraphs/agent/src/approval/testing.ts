@@ -19,9 +19,13 @@ export interface WaitingRun {
   readonly approval: Approval;
 }
 
+const withAgents = new Set<string>();
+
 /** A run of the assistant that was driven until it waits for a person. */
 export async function aRunThatAsks(caller: Caller, prompt = TASK): Promise<WaitingRun> {
-  await createBuiltInAgents(caller);
+  // Of a tenant that has asked before they are there.
+  if (!withAgents.has(caller.tenantId)) await createBuiltInAgents(caller);
+  withAgents.add(caller.tenantId);
   const runId = await startRun(caller, { agentKey: "assistant", prompt });
   const run = await driveRun(caller, runId);
   if (run.status !== "AWAITING_APPROVAL") throw new Error(`the run is ${run.status}`);

@@ -7,6 +7,8 @@ import { logger } from "@sba/platform/log";
 import { errors } from "../errors.ts";
 import { cacheKeyOf, findAnswer, keepAnswer } from "./cached-answer.ts";
 import type { ModelEvent, ModelFinishReason, ModelRequest, ModelToolCall, ModelUsage } from "./model.ts";
+import { modelErrors } from "./errors.ts";
+import { isLeftAlone } from "./guard.ts";
 import { getProvider } from "./registry.ts";
 
 /**
@@ -133,11 +135,19 @@ async function askModel(request: ModelRequest, asking: Asking): Promise<ModelAns
     } catch (thrown) {
       const error = ensureAppError(thrown);
       const waitMs = Math.max(error.retryAfterMs ?? 0, backoff.duration);
+      // It was asked a moment ago, and is left alone for what it did then.
+      if (attempt > 1 && isLeftAlone(error)) throw wasAsked(error);
       if (attempt === MAX_ATTEMPTS || !error.retryable || asking.shown.text || waitMs > MAX_WAIT_MS) throw error;
       await wait(waitMs, asking.signal);
       backoff = backoff.next(undefined);
     }
   }
+}
+
+function wasAsked({ code, message, retryAfterMs }: AppError): AppError {
+  const make =
+    code === "AGENT_MODEL_RATE_LIMITED" ? modelErrors.AGENT_MODEL_RATE_LIMITED : modelErrors.AGENT_MODEL_UNAVAILABLE;
+  return make({ message, ...(retryAfterMs !== undefined && { retryAfterMs }) });
 }
 
 async function wait(ms: number, signal: AbortSignal): Promise<void> {

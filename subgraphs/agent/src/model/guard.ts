@@ -67,7 +67,10 @@ export function createGuard(provider: string, options: GuardOptions = DEFAULT_OP
   return {
     pass: async (model, attempt) => {
       const pauseMs = Math.ceil(pauses.getRemainingTTL(model));
-      if (pauseMs > 0) throw modelErrors.AGENT_MODEL_RATE_LIMITED({ retryAfterMs: pauseMs, details: { provider } });
+      if (pauseMs > 0) {
+        const details = { provider, leftAlone: true };
+        throw modelErrors.AGENT_MODEL_RATE_LIMITED({ retryAfterMs: pauseMs, details });
+      }
       try {
         return await attemptOnce(attempt);
       } catch (error) {
@@ -78,6 +81,11 @@ export function createGuard(provider: string, options: GuardOptions = DEFAULT_OP
       }
     },
   };
+}
+
+/** True when the provider was not asked: nothing has failed, it is only left alone for a while. */
+export function isLeftAlone(error: unknown): boolean {
+  return error instanceof AppError && error.details?.["leftAlone"] === true;
 }
 
 const OUTAGES: ReadonlySet<string> = new Set(["AGENT_MODEL_UNAVAILABLE", "AGENT_MODEL_TIMED_OUT"]);

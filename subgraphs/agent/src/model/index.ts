@@ -7,6 +7,7 @@ export {
   type ModelChoice,
 } from "./call.ts";
 export { forgetExpiredAnswers } from "./cached-answer.ts";
+export { isLeftAlone } from "./guard.ts";
 export { PLAN_CALL, planParams, type PlannedStep } from "./plan-call.ts";
 export { approximateTokens, frameTokens, useWindow, windowOf } from "./window.ts";
 export { getModel, isModelServed, resolveModelName, useModels, type ModelConfig } from "./registry.ts";

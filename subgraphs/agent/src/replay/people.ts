@@ -5,7 +5,8 @@ import { escalatedRoles, type ApprovalDecisionKind } from "../approval/approval.
 import { runEvents, type ApprovalChange, type CountedDecision } from "../approval/change.ts";
 import { countDecision } from "../approval/decide.ts";
 import type { CallApproval } from "../approval/of-run.ts";
-import { approvalDecided, runStatusChanged, type ApprovalSnapshot } from "../events.ts";
+import { ownMessages } from "../thread/message.ts";
+import { approvalDecided, inputReceived, runStatusChanged, type ApprovalSnapshot } from "../events.ts";
 import { poisonedEvents } from "../run/poison.ts";
 import { assertMove, isRunStatus, type RunStatus } from "../run/run.state.ts";
 import type { Session } from "../run/session.ts";
@@ -23,9 +24,31 @@ export function intervene(at: Position): Intervention | undefined {
   if (poisoned) return poisoned;
   if (at.next.type === approvalDecided.type)
     return decide(at, (at.next.payload as { approval: ApprovalSnapshot }).approval);
+  if (at.next.type === inputReceived.type) return receive(at, at.next.payload as ReceivedInput);
   if (at.next.type !== runStatusChanged.type) return undefined;
   const to = destination(at, at.next.payload as { from: string | null; to: string });
-  return to && move(at.session, to);
+  return to && move(hearAnswer(at), to);
+}
+
+/** A person answered the run's question: with a message that is committed with its going on. */
+function hearAnswer({ recording, session, seq }: Position): Session {
+  if (session.run.status !== "AWAITING_INPUT") return session;
+  const { history, run } = session;
+  const last = ownMessages(history, run.id).at(-1)?.ordinal ?? 0;
+  const said = recording.messages.get(last + 1);
+  return said?.role === "user" && said.seq === seq ? { ...session, history: [...history, said] } : session;
+}
+
+type ReceivedInput = Parameters<typeof inputReceived>[0];
+
+/** Somebody sent it something: for itself, or for a run that answers after it. */
+function receive({ recording, session }: Position, payload: ReceivedInput): Intervention | undefined {
+  if (payload.ordinal === null) return { session, events: [inputReceived(payload)] };
+  const input = recording.inputs.get(payload.ordinal);
+  if (!input) return undefined;
+  const { ordinal, text, sentBy } = input;
+  const received = { ...payload, ordinal, text, sentBy, answeringRunId: session.run.id };
+  return { session: { ...session, inbox: [...session.inbox, input] }, events: [inputReceived(received)] };
 }
 
 /** Where a person moves the run: paused, resumed, cancelled, answered, or its plan executed. */

@@ -116,15 +116,19 @@ type Cause = Omit<Interruption, "current">;
 
 const failure = (code: string, message = "", retryable = true): Cause => ({
   error: { code, message, retryable, retryAfterMs: undefined },
-  ...{ draining: false, paused: false },
+  ...{ draining: false, paused: false, leftAlone: false },
 });
 
 /** Why an attempt came to nothing; undefined when nobody was left to say so, because its worker died. */
 export function recordedInterruption(at: Position, stepNumber: number): Cause | undefined {
-  const cause = at.find(stepRestarted, ({ step: { number } }) => number === stepNumber)?.payload.cause;
-  if (cause === "WORKER_LOST") return undefined;
-  if (cause !== undefined)
-    return { ...failure(cause), draining: cause === "WORKER_DRAINED", paused: cause === "RUN_PAUSED" };
+  const restart = at.find(stepRestarted, ({ step: { number } }) => number === stepNumber)?.payload;
+  if (restart?.cause === "WORKER_LOST") return undefined;
+  if (restart) {
+    const { cause, attempt } = restart;
+    const paused = cause === "RUN_PAUSED";
+    const leftAlone = !paused && attempt === at.session.run.stepAttempt;
+    return { ...failure(cause), draining: cause === "WORKER_DRAINED", paused, leftAlone };
+  }
   const { errorCode, errorMessage } = at.recording.run;
   const isGivenUp = errorCode === null || errorCode === "AGENT_RUN_ATTEMPTS_EXHAUSTED";
   return isGivenUp ? failure("") : failure(errorCode, errorMessage ?? "", false);

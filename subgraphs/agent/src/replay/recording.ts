@@ -9,8 +9,9 @@ import type {
   ApprovalDecision,
   Message,
   Run as RunRow,
+  RunInput,
+  Step,
 } from "@sba/platform/generated/prisma/client";
-import type { Step } from "@sba/platform/generated/prisma/client";
 import { getAgentVersion } from "../agent/version.ts";
 import { readDecisions } from "../approval/approval.ts";
 import type { ApprovalPolicy } from "../approval/policy.ts";
@@ -30,6 +31,8 @@ export interface Recording {
   readonly messages: ReadonlyMap<number, Message>;
   readonly steps: ReadonlyMap<number, Step>;
   readonly calls: ReadonlyMap<string, ToolCall>;
+  /** What people sent it while it was under way, by their places. */
+  readonly inputs: ReadonlyMap<number, RunInput>;
   /** As they ended, in the order in which they were asked for. */
   readonly approvals: readonly Approval[];
   readonly decisions: readonly ApprovalDecision[];
@@ -63,11 +66,12 @@ async function readRows(tx: Tx, runId: string): Promise<Omit<Recording, "journal
   if (!run) throw errors.AGENT_RUN_NOT_FOUND();
   if (run.endedAt === null) throw errors.AGENT_REPLAY_RUN_NOT_ENDED({ details: { status: run.status } });
   const caller = callerOfStarter(run);
-  const [version, told, messages, steps, approvals, policies, lines] = await Promise.all([
+  const [version, told, messages, steps, inputs, approvals, policies, lines] = await Promise.all([
     getAgentVersion(tx, run.agentVersionId),
     readHistory(tx, run, FIRST_SEQ),
     tx.sql<Message>`SELECT * FROM agent.message WHERE run_id = ${runId} AND ordinal > 0`,
     tx.sql<Step>`SELECT * FROM agent.step WHERE run_id = ${runId}`,
+    tx.sql<RunInput>`SELECT * FROM agent.run_input WHERE run_id = ${runId}`,
     tx.sql<Approval>`SELECT * FROM agent.approval WHERE run_id = ${runId} ORDER BY id`,
     readPinnedPolicies(tx, runId),
     readRunLines(tx, runId),
@@ -83,6 +87,7 @@ async function readRows(tx: Tx, runId: string): Promise<Omit<Recording, "journal
     ...{ caller, run, version, told, approvals, decisions, policies },
     messages: new Map(messages.map((message) => [message.ordinal, message])),
     steps: new Map(steps.map((step) => [step.number, step])),
+    inputs: new Map(inputs.map((input) => [input.ordinal, input])),
     calls: new Map(calls.map((call) => [call.id, call])),
     usage: Map.groupBy(lines, ({ key }) => key),
   };

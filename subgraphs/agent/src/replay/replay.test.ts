@@ -16,7 +16,9 @@ import { giveUpPoison } from "../run/poison.ts";
 import { forkRun } from "../run/fork.ts";
 import { pauseRun, resumeRun } from "../run/pause.ts";
 import { executeRun, planRun } from "../run/plan-run.ts";
-import { cancelRun, continueRun, getRun, startRun, type RunOptions } from "../run/run.ts";
+import { cancelRun } from "../run/cancel.ts";
+import { continueRun, getRun, startRun, type RunOptions } from "../run/run.ts";
+import { sendRunInput } from "../run/send-input.ts";
 import { anAgent, asks, calls, holds, untilShown, workOn } from "../run/testing.ts";
 import { driveRun, useBlobs } from "../testing.ts";
 import { findTenantOfRun } from "./recording.ts";
@@ -60,6 +62,14 @@ async function speaking(): Promise<{ runId: string; worker: Promise<void> }> {
   const worker = workOn(caller, runId);
   await untilShown(caller, runId, "Half ");
   return { runId, worker };
+}
+
+/** Takes a run away from its worker, as if that had died. */
+async function takeAway(runId: string): Promise<void> {
+  await database().owner.query(
+    "UPDATE agent.run SET fence = fence + 1, lease_expires_at = clock_timestamp() WHERE id = $1",
+    [runId],
+  );
 }
 
 async function aLookUp(): Promise<string> {
@@ -139,10 +149,7 @@ const STORIES: Readonly<Record<string, () => Promise<string>>> = {
   },
   "loses its worker in the middle of a turn": async () => {
     const { runId, worker } = await speaking();
-    await database().owner.query(
-      "UPDATE agent.run SET fence = fence + 1, lease_expires_at = clock_timestamp() WHERE id = $1",
-      [runId],
-    );
+    await takeAway(runId);
     await toTheEnd(runId);
     await worker;
     return runId;
@@ -181,6 +188,21 @@ const STORIES: Readonly<Record<string, () => Promise<string>>> = {
     const runId = await begin(["task.create"]);
     await driveRun(caller, runId);
     await cancelRun(caller, { runId });
+    return toTheEnd(runId);
+  },
+  "is steered in the middle of a turn, and sent what another run answers": async () => {
+    const { runId, worker } = await speaking();
+    await sendRunInput(caller, { runId, input: "Shorter, please.", mode: "STEER" });
+    await sendRunInput(caller, { runId, input: "And then?", mode: "QUEUE" });
+    await takeAway(runId);
+    await worker;
+    return toTheEnd(runId);
+  },
+  "is steered where it asked": async () => {
+    server().answer = inTurn(asks("Which one?"), says("That one."));
+    const runId = await begin();
+    await driveRun(caller, runId);
+    await sendRunInput(caller, { runId, input: "The left one.", mode: "STEER" });
     return toTheEnd(runId);
   },
   "was planned before": async () => {

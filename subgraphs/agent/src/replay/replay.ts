@@ -154,14 +154,8 @@ class Replay {
     this.session = { ...this.session, run: { ...this.session.run, status: "PLANNING", spentMicros } };
   }
 
-  /** Takes note of what people had said by now, and of what an operator had said of a call. */
-  private hear({ seq, next }: Position): void {
-    const { history, run } = this.session;
-    const known = new Set(history.filter(({ runId }) => runId === run.id).map(({ ordinal }) => ordinal));
-    const said = [...this.recording.messages.values()].filter(
-      (message) => message.role === "user" && message.seq <= seq && !known.has(message.ordinal),
-    );
-    this.session = { ...this.session, history: [...history, ...said] };
+  /** Takes note of what an operator had said of a call by now. */
+  private hear({ next }: Position): void {
     if (this.work || next.type !== stepStarted.type) return;
     const { toolCallId } = (next.payload as { step: { toolCallId: string | null } }).step;
     const [call, resolved] = [this.session.calls.get(toolCallId ?? ""), this.recording.calls.get(toolCallId ?? "")];
@@ -294,11 +288,12 @@ function beginning({ caller, run, version, told }: Recording): Session {
   const spentMicros = costOf(priceUsage(START_USAGE, run.priceListVersion));
   return {
     ...{ caller, version, history: told, calls: new Map(), approvals: new Map(), policies: [] },
-    ...{ unfinished: undefined, slice: undefined },
+    ...{ unfinished: undefined, slice: undefined, inbox: [] },
     run: {
       ...run,
       ...{ status: "CREATED", pausedFrom: null, output: null, errorCode: null, errorMessage: null, endedAt: null },
       ...{ stepNumber: 0, stepAttempt: 0, textPieces: 0, spentMicros, slot: null },
+      ...{ waitsForThread: false, unreadInputs: 0 },
     },
   };
 }

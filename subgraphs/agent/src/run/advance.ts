@@ -3,6 +3,7 @@ import { withTenantOnce } from "@sba/platform/db";
 import { AppError, ensureAppError } from "@sba/platform/errors";
 import type { Logger } from "@sba/platform/log";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { isLeftAlone } from "../model/index.ts";
 import { commitModelTurn, meterFailedAttempts, takeModelTurn } from "../step/model-turn.ts";
 import { commitToolTurn, takeToolTurn } from "../step/tool-turn.ts";
 import { giveUpRun } from "./dead-letter.ts";
@@ -102,8 +103,10 @@ async function takeStep(session: Session, current: Work, options: StepOptions): 
     funded = await fundStep(session, current);
     commitStep = await perform(funded, current, options);
   } catch (error) {
-    const interruption = { current, error: ensureAppError(error), draining: drain.aborted, paused: pause.aborted };
-    return interruptStep(session, interruption);
+    return interruptStep(session, {
+      ...{ current, error: ensureAppError(error), draining: drain.aborted, paused: pause.aborted },
+      leftAlone: isLeftAlone(error),
+    });
   }
   return commit(funded, (draft) => {
     commitStep(draft);
@@ -140,6 +143,8 @@ export interface Interruption {
   readonly error: Pick<AppError, "code" | "message" | "retryable" | "retryAfterMs">;
   readonly draining: boolean;
   readonly paused: boolean;
+  /** Nobody was asked: the model's provider is left alone for now. */
+  readonly leftAlone: boolean;
 }
 
 /** What becomes of a step whose attempt failed: cancelled with its run, put aside, tried again later, or the end of the run. */
@@ -151,11 +156,13 @@ async function interruptStep(session: Session, interruption: Interruption): Prom
 }
 
 /** Decides the same, in the draft of the run as it is committed by then. */
-export function afterInterruption(draft: Draft, { current, error, draining, paused }: Interruption): void {
+export function afterInterruption(draft: Draft, interruption: Interruption): void {
+  const { current, error, draining, paused, leftAlone } = interruption;
   if (current.kind === "model") meterFailedAttempts(draft, current);
   const { run } = draft;
   if (run.status === "CANCELLING") planNext(draft);
-  else if (paused) putAside(draft);
+  else if (paused) putAside(draft, "RUN_PAUSED", 0);
+  else if (leftAlone && !draining) putAside(draft, error.code, error.retryAfterMs ?? RETRY_BACKOFF_MS);
   else if (!draining && !error.retryable) failRun(draft, error);
   else if (!draining && run.stepAttempt >= MAX_ATTEMPTS) giveUpRun(draft, error.code);
   else {
@@ -164,9 +171,9 @@ export function afterInterruption(draft: Draft, { current, error, draining, paus
   }
 }
 
-/** A step that a pause cut off is begun again afterwards, which may be now. That is not an attempt that failed. */
-function putAside(draft: Draft): void {
-  draft.run = { ...draft.run, stepAttempt: draft.run.stepAttempt - 1, errorCode: "RUN_PAUSED" };
+/** A step that a pause cut off, or that nobody was asked for, is begun again afterwards. That is not an attempt that failed. */
+function putAside(draft: Draft, errorCode: string, dueInMs: number): void {
+  draft.run = { ...draft.run, stepAttempt: draft.run.stepAttempt - 1, errorCode };
   if (isStopping(draft.run.status)) planNext(draft);
-  else release(draft, 0);
+  else release(draft, dueInMs);
 }

@@ -6,12 +6,13 @@ import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
 import { createAgent, type CreateAgentInput } from "../agent/agent.ts";
 import { breaksOffAfter, inTurn, openChunks, refuses, says, useScriptedModels } from "../model/testing.ts";
+import { replayRun } from "../replay/replay.ts";
 import { getRun, startRun } from "../run/run.ts";
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 
 const database = useDatabase();
-const { server } = useScriptedModels();
+const { server, configure } = useScriptedModels();
 
 async function startAgent(
   caller: Caller,
@@ -84,6 +85,28 @@ describe("a model turn", () => {
       { meter: "model.outputTokens", quantity: 1 },
     ]);
     await expectAgreement(caller, runId);
+  });
+
+  it("costs its run no attempt while its provider is left alone, however often it comes in vain", async () => {
+    const caller = aCaller();
+    configure({}, { failuresToOpen: 1, openForMs: 3_600_000 });
+    server().answer = refuses(503);
+    const runId = await startAgent(caller);
+    const atOnce = "UPDATE agent.run SET due_at = clock_timestamp() WHERE id = $1";
+    for (let times = 0; times < 7; times++) {
+      await driveRun(caller, runId);
+      const waits = await getRun(caller, runId);
+      // The first found out that the provider is down; the others asked nobody.
+      expect(waits).toMatchObject({ status: "EXECUTING", errorCode: "AGENT_MODEL_UNAVAILABLE", leaseExpiresAt: null });
+      expect(waits.stepAttempt).toBe(1);
+      expect(waits.dueAt!.getTime()).toBeGreaterThan(Date.now() + 3_000_000);
+      await database().owner.query(atOnce, [runId]);
+    }
+    expect(server().received).toHaveLength(1);
+    configure();
+    server().answer = says("Fine.");
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Fine." });
+    expect((await replayRun(caller, runId)).difference).toBeUndefined();
   });
 
   it("restarts its step when it fails after readers saw text, and is charged for both attempts", async () => {
