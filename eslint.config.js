@@ -1,3 +1,4 @@
+import graphql from "@graphql-eslint/eslint-plugin";
 import prettier from "eslint-config-prettier";
 import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
@@ -90,7 +91,7 @@ export default defineConfig([
     rules: { "no-restricted-properties": "off" },
   },
   // What people read in a terminal.
-  { files: [...TESTS, ...TOOLS, "schema/build.ts", "prisma/**"], rules: { "no-console": "off" } },
+  { files: [...TESTS, ...TOOLS, "schema/{build,manifest}.ts", "prisma/**"], rules: { "no-console": "off" } },
   {
     files: TESTS,
     rules: {
@@ -104,6 +105,43 @@ export default defineConfig([
       "@typescript-eslint/no-unsafe-call": "off",
       "@typescript-eslint/no-unsafe-member-access": "off",
       "@typescript-eslint/no-unsafe-return": "off",
+    },
+  },
+  {
+    // The API as clients see it: names that agree with one another, and words where somebody would ask.
+    files: ["schema/api.graphql"],
+    languageOptions: {
+      parser: graphql.parser,
+      parserOptions: { graphQLConfig: { schema: "schema/api.graphql" } },
+    },
+    plugins: { "@graphql-eslint": { rules: graphql.rules } },
+    rules: {
+      "@graphql-eslint/naming-convention": [
+        "error",
+        {
+          types: "PascalCase",
+          FieldDefinition: "camelCase",
+          InputValueDefinition: "camelCase",
+          Argument: "camelCase",
+          DirectiveDefinition: "camelCase",
+          EnumValueDefinition: "UPPER_CASE",
+          "FieldDefinition[parent.name.value=Query]": {
+            style: "camelCase",
+            forbiddenPrefixes: ["get", "list", "find", "query"],
+          },
+          "FieldDefinition[parent.name.value=Mutation]": { style: "camelCase", forbiddenSuffixes: ["Mutation"] },
+        },
+      ],
+      "@graphql-eslint/require-description": ["error", { rootField: true }],
+      "@graphql-eslint/no-typename-prefix": "error",
+      "@graphql-eslint/require-deprecation-reason": "error",
+      "@graphql-eslint/no-hashtag-description": "error",
+      "@graphql-eslint/relay-page-info": "off",
+      "@graphql-eslint/relay-edge-types": [
+        "error",
+        { withEdgeSuffix: true, shouldImplementNode: false, listTypeCanWrapOnlyEdgeType: false },
+      ],
+      "@graphql-eslint/relay-connection-types": "error",
     },
   },
   prettier,

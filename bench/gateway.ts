@@ -10,6 +10,8 @@ import { startGateway } from "@sba/gateway/gateway";
 import { loadGraph } from "@sba/gateway/graph";
 import { openGraphs } from "@sba/gateway/graphs";
 import { DEFAULT_LIMITS } from "@sba/gateway/limits";
+import { DEVELOPMENT_RATE_LIMITS, openTolls } from "@sba/gateway/tolls";
+import { openTrustedDocuments } from "@sba/gateway/trusted-documents";
 import { issueAccessToken } from "@sba/identity/index";
 import { identitySubgraph } from "@sba/identity/server";
 import { integrationsSubgraph } from "@sba/integrations/server";
@@ -17,6 +19,7 @@ import { knowledgeSubgraph } from "@sba/knowledge/server";
 import type { Caller } from "@sba/platform/caller";
 import { executeInProcess } from "@sba/platform/execute";
 import { signInternalToken } from "@sba/platform/internal-token";
+import { openRateLimiter } from "@sba/platform/rate-limit";
 import { INTERNAL_TOKEN_HEADER, startSubgraphServer, type Subgraph } from "@sba/platform/server";
 import { workflowSubgraph } from "@sba/workflow/server";
 import { parse, print, type DocumentNode, type ExecutionResult } from "graphql";
@@ -78,12 +81,12 @@ export function benchGateway(): Promise<Measurement[]> {
 
 async function openOperations(supergraphSdl: string): Promise<Operations> {
   const subgraphs = new Map(SUBGRAPHS.map((subgraph) => [subgraph.name, linkInProcess(subgraph)]));
-  return startOperations({
-    graphs: openGraphs(loadGraph(supergraphSdl)),
-    subgraphs,
-    limits: DEFAULT_LIMITS,
-    introspection: true,
-  });
+  const limits = DEFAULT_LIMITS;
+  const limiter = await openRateLimiter({});
+  const tolls = openTolls({ limiter, limits: DEVELOPMENT_RATE_LIMITS, maxCost: limits.maxCost });
+  const trusted = openTrustedDocuments({ manifests: [], only: false });
+  const graphs = openGraphs(loadGraph(supergraphSdl));
+  return startOperations({ graphs, subgraphs, limits, tolls, trusted, introspection: "everyone" });
 }
 
 type Operation = (typeof OPERATIONS)[number];

@@ -6,17 +6,26 @@
  *     api.graphql                for clients: what they can ask
  *     routes.json                for a gateway whose subgraphs run elsewhere: the paths that it forwards
  *
- * `npm run schema` writes them; with `--check` nothing is written and a file that is not up to date fails.
+ * `npm run schema` writes them; with `--check` nothing is written, and it fails for a file that is not up to date, for a change that
+ * breaks `released.graphql` and is not in `accepted-changes.json`, and for a document of `documents/` that would be refused.
  */
-import { existsSync } from "node:fs";
+import { existsSync, globSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { composeServices } from "@apollo/composition";
 import { printSubgraphSchema } from "@apollo/subgraph";
 import type { Route, Subgraph } from "@sba/platform/server";
-import { lexicographicSortSchema, parse, printSchema } from "graphql";
+import { buildSchema as buildAPI, lexicographicSortSchema, parse, printSchema } from "graphql";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import {
+  acceptedChangesSchema,
+  findBreakingChanges,
+  findOddPages,
+  findRefusedDocuments,
+  operationsIn,
+} from "./governance.ts";
+import { readManifests } from "../gateway/src/manifests.ts";
 
 const root = new URL("../", import.meta.url);
 
@@ -105,6 +114,31 @@ async function outdated(files: Files): Promise<readonly string[]> {
     .map(({ path }) => `${path} is not up to date: run npm run schema and commit it`);
 }
 
+/** What the API as it is now does to those who use it. */
+async function misgoverned(files: Files): Promise<readonly string[]> {
+  const read = (path: string) => readFile(new URL(path, root), "utf8");
+  const current = buildAPI(files["schema/api.graphql"] ?? "");
+  const accepted = acceptedChangesSchema.parse(JSON.parse(await read("schema/accepted-changes.json")));
+  return [
+    ...(await findBreakingChanges(buildAPI(await read("schema/released.graphql")), current, accepted)),
+    ...findRefusedDocuments(current, await shippedDocuments()),
+    ...findOddPages(current),
+  ];
+}
+
+/** Of every client version that is still in use: our own as it is now, and the manifests of those that were released. */
+async function shippedDocuments(): Promise<ReadonlyMap<string, string>> {
+  const paths = globSync("clients/typescript/operations/*.graphql", { cwd: root });
+  const own = operationsIn(await Promise.all(paths.map((path) => readFile(new URL(path, root), "utf8"))));
+  const manifests = await readManifests(new URL("schema/documents/", root));
+  return new Map([
+    ...[...own].map(([name, text]) => [`clients/typescript: ${name}`, text] as const),
+    ...manifests.flatMap(({ client, version, operations }) =>
+      operations.map(({ name, body }) => [`${client}@${version}: ${name}`, body] as const),
+    ),
+  ]);
+}
+
 async function write(files: Files): Promise<void> {
   await mkdir(new URL("schema/subgraphs/", root), { recursive: true });
   await Promise.all(Object.entries(files).map(([path, text]) => writeFile(new URL(path, root), text)));
@@ -113,7 +147,7 @@ async function write(files: Files): Promise<void> {
 async function main(check: boolean): Promise<number> {
   const { files, problems } = await buildSchema();
   if (!check) await write(files);
-  const all = [...problems, ...(check ? await outdated(files) : [])];
+  const all = [...problems, ...(check ? [...(await outdated(files)), ...(await misgoverned(files))] : [])];
   for (const problem of all) console.error(`schema: ${problem}`);
   if (all.length === 0)
     console.log(`schema: ${Object.keys(files).length} files ${check ? "are up to date" : "written"}`);

@@ -39,6 +39,7 @@ const GATES: readonly Gate[] = [
   { name: "schema", command: ["schema/build.ts", "--check"] },
   { name: "codegen", command: ["graphql-codegen", "--config", "codegen.ts", "--check"] },
   { name: "client-version", command: ["scripts/client-version.ts", "--check"] },
+  { name: "manifest", command: ["schema/manifest.ts", "--check"] },
   { name: "docs", command: ["scripts/docs.ts", "--check"] },
   { name: "drift", command: ["scripts/drift.ts"] },
 ];

@@ -1,10 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import {
   ApolloServer,
-  HeaderMap,
   type ApolloServerOptionsWithGateway,
-  type ApolloServerPlugin,
-  type GraphQLRequestListener,
   type HTTPGraphQLRequest,
   type HTTPGraphQLResponse,
 } from "@apollo/server";
@@ -15,30 +12,38 @@ import {
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
 import { OperationFailed } from "@sba/platform/execute";
-import { httpStatusOf } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
+import { rateLimitHeaders } from "@sba/platform/rate-limit";
 import { runInSpan, type SpanOptions } from "@sba/platform/telemetry";
-import { GraphQLError, OperationTypeNode, type ExecutionResult } from "graphql";
-import { LRUCache } from "lru-cache";
-import { parseShown } from "./documents.ts";
-import { findRefusal } from "./enforce.ts";
-import { errors, presentGatewayError, toShownError } from "./errors.ts";
+import { GraphQLError, type ExecutionResult } from "graphql";
+import { guard } from "./apollo-guard.ts";
+import { answerWith, createLimiter, textsOf, withTexts } from "./apollo-limits.ts";
+import { hashOf } from "./documents.ts";
+import { presentGatewayError, toShownError } from "./errors.ts";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";
+import { countOperations } from "./metrics.ts";
 import { variableErrors } from "./graph.ts";
 import type { Graphs } from "./graphs.ts";
 import type { Limits } from "./limits.ts";
 import { runPlan } from "./plan-run.ts";
+import type { Tolls } from "./tolls.ts";
+import type { TrustedDocuments } from "./trusted-documents.ts";
 
 /**
  * Queries and mutations. Apollo Server parses, validates and speaks GraphQL over HTTP; our limits come before it, our
  * enforcement between validation and plan, and the plan runs in `graph.ts`. Sockets send their queries through here too.
  */
 
+/** Who may read the schema: `members` are all who have said who they are. */
+export type Introspection = "everyone" | "members" | "nobody";
+
 export interface ApolloOptions {
   readonly graphs: Graphs;
   readonly subgraphs: SubgraphLinks;
   readonly limits: Limits;
-  readonly introspection: boolean;
+  readonly tolls: Tolls;
+  readonly trusted: TrustedDocuments;
+  readonly introspection: Introspection;
 }
 
 export interface SingleRequest {
@@ -61,18 +66,19 @@ const requestIds = new AsyncLocalStorage<string>();
 export async function startOperations(options: ApolloOptions): Promise<Operations> {
   const apollo = new ApolloServer<GatewayContext>({
     gateway: toGateway(options),
-    introspection: options.introspection,
+    introspection: options.introspection !== "nobody",
     // "Did you mean" tells strangers the names that introspection hides.
-    hideSchemaDetailsFromClientErrors: !options.introspection,
+    hideSchemaDetailsFromClientErrors: options.introspection !== "everyone",
     csrfPrevention: true,
     persistedQueries: false,
-    allowBatchedHttpRequests: false,
+    allowBatchedHttpRequests: options.limits.maxBatch > 1,
     includeStacktraceInErrorResponses: false,
     stopOnTerminationSignals: false,
     logger,
     formatError: (_formatted, error) => presentGatewayError(error, requestIds.getStore()).toJSON(),
     plugins: [
-      guard(options),
+      countOperations(),
+      guard({ ...options, isSchemaOpen: options.introspection === "everyone" }),
       ApolloServerPluginLandingPageDisabled(),
       ApolloServerPluginUsageReportingDisabled(),
       ApolloServerPluginCacheControlDisabled(),
@@ -81,14 +87,21 @@ export async function startOperations(options: ApolloOptions): Promise<Operation
   });
   await apollo.start();
   const overLimits = createLimiter(options.limits);
+  const answer = (httpGraphQLRequest: HTTPGraphQLRequest, context: GatewayContext) =>
+    runInSpan("graphql.request", spanOf(context, httpGraphQLRequest.headers.get("traceparent")), () =>
+      apollo.executeHTTPGraphQLRequest({ httpGraphQLRequest, context: () => Promise.resolve(context) }),
+    );
   return {
-    answerHttp: (httpGraphQLRequest, context) =>
+    answerHttp: (sent, context) =>
       requestIds.run(context.requestId, async () => {
-        const refused = overLimits(httpGraphQLRequest);
-        if (refused) return answerWith(refused, context.requestId);
-        return runInSpan("graphql.request", spanOf(context, httpGraphQLRequest.headers.get("traceparent")), () =>
-          apollo.executeHTTPGraphQLRequest({ httpGraphQLRequest, context: () => Promise.resolve(context) }),
-        );
+        const request = withTexts(sent, options.trusted, context.client);
+        if (request instanceof GraphQLError) return answerWith(request, sent, context.requestId);
+        const texts = textsOf(request);
+        const { refusal, standings } = await options.tolls.admit(context, hashOf(texts.join("\n")), texts.length || 1);
+        const refused = refusal ? toShownError(refusal, context.requestId) : overLimits(request, texts);
+        const response = refused ? answerWith(refused, request, context.requestId) : await answer(request, context);
+        for (const [name, value] of Object.entries(rateLimitHeaders(standings))) response.headers.set(name, value);
+        return response;
       }),
     execute: (request, context) =>
       requestIds.run(context.requestId, () =>
@@ -112,13 +125,17 @@ async function executeSingle(
   const request = { query, ...(variables ? { variables } : {}), ...(operationName ? { operationName } : {}) };
   const { body } = await apollo.executeOperation(request, { contextValue });
   if (body.kind !== "single") throw new Error("incremental delivery is not offered");
-  const { data, errors: problems } = body.singleResult;
+  const { data, errors: problems, extensions } = body.singleResult;
   const found = problems?.map(
     ({ message, path, locations: _locations, extensions }) =>
       new GraphQLError(message, { path: path ?? null, extensions: extensions ?? {} }),
   );
   if (data === undefined && found) throw new OperationFailed(found);
-  return { ...(data === undefined ? {} : { data }), ...(found ? { errors: found } : {}) };
+  return {
+    ...(data === undefined ? {} : { data }),
+    ...(found ? { errors: found } : {}),
+    ...(extensions ? { extensions } : {}),
+  };
 }
 
 type Gateway = ApolloServerOptionsWithGateway<GatewayContext>["gateway"];
@@ -147,48 +164,5 @@ function toGateway({ graphs, subgraphs }: ApolloOptions): Gateway {
         },
       }),
     stop: () => Promise.resolve(),
-  };
-}
-
-/** Refuses what the caller may not do, after validation and before anything is planned or fetched. */
-function guard({ graphs }: ApolloOptions): ApolloServerPlugin<GatewayContext> {
-  const listener: GraphQLRequestListener<GatewayContext> = {
-    didResolveOperation: ({ document, operation, schema, contextValue }) => {
-      if (!operation) throw toShownError(errors.OPERATION_UNKNOWN(), undefined, 400);
-      if (operation.operation === OperationTypeNode.SUBSCRIPTION)
-        throw toShownError(errors.SUBSCRIPTION_NEEDS_SOCKET(), undefined, 400);
-      const refusal = findRefusal(graphs.of(schema).requirements.of(document, operation), contextValue.caller);
-      if (refusal) throw toShownError(refusal, contextValue.requestId, httpStatusOf(refusal.kind));
-      return Promise.resolve();
-    },
-  };
-  return { requestDidStart: () => Promise.resolve(listener) };
-}
-
-const MAX_KNOWN_TEXT = 8 * 1024 * 1024;
-
-/** The limits come before Apollo Server parses: it would validate first, and validation is where large documents are dear. */
-function createLimiter(limits: Limits): (request: HTTPGraphQLRequest) => GraphQLError | undefined {
-  const within = new LRUCache<string, true>({
-    maxSize: MAX_KNOWN_TEXT,
-    sizeCalculation: (_true, text) => text.length + 1,
-  });
-  return ({ body, search }) => {
-    const inBody = typeof body === "object" && body !== null && "query" in body ? body.query : undefined;
-    const query = inBody ?? new URLSearchParams(search).get("query");
-    if (typeof query !== "string" || within.has(query)) return undefined;
-    const parsed = parseShown(query, limits);
-    if (!(parsed instanceof GraphQLError)) within.set(query, true);
-    // Syntax errors are Apollo Server's to report.
-    return parsed instanceof GraphQLError && parsed.extensions["code"] !== "GRAPHQL_PARSE_FAILED" ? parsed : undefined;
-  };
-}
-
-function answerWith(error: GraphQLError, requestId: string): HTTPGraphQLResponse {
-  const status = error.extensions["code"] === "PAYLOAD_TOO_LARGE" ? 413 : 400;
-  return {
-    status,
-    headers: new HeaderMap([["content-type", "application/json; charset=utf-8"]]),
-    body: { kind: "complete", string: JSON.stringify({ errors: [presentGatewayError(error, requestId).toJSON()] }) },
   };
 }

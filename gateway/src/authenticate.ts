@@ -40,6 +40,8 @@ export interface Authenticator {
    */
   readonly authenticate: (authorization: string) => Promise<Authenticated>;
   readonly onRevoked: GrantsSource["onRevoked"];
+  /** Who comes without credentials, where they are let in. */
+  readonly anonymous?: Authenticated;
 }
 
 const API_KEY = /^sba_/;

@@ -1,15 +1,44 @@
 import type { Config } from "@sba/platform/config";
+import { databaseUrlsOf } from "@sba/platform/services";
+import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import type { GatewayOptions } from "./gateway.ts";
+import { readManifests } from "./manifests.ts";
+import type { RateLimits } from "./tolls.ts";
+import type { TrustedDocumentsOptions } from "./trusted-documents.ts";
+
+const MANIFESTS = new URL("../../schema/documents/", import.meta.url);
 
 /** What the environment says of the gateway, in either deployment. */
 export function gatewayOptionsOf(
   config: Config,
-): Pick<GatewayOptions, "host" | "port" | "development" | "allowedOrigins" | "issuers"> {
+): Pick<
+  GatewayOptions,
+  | "host"
+  | "port"
+  | "development"
+  | "allowedOrigins"
+  | "issuers"
+  | "limits"
+  | "rateLimits"
+  | "subgraphTimeoutsMs"
+  | "anybody"
+  | "introspection"
+  | "trustedProxies"
+> {
   return {
     host: config.HOST,
     port: config.PORT,
     development: config.NODE_ENV !== "production",
-    allowedOrigins: config.ALLOWED_ORIGINS,
+    allowedOrigins: [
+      ...config.ALLOWED_ORIGINS,
+      ...(config.PUBLIC_URL === undefined ? [] : [new URL(config.PUBLIC_URL).origin]),
+    ],
+    anybody: config.AUTH === "off",
+    introspection: config.INTROSPECTION,
+    limits: Object.fromEntries(config.LIMITS),
+    rateLimits: rateLimitsOf(config),
+    subgraphTimeoutsMs: config.SUBGRAPH_TIMEOUTS_MS,
+    trustedProxies: config.TRUSTED_PROXIES,
     issuers: config.TRUSTED_ISSUERS.map(({ issuer, audience, jwksUrl }) => ({
       issuer,
       audience,
@@ -17,4 +46,28 @@ export function gatewayOptionsOf(
       algorithms: ["ES256", "RS256"],
     })),
   };
+}
+
+/** Without one a gateway that asks nobody who he is stands alone. */
+export function hasDatabase({ DATABASE_URL, DATABASE_ADMIN_URL }: Config): boolean {
+  return DATABASE_URL !== undefined || DATABASE_ADMIN_URL !== undefined;
+}
+
+function rateLimitsOf({ RATE_LIMITS }: Config): Partial<RateLimits> {
+  return Object.fromEntries([...RATE_LIMITS].map(([name, rate]) => [name, { name, ...rate }]));
+}
+
+/** The documents that clients were released with. */
+export async function readTrustedDocuments({ TRUSTED_DOCUMENTS }: Config): Promise<TrustedDocumentsOptions> {
+  return { manifests: await readManifests(MANIFESTS), only: TRUSTED_DOCUMENTS === "only" };
+}
+
+/** The limits that all gateways of an installation share: in Redis when it is there, in Postgres otherwise. */
+export async function openSharedRateLimiter(config: Config): Promise<RateLimiter> {
+  const { REDIS_URL: redisUrl } = config;
+  if (config.AUTH === "off" && !hasDatabase(config)) return openRateLimiter({ redisUrl });
+  return openRateLimiter({
+    redisUrl,
+    databaseUrl: redisUrl === undefined ? (await databaseUrlsOf(config)).app : undefined,
+  });
 }

@@ -19,10 +19,14 @@ export type DocumentSource = (graph: Graph, query: string) => KnownDocument | re
 
 const MAX_DOCUMENTS = 1_000;
 
+export function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url");
+}
+
 export function createDocuments(limits: Limits): DocumentSource {
   const known = new LRUCache<string, KnownDocument>({ max: MAX_DOCUMENTS });
   return (graph, query) => {
-    const hash = createHash("sha256").update(query).digest("base64url");
+    const hash = hashOf(query);
     const key = `${graph.id}/${hash}`;
     const existing = known.get(key);
     if (existing) return existing;

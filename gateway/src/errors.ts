@@ -11,6 +11,16 @@ export const errors = defineErrors("gateway", {
   OPERATION_TOO_MANY_ROOT_FIELDS: { kind: "invalid_input", message: "The operation has too many root fields." },
   OPERATION_TOO_MANY_DIRECTIVES: { kind: "invalid_input", message: "The operation has too many directives." },
   OPERATION_TOO_MANY_FIELDS: { kind: "invalid_input", message: "The operation selects too many fields." },
+  OPERATION_TOO_COSTLY: { kind: "invalid_input", message: "The operation may cost too much." },
+  OPERATION_COST_UNKNOWN: { kind: "invalid_input", message: "How much the operation may cost cannot be told." },
+  COST_BUDGET_EXHAUSTED: { kind: "rate_limited", message: "What may be asked for in a while has been asked for." },
+  OPERATION_BATCH_TOO_LARGE: { kind: "invalid_input", message: "Too many operations in one request." },
+  FIELD_NOT_IN_CONTRACT: { kind: "permission_denied", message: "What partners are given does not have this." },
+  DOCUMENT_NOT_TRUSTED: {
+    kind: "permission_denied",
+    message: "Only documents that a client was released with are answered here.",
+  },
+  DOCUMENT_HASH_WRONG: { kind: "invalid_input", message: "The hash is not that of the document." },
   OPERATION_UNKNOWN: { kind: "invalid_input", message: "The document has no operation of this name." },
   SOCKET_TOO_MANY_OPERATIONS: {
     kind: "rate_limited",
@@ -41,10 +51,20 @@ export const errors = defineErrors("gateway", {
   },
 });
 
+/** As Apollo's clients know it: they send the text then. */
+export function persistedQueryNotFound(): GraphQLError {
+  const code = "PERSISTED_QUERY_NOT_FOUND";
+  return new GraphQLError("PersistedQueryNotFound", { extensions: { code, reason: code, retryable: true } });
+}
+
 /** An error of ours as GraphQL carries it, ready to be shown. `httpStatus` is for Apollo Server, which takes it off again. */
 export function toShownError(error: AppError, requestId?: string, httpStatus?: number): GraphQLError {
-  const http = httpStatus === undefined ? {} : { http: { status: httpStatus, headers: new Map() } };
+  const http = httpStatus === undefined ? {} : { http: { status: httpStatus, headers: new Map(retryHeader(error)) } };
   return new GraphQLError(error.message, { extensions: { ...errorExtensions(error, requestId), ...http } });
+}
+
+function retryHeader({ retryAfterMs }: AppError): [string, string][] {
+  return retryAfterMs === undefined ? [] : [["retry-after", String(Math.ceil(retryAfterMs / 1_000))]];
 }
 
 /**

@@ -48,7 +48,7 @@ export function explorerPage(): Page {
   <div id="by-hand">
     <h1>GraphQL</h1>
     <p>Apollo Sandbox opens here when <a href="https://studio.apollographql.com/sandbox/explorer">Apollo's network</a> can be reached.
-       Without it, ask by hand, or point any GraphQL client at this address:</p>
+       Without it, use <a href="/graphiql">GraphiQL</a>, ask by hand, or point any GraphQL client at this address:</p>
     <pre data-origin>curl ORIGIN/graphql -H 'content-type: application/json' \\
   -H 'authorization: Bearer TOKEN' \\
   -d '{"query":"{ me { id displayName permissions } }"}'</pre>
@@ -64,7 +64,9 @@ export function explorerPage(): Page {
 
 /** What is here and where to go. */
 export function indexPage(options: { readonly explorer: boolean }): Page {
-  const explorer = options.explorer ? `<li><a href="/graphql">Explore the API</a> (Apollo Sandbox)</li>` : "";
+  const explorer = options.explorer
+    ? `<li><a href="/graphql">Explore the API</a> (Apollo Sandbox), or <a href="/graphiql">with GraphiQL</a>, which needs no other network</li>`
+    : "";
   return {
     contentSecurityPolicy: "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     html: page(

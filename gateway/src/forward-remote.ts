@@ -1,7 +1,6 @@
 import { platformErrors } from "@sba/platform/errors";
 import { OperationFailed, type OperationRequest } from "@sba/platform/execute";
 import { signInternalToken } from "@sba/platform/internal-token";
-import { logger } from "@sba/platform/log";
 import {
   GRAPHQL_PATH,
   INTERNAL_TOKEN_HEADER,
@@ -15,7 +14,8 @@ import { createClient, type Client } from "graphql-ws";
 import { Pool } from "undici";
 import WebSocket from "ws";
 import { errors, toShownError } from "./errors.ts";
-import { unavailable, type LinkOperation, type SubgraphLink } from "./forward.ts";
+import { guardSubgraph, type SubgraphGuardOptions } from "./forward-guard.ts";
+import { type LinkOperation, type SubgraphLink } from "./forward.ts";
 import { openQueue } from "./queue.ts";
 
 /** A subgraph in another process: HTTP over a pool of kept connections, and one graphql-ws socket for all its streams. */
@@ -24,6 +24,8 @@ export interface RemoteSubgraph {
   readonly name: string;
   /** `http://host:port`, without a path. */
   readonly url: string;
+  /** Somebody else's subgraph has a path of its own, and none of our routes. */
+  readonly foreignPath?: string;
   readonly routes: readonly RouteDeclaration[];
 }
 
@@ -32,7 +34,8 @@ export type RouteDeclaration = Pick<Route, "method" | "path"> & { readonly authe
 
 const CONNECTIONS = 64;
 const CONNECT_TIMEOUT_MS = 2_000;
-const ANSWER_TIMEOUT_MS = 30_000;
+/** Of routes, whose bodies may be large: until the answer begins, and between two parts of it. */
+const ROUTE_TIMEOUT_MS = 30_000;
 const READY_TIMEOUT_MS = 2_000;
 const IDLE_CONNECTION_MS = 30_000;
 const KEEP_ALIVE_MS = 10_000;
@@ -41,34 +44,27 @@ const IDLE_SOCKET_MS = 5_000;
 /** Events that have come and that nobody has asked for. Beyond it the stream is left, and resumed from its cursor. */
 const MAX_BUFFERED = 1_000;
 
-export function linkRemote({ name, url, routes }: RemoteSubgraph): SubgraphLink {
+export function linkRemote(
+  { name, url, routes, foreignPath }: RemoteSubgraph,
+  options?: SubgraphGuardOptions,
+): SubgraphLink {
+  const guard = guardSubgraph(name, options);
   const pool = new Pool(url, {
     connections: CONNECTIONS,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    headersTimeout: ANSWER_TIMEOUT_MS,
-    bodyTimeout: ANSWER_TIMEOUT_MS,
+    headersTimeout: ROUTE_TIMEOUT_MS,
+    bodyTimeout: ROUTE_TIMEOUT_MS,
     keepAliveTimeout: IDLE_CONNECTION_MS,
   });
-  const socket = openSocket(`${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`);
+  const path = foreignPath ?? GRAPHQL_PATH;
+  const socket = openSocket(`${url.replace(/^http/, "ws")}${path}`);
   return {
     name,
     routes: routes.map((route) => ({ ...route, handle: (request) => forwardRoute(pool, route, request) })),
     execute: (operation, request) =>
-      post(pool, operation, request).catch((error: unknown) => {
-        // Nobody waits for the answer of a request that was given up, such as of a stream that is planned anew.
-        if (request.signal?.aborted !== true)
-          logger.warn({ "subgraph.name": name, err: error, requestId: request.requestId }, "subgraph did not answer");
-        return unavailable(operation, error);
-      }),
+      guard.run(operation, request, (signal) => post(pool, path, operation, { ...request, signal })),
     subscribe: (operation, request) => subscribeRemote(socket, operation, request),
-    isReady: () =>
-      pool.request({ method: "GET", path: "/readyz", signal: AbortSignal.timeout(READY_TIMEOUT_MS) }).then(
-        async ({ statusCode, body }) => {
-          await body.dump();
-          return statusCode === 200;
-        },
-        () => false,
-      ),
+    isReady: () => isReady(pool, foreignPath),
     close: async () => {
       await socket.dispose();
       await pool.close();
@@ -76,15 +72,32 @@ export function linkRemote({ name, url, routes }: RemoteSubgraph): SubgraphLink 
   };
 }
 
+/** Ours have a probe; of somebody else's it is enough that it answers. */
+async function isReady(pool: Pool, foreignPath: string | undefined): Promise<boolean> {
+  const probe = {
+    method: "GET" as const,
+    path: foreignPath ?? "/readyz",
+    signal: AbortSignal.timeout(READY_TIMEOUT_MS),
+  };
+  try {
+    const { statusCode, body } = await pool.request(probe);
+    await body.dump();
+    return foreignPath === undefined ? statusCode === 200 : statusCode < 500;
+  } catch {
+    return false;
+  }
+}
+
 async function post(
   pool: Pool,
+  path: string,
   { query, variables, operationName }: LinkOperation,
   request: OperationRequest,
 ): Promise<ExecutionResult> {
   const traceparent = currentTraceparent();
   const { statusCode, headers, body } = await pool.request({
     method: "POST",
-    path: GRAPHQL_PATH,
+    path,
     headers: {
       "content-type": "application/json",
       accept: "application/json",

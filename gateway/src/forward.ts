@@ -1,15 +1,17 @@
-import { errorExtensions, platformErrors } from "@sba/platform/errors";
+import { errorExtensions, type AppError } from "@sba/platform/errors";
 import { executeInProcess, subscribeInProcess, type OperationRequest } from "@sba/platform/execute";
 import type { Route, Subgraph } from "@sba/platform/server";
 import {
   GraphQLError,
   Kind,
+  OperationTypeNode,
   parse,
   type DocumentNode,
   type ExecutionResult,
   type OperationDefinitionNode,
 } from "graphql";
 import { LRUCache } from "lru-cache";
+import type { Client } from "./metrics.ts";
 
 /**
  * How the gateway reaches a subgraph. In process its schema executes the plan's parsed document: no text, no second parse,
@@ -48,7 +50,21 @@ export function documentOf({ document, query }: LinkOperation): DocumentNode {
   return made;
 }
 
-export function linkInProcess({ name, schema, routes }: Subgraph): SubgraphLink {
+/** What an operation is: its document has one. */
+export function kindOf(operation: LinkOperation): OperationTypeNode {
+  const definition = definitionOf(documentOf(operation));
+  return definition?.operation ?? OperationTypeNode.QUERY;
+}
+
+function definitionOf({ definitions }: DocumentNode): OperationDefinitionNode | undefined {
+  return definitions.find((each) => each.kind === Kind.OPERATION_DEFINITION);
+}
+
+/** @param within how an answer is waited for */
+export function linkInProcess(
+  { name, schema, routes }: Subgraph,
+  within: Within = (_operation, answer) => answer,
+): SubgraphLink {
   const toOperation = (operation: LinkOperation) => ({
     document: documentOf(operation),
     variables: operation.variables,
@@ -57,21 +73,25 @@ export function linkInProcess({ name, schema, routes }: Subgraph): SubgraphLink 
   return {
     name,
     routes,
-    execute: (operation, request) => executeInProcess(schema, toOperation(operation), request),
+    execute: (operation, request) => within(operation, executeInProcess(schema, toOperation(operation), request)),
     subscribe: (operation, request) => subscribeInProcess(schema, toOperation(operation), request),
     isReady: () => Promise.resolve(true),
     close: () => Promise.resolve(),
   };
 }
 
+export type Within = (operation: LinkOperation, answer: Promise<ExecutionResult>) => Promise<ExecutionResult>;
+
 /** What travels with an operation through a plan, to each of its fetches. */
 export interface GatewayContext extends OperationRequest {
   readonly signal: AbortSignal;
+  /** Where the request came from; strangers are told apart by it. */
+  readonly address?: string | undefined;
+  readonly client?: Client;
 }
 
 /** The answer of a subgraph that did not answer: one error for each path that it owes, so that the rest of the result stands. */
-export function unavailable(operation: LinkOperation, cause: unknown): ExecutionResult {
-  const error = platformErrors.SUBGRAPH_UNAVAILABLE({ cause });
+export function unavailable(operation: LinkOperation, error: AppError): ExecutionResult {
   return {
     errors: owedPaths(operation).map(
       (path) => new GraphQLError(error.message, { path, extensions: { ...errorExtensions(error) } }),
@@ -82,9 +102,7 @@ export function unavailable(operation: LinkOperation, cause: unknown): Execution
 function owedPaths({ variables, ...operation }: LinkOperation): readonly (readonly (string | number)[])[] {
   const { representations } = variables;
   if (Array.isArray(representations)) return representations.map((_, index) => ["_entities", index]);
-  const definition = documentOf({ variables, ...operation }).definitions.find(
-    (each): each is OperationDefinitionNode => each.kind === Kind.OPERATION_DEFINITION,
-  );
+  const definition = definitionOf(documentOf({ variables, ...operation }));
   return (definition?.selectionSet.selections ?? []).flatMap((each) =>
     each.kind === Kind.FIELD ? [[(each.alias ?? each.name).value]] : [],
   );

@@ -1,30 +1,32 @@
 import { logger } from "@sba/platform/log";
-import { addressOf, CLOSE_RESTARTING, GRAPHQL_PATH, type RouteRequest, type RunningServer } from "@sba/platform/server";
-import type { JSONWebKeySet } from "jose";
-import { Readable } from "node:stream";
-import { startOperations } from "./apollo.ts";
-import { createAuthenticator, type Authenticator, type Issuer } from "./authenticate.ts";
+import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
+import { addressOf, CLOSE_RESTARTING, GRAPHQL_PATH, type RunningServer } from "@sba/platform/server";
+import { startOperations, type Introspection } from "./apollo.ts";
+import { openAccess, openToAnybody } from "./access.ts";
+import type { Authenticator, Issuer } from "./authenticate.ts";
 import { createDocuments } from "./documents.ts";
 import { openEventStreams } from "./event-stream.ts";
 import { createFanOut, type FanOutOptions } from "./fan-out.ts";
-import type { SubgraphLink, SubgraphLinks } from "./forward.ts";
-import { loadGraph, type Graph } from "./graph.ts";
+import { loadGraph, type Graph, type GraphOptions } from "./graph.ts";
 import { openGraphs, type Graphs } from "./graphs.ts";
-import { openGrants } from "./grants.ts";
 import { mountGraphqlStream, STREAM_PATH } from "./graphql-stream.ts";
 import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
-import { openLinks, type GivenSubgraph, type Links } from "./links.ts";
+import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./links.ts";
 import type { LiveServices } from "./live.ts";
+import { mountMetrics } from "./metrics.ts";
+import { allowOrigins } from "./origins.ts";
 import { openCounter } from "./quotas.ts";
 import { mountRunEvents } from "./run-events.ts";
 import { openSessions, type Sessions, type SessionsOptions } from "./sessions.ts";
 import { serveSockets, type SocketOptions } from "./sockets.ts";
+import { DEFAULT_RATE_LIMITS, DEVELOPMENT_RATE_LIMITS, openTolls, type RateLimits, type Tolls } from "./tolls.ts";
+import { openTrustedDocuments, type TrustedDocumentsOptions } from "./trusted-documents.ts";
 
 export type { Issuer } from "./authenticate.ts";
 export type { RemoteSubgraph } from "./forward-remote.ts";
 
-export interface GatewayOptions {
+export interface GatewayOptions extends LinkOptions {
   readonly host: string;
   /** 0 picks a free one. */
   readonly port: number;
@@ -34,10 +36,21 @@ export interface GatewayOptions {
   readonly subgraphs: readonly GivenSubgraph[];
   /** Issuers beside the local one. */
   readonly issuers?: readonly Issuer[];
-  /** Introspection, the explorer, and suggestions in errors. */
+  /** Nobody is asked who he is, and nothing is demanded: for a gateway alone before somebody else's subgraphs. */
+  readonly anybody?: boolean;
+  /** Who may read the schema; in development everyone, else nobody, unless it is said. */
+  readonly introspection?: Introspection | undefined;
+  /** The explorer, and limits that are in nobody's way. */
   readonly development: boolean;
   readonly allowedOrigins?: readonly string[];
   readonly limits?: Partial<Limits>;
+  readonly rateLimits?: Partial<RateLimits>;
+  /** Shared with other gateways; of this process alone when absent. Closed by who opened it. */
+  readonly rateLimiter?: RateLimiter;
+  /** What clients were released with; any other document is answered, too, unless `only` says otherwise. */
+  readonly trustedDocuments?: TrustedDocumentsOptions;
+  /** Addresses, or networks, of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies?: readonly string[];
   readonly fanOut?: FanOutOptions;
   readonly sockets?: Pick<SocketOptions, "keepAliveMs" | "initTimeoutMs"> & Pick<SessionsOptions, "recheckMs">;
   /** Beside the subgraphs, what `/readyz` answers by. */
@@ -48,6 +61,7 @@ export interface RunningGateway extends RunningServer {
   readonly graphqlUrl: string;
   readonly subscriptionsUrl: string;
   readonly sseUrl: string;
+  readonly metricsUrl: string;
   /** Sockets and event streams open, and upstreams that they share. */
   readonly load: () => { readonly sockets: number; readonly eventStreams: number; readonly upstreams: number };
   /**
@@ -57,42 +71,47 @@ export interface RunningGateway extends RunningServer {
   readonly reload: (supergraphSdl: string, subgraphs?: GatewayOptions["subgraphs"]) => Promise<void>;
 }
 
-/** As identity issues its tokens; the gateway may not import a domain, so the two say it once each and a test compares them. */
-const LOCAL_ISSUER = { issuer: "sba-identity", audience: "sba", namesSessions: true };
-const IDENTITY = "identity";
-const KEYS_PATH = "/.well-known/jwks.json";
-
 /** Starts the gateway. Needs `useSecretKey` and `usePubSub` before. @throws when the supergraph names a subgraph that is not given. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const graph = loadGraph(options.supergraphSdl);
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const graphOptions = { assumedListSize: limits.assumedListSize, enforced: !options.anybody };
+  const graph = loadGraph(options.supergraphSdl, graphOptions);
   requireSubgraphs(graph, options.subgraphs);
   const graphs = openGraphs(graph);
-  const links = openLinks(options.subgraphs);
+  const links = openLinks(options.subgraphs, options);
   const subgraphs = links.byName;
-  const identity = identityOf(subgraphs);
-  const grants = await openGrants(identity);
-  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const access = options.anybody ? openToAnybody() : await openAccess(subgraphs, options.issuers ?? []);
+  const { authenticator } = access;
+  const tolls = await tollsOf(options, limits);
+  const trusted = openTrustedDocuments({ manifests: [], only: false, ...options.trustedDocuments });
   const quotas = { connections: openCounter(limits.connections), subscriptions: openCounter(limits.subscriptions) };
-  const authenticator = createAuthenticator(
-    [{ ...LOCAL_ISSUER, keys: () => fetchKeys(identity) }, ...(options.issuers ?? [])],
-    grants,
-  );
   const parts: Parts = {
     graphs,
+    graphOptions,
     subgraphs,
     limits,
     quotas,
+    tolls,
+    trusted,
     authenticator,
-    sessions: openSessions({ authenticator, quotas, recheckMs: options.sockets?.recheckMs }),
-    operations: await startOperations({ graphs, subgraphs, limits, introspection: options.development }),
+    sessions: openSessions({ authenticator, quotas, tolls, recheckMs: options.sockets?.recheckMs }),
+    operations: await startOperations({
+      graphs,
+      subgraphs,
+      limits,
+      tolls,
+      trusted,
+      introspection: introspectionOf(options),
+    }),
     documents: createDocuments(limits),
     fanOut: createFanOut(options.fanOut),
   };
   graphs.onReplaced(parts.sessions.replan);
-  return serve(options, links, parts, grants.close);
+  return serve(options, links, parts, access.close);
 }
 
 interface Parts extends LiveServices {
+  readonly graphOptions: GraphOptions;
   readonly limits: Limits;
   readonly authenticator: Authenticator;
   readonly sessions: Sessions;
@@ -110,14 +129,19 @@ async function serve(
     ...parts,
     links: all,
     development: options.development,
-    allowedOrigins: options.allowedOrigins ?? [],
+    trustedProxies: options.trustedProxies ?? [],
+    apiVersion: () => graphs.current.id,
+    isAllowedOrigin: allowOrigins(options),
     isReady: () =>
       allReady([...all.map((link) => () => link.isReady()), options.isReady ?? (() => Promise.resolve(true))]),
   });
   const streams = openEventStreams({ ...parts, heartbeatMs: options.sockets?.keepAliveMs });
   mountGraphqlStream(app, { ...parts, streams, maxMessageBytes: parts.limits.maxMessageBytes });
   mountRunEvents(app, { ...parts, streams });
-  const sockets = serveSockets(app.server, { ...parts, ...options.sockets });
+  const isAllowedOrigin = allowOrigins(options);
+  const sockets = serveSockets(app.server, { ...parts, ...options.sockets, isAllowedOrigin });
+  const load = () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams });
+  mountMetrics(app, load);
   await app.listen({ host: options.host, port: options.port });
   const url = addressOf(app);
   logger.info({ "gateway.url": url, "gateway.graph": graphs.current.id }, "gateway listens");
@@ -126,8 +150,9 @@ async function serve(
     graphqlUrl: `${url}${GRAPHQL_PATH}`,
     subscriptionsUrl: `${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`,
     sseUrl: `${url}${STREAM_PATH}`,
-    load: () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams }),
-    reload: (sdl, given = options.subgraphs) => reload(graphs, links, sdl, given),
+    metricsUrl: `${url}/metrics`,
+    load,
+    reload: async (sdl, given = options.subgraphs) => reload(graphs, links, loadGraph(sdl, parts.graphOptions), given),
     close: async () => {
       streams.close();
       await sockets.close(CLOSE_RESTARTING, "Restarting: reconnect elsewhere");
@@ -141,18 +166,22 @@ async function serve(
   };
 }
 
-async function reload(
-  graphs: Graphs,
-  links: Links,
-  supergraphSdl: string,
-  given: readonly GivenSubgraph[],
-): Promise<void> {
-  const graph = loadGraph(supergraphSdl);
+async function reload(graphs: Graphs, links: Links, graph: Graph, given: readonly GivenSubgraph[]): Promise<void> {
   requireSubgraphs(graph, given);
   const closeReplaced = links.adopt(given);
   graphs.replace(graph);
   logger.info({ "gateway.graph": graph.id }, "supergraph replaced");
   await closeReplaced();
+}
+
+function introspectionOf({ introspection, development }: GatewayOptions): Introspection {
+  return introspection ?? (development ? "everyone" : "nobody");
+}
+
+async function tollsOf(options: GatewayOptions, { maxCost }: Limits): Promise<Tolls> {
+  const defaults = options.development ? DEVELOPMENT_RATE_LIMITS : DEFAULT_RATE_LIMITS;
+  const limiter = options.rateLimiter ?? (await openRateLimiter({}));
+  return openTolls({ limiter, limits: { ...defaults, ...options.rateLimits }, maxCost });
 }
 
 async function allReady(checks: readonly (() => Promise<boolean>)[]): Promise<boolean> {
@@ -164,32 +193,3 @@ function requireSubgraphs(graph: Graph, given: readonly GivenSubgraph[]): void {
   const missing = [...graph.subgraphs.keys()].filter((name) => !names.has(name));
   if (missing.length > 0) throw new Error(`the supergraph has subgraphs that were not given: ${missing.join(", ")}`);
 }
-
-function identityOf(links: SubgraphLinks): SubgraphLink {
-  const identity = links.get(IDENTITY);
-  if (!identity) throw new Error(`the gateway needs the subgraph ${IDENTITY}: it knows who may do what`);
-  return identity;
-}
-
-/** The local issuer's keys, from the route that also gives them to the world. */
-async function fetchKeys(identity: SubgraphLink): Promise<JSONWebKeySet> {
-  const route = identity.routes.find(({ path }) => path === KEYS_PATH);
-  if (!route) throw new Error(`${identity.name} has no route ${KEYS_PATH}`);
-  const request: RouteRequest = {
-    url: KEYS_PATH,
-    params: {},
-    query: new URLSearchParams(),
-    headers: {},
-    body: Readable.from([]),
-    caller: undefined,
-    requestId: "keys",
-    signal: AbortSignal.timeout(KEYS_TIMEOUT_MS),
-  };
-  const { status, body } = await route.handle(request);
-  if (status !== 200) throw new Error(`${KEYS_PATH} answered ${status}`);
-  return JSON.parse(
-    body instanceof Readable ? Buffer.concat(await body.toArray()).toString() : Buffer.from(body ?? "").toString(),
-  ) as JSONWebKeySet;
-}
-
-const KEYS_TIMEOUT_MS = 3_000;

@@ -15,8 +15,12 @@ import {
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from "graphql";
+import { readContract, type Contract } from "./contract.ts";
+import { createCosts, type Costs } from "./cost.ts";
+import { readCostRules } from "./cost-rules.ts";
 import { readRequirements, type Requirements } from "./enforce.ts";
 import { introspect } from "./introspect.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
 import type { RunnablePlan } from "./plan-run.ts";
 import { compileShape } from "./shape.ts";
 
@@ -34,9 +38,23 @@ export interface Graph {
   /** Subgraphs by name, with the URL that the SDL has for them. */
   readonly subgraphs: ReadonlyMap<string, string>;
   readonly requirements: Requirements;
+  readonly costs: Costs;
+  /** What partners are given as the whole. */
+  readonly contract: Contract | undefined;
   /** The plan of a document that is valid for this graph and has the operation. */
   readonly planOf: (document: DocumentNode, operationName: string | null | undefined) => OperationPlan;
 }
+
+export interface GraphOptions {
+  readonly assumedListSize?: number;
+  /** False where nobody is known, and nothing can be demanded. */
+  readonly enforced?: boolean;
+}
+
+/** As subgraphs tag what is for partners. */
+const PARTNER_TAG = "partner";
+
+const NO_REQUIREMENTS: Requirements = { of: () => [] };
 
 /** For a query or mutation, the whole of it; for a subscription, what is joined to each event. */
 export interface OperationPlan extends RunnablePlan {
@@ -58,7 +76,10 @@ function urlsOf(supergraph: Supergraph): ReadonlyMap<string, string> {
 }
 
 /** Reads a supergraph. @throws when it is not a valid one. */
-export function loadGraph(sdl: string): Graph {
+export function loadGraph(
+  sdl: string,
+  { assumedListSize = DEFAULT_LIMITS.assumedListSize, enforced = true }: GraphOptions = {},
+): Graph {
   const supergraph = Supergraph.build(sdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
   const api = supergraph.apiSchema();
   const apiSchema = api.toGraphQLJSSchema();
@@ -74,7 +95,9 @@ export function loadGraph(sdl: string): Graph {
     sdl,
     schema: apiSchema,
     subgraphs: urlsOf(supergraph),
-    requirements: readRequirements(sdl, apiSchema),
+    requirements: enforced ? readRequirements(sdl, apiSchema) : NO_REQUIREMENTS,
+    contract: readContract(sdl, apiSchema, PARTNER_TAG),
+    costs: createCosts(apiSchema, readCostRules(sdl), assumedListSize),
     planOf: rememberPlans((document, operationName) => plan(parts, document, operationName)),
   };
 }

@@ -13,7 +13,7 @@ import {
   type EventStream,
   type EventStreams,
 } from "./event-stream.ts";
-import { prepareOperation, type LiveServices, type OperationInput } from "./live.ts";
+import { admitOperation, prepareOperation, type LiveServices, type OperationInput } from "./live.ts";
 
 /**
  * GraphQL over server-sent events, the distinct connections mode of graphql-sse
@@ -102,6 +102,8 @@ interface Run {
 async function run(options: LiveServices, { stream, input, after, isGet }: Run): Promise<void> {
   const { session } = stream;
   if (!session) return;
+  const refused = await admitOperation(options, session, input);
+  if (refused) throw new OperationFailed(refused);
   const prepared = prepareOperation(options, session, input);
   if (!("kind" in prepared)) throw new OperationFailed(prepared);
   if (prepared.kind === "stream") {

@@ -73,7 +73,7 @@ describe("GraphQL over HTTP", () => {
     ],
     ["a subscription", JSON.stringify({ query: `subscription { ticks }` }), 400, "SUBSCRIPTION_NEEDS_SOCKET"],
     ["a body that is not JSON", "{", 400, "INPUT_INVALID"],
-    ["a batch", JSON.stringify([{ query: "{ __typename }" }]), 400, "BAD_REQUEST"],
+    ["a batch", JSON.stringify([{ query: "{ __typename }" }]), 400, "OPERATION_BATCH_TOO_LARGE"],
     ["a body without a query", JSON.stringify({ nothing: 1 }), 400, "BAD_REQUEST"],
   ])("answers %s with its status and reason, and the request's id", async (_what, body, status, reason) => {
     const response = await send(body);
@@ -237,6 +237,21 @@ describe("pages", () => {
     expect(html).toContain("EmbeddedSandbox");
     expect(html).toContain("curl ORIGIN/graphql");
     expect(response.headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
+  });
+
+  test("GraphiQL is served with all that it is made of, and nothing from elsewhere", async () => {
+    const page = await fetch(`${served.gateway.url}/graphiql`);
+    const html = await page.text();
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'; script-src 'self'");
+    const parts = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = ""]) => path);
+    expect(parts).toEqual(
+      ["graphiql.css", "react.js", "react-dom.js", "graphiql.js"].map((name) => `/graphiql/${name}`),
+    );
+    for (const path of parts) {
+      const part = await fetch(`${served.gateway.url}${path}`);
+      expect([path, part.status, (await part.text()).length > 5_000]).toEqual([path, 200, true]);
+    }
+    expect((await fetch(`${served.gateway.url}/graphiql/package.json`)).status).toBe(404);
   });
 
   test("everything is served with the headers that keep browsers from guessing", async () => {

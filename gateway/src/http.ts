@@ -13,6 +13,9 @@ import type { Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
+import { clientOf } from "./metrics.ts";
+import type { IsAllowedOrigin } from "./origins.ts";
+import { mountGraphiql } from "./graphiql.ts";
 import type { Limits } from "./limits.ts";
 
 /** The gateway's HTTP: one server for GraphQL, the domains' routes, health and the pages. */
@@ -23,13 +26,13 @@ export interface HttpOptions {
   readonly links: readonly SubgraphLink[];
   readonly limits: Limits;
   readonly development: boolean;
-  /** Browsers of these origins may call; none by default. */
-  readonly allowedOrigins: readonly string[];
+  readonly isAllowedOrigin: IsAllowedOrigin;
+  /** The hash of the supergraph that is served now. */
+  readonly apiVersion: () => string;
+  readonly trustedProxies: readonly string[];
   readonly isReady: () => Promise<boolean>;
 }
 
-/** Apollo Studio's Sandbox outside the embedded page. */
-const DEVELOPMENT_ORIGINS = ["https://studio.apollographql.com"];
 // A client's own id is taken when it is one that logs can carry.
 const REQUEST_ID = /^[\w.-]{8,128}$/;
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -41,25 +44,34 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: "idle",
     routerOptions: ROUTER_OPTIONS,
+    trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     genReqId: requestIdOf,
     requestIdHeader: false,
   });
   app.addHook("onRequest", (request, reply, done) => {
-    reply.headers(securityHeaders(options.development)).header("x-request-id", request.id);
+    reply
+      .headers(securityHeaders(options.development))
+      .header("x-request-id", request.id)
+      .header("x-api-version", options.apiVersion());
     done();
   });
   app.setErrorHandler((error, request, reply) => sendHttpError(reply, error, request.id));
   app.setNotFoundHandler((request, reply) => sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id));
   await app.register(cors, {
-    origin: [...options.allowedOrigins, ...(options.development ? DEVELOPMENT_ORIGINS : [])],
+    origin: (origin, decide) => {
+      decide(null, origin !== undefined && options.isAllowedOrigin(origin, undefined));
+    },
     allowedHeaders: [
       "authorization",
       "content-type",
       "x-request-id",
       "apollo-require-preflight",
       "x-apollo-operation-name",
+      "apollographql-client-name",
+      "apollographql-client-version",
+      "last-event-id",
     ],
-    exposedHeaders: ["x-request-id", "retry-after"],
+    exposedHeaders: ["x-request-id", "x-api-version", "retry-after", "ratelimit", "ratelimit-policy"],
     maxAge: 600,
   });
   mountPages(app, options);
@@ -90,6 +102,7 @@ function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): F
 
 function mountPages(app: FastifyInstance, { development, isReady }: HttpOptions): void {
   app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
+  if (development) mountGraphiql(app);
   app.get("/livez", () => ({ status: "alive" }));
   app.get("/readyz", async (_request, reply) => {
     const ready = await isReady();
@@ -129,7 +142,8 @@ function mountGraphql(app: FastifyInstance, { operations, authenticator, limits,
 /** @throws CREDENTIALS_INVALID, CREDENTIALS_EXPIRED for a header that is there and not good: nobody falls back to being a stranger. */
 async function callerOf(request: FastifyRequest, authenticator: Authenticator): Promise<Caller | undefined> {
   const { authorization } = request.headers;
-  if (authorization === undefined) return undefined;
+  if (authorization === undefined)
+    return authenticator.anonymous && { ...authenticator.anonymous, requestId: request.id };
   return { ...(await authenticator.authenticate(authorization)), requestId: request.id };
 }
 
@@ -160,7 +174,13 @@ async function answerGraphql(
   const { search } = new URL(request.url, "http://gateway");
   const response = await operations.answerHttp(
     { method: request.method, headers, search, body: request.body },
-    { caller, requestId: request.id, signal: abortedWhenGone(reply) },
+    {
+      caller,
+      requestId: request.id,
+      signal: abortedWhenGone(reply),
+      address: request.ip,
+      client: clientOf((name) => headers.get(name)),
+    },
   );
   if (response.body.kind !== "complete") throw new Error("incremental delivery is not offered");
   return reply

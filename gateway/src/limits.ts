@@ -31,6 +31,12 @@ export interface Limits {
   readonly maxRootFields: number;
   readonly maxDirectives: number;
   readonly maxFields: number;
+  /** Operations in one HTTP request; 1 allows no batches. */
+  readonly maxBatch: number;
+  /** What one operation may cost, by `cost.ts`. */
+  readonly maxCost: number;
+  /** Items of a list of which the schema says nothing. */
+  readonly assumedListSize: number;
   /** Operations under way on one socket: each costs reads of a database that all tenants share. */
   readonly maxSocketOperations: number;
   /** Sockets and event streams that this process holds. */
@@ -53,6 +59,10 @@ export const DEFAULT_LIMITS: Limits = {
   maxRootFields: 20,
   maxDirectives: 50,
   maxFields: 2_000,
+  maxBatch: 1,
+  // Two pages of a hundred, one in the other, with an object or two of each item.
+  maxCost: 50_000,
+  assumedListSize: 10,
   maxSocketOperations: 100,
   // 10,000 connections take some 250 MB.
   connections: { perTenant: 20_000, perPrincipal: 10_000, perAddress: 10_000 },

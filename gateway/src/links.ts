@@ -1,6 +1,7 @@
 import { platformErrors } from "@sba/platform/errors";
 import type { Route, Subgraph } from "@sba/platform/server";
 import { linkInProcess, type SubgraphLink, type SubgraphLinks } from "./forward.ts";
+import { answerWithin, type SubgraphGuardOptions } from "./forward-guard.ts";
 import { linkRemote, type RemoteSubgraph } from "./forward-remote.ts";
 
 /** The subgraphs as they are reached now. Who holds a link of these is led to wherever its subgraph has moved. */
@@ -19,7 +20,14 @@ interface Place {
   readonly link: SubgraphLink;
 }
 
-export function openLinks(first: readonly GivenSubgraph[]): Links {
+/** How long subgraphs are waited for, and when one is left alone. */
+export interface LinkOptions {
+  /** By the subgraph's name, `*` for all others. */
+  readonly subgraphTimeoutsMs?: ReadonlyMap<string, number>;
+  readonly subgraphGuard?: Omit<SubgraphGuardOptions, "timeoutMs">;
+}
+
+export function openLinks(first: readonly GivenSubgraph[], options: LinkOptions = {}): Links {
   const places = new Map<string, Place>();
   const byName = new Map<string, SubgraphLink>();
   const adopt = (given: readonly GivenSubgraph[]): (() => Promise<void>) => {
@@ -28,13 +36,19 @@ export function openLinks(first: readonly GivenSubgraph[]): Links {
       const before = places.get(each.name);
       if (before && isSamePlace(before.given, each)) continue;
       if (before) left.push(before.link);
-      places.set(each.name, { given: each, link: "schema" in each ? linkInProcess(each) : linkRemote(each) });
+      places.set(each.name, { given: each, link: openLink(each, options) });
       if (!before) byName.set(each.name, follow(each.name, places));
     }
     return () => closeAll(left);
   };
   adopt(first);
   return { byName, adopt, close: () => closeAll([...places.values()].map(({ link }) => link)) };
+}
+
+function openLink(given: GivenSubgraph, { subgraphTimeoutsMs, subgraphGuard }: LinkOptions): SubgraphLink {
+  const timeoutMs = subgraphTimeoutsMs?.get(given.name) ?? subgraphTimeoutsMs?.get("*");
+  if (!("schema" in given)) return linkRemote(given, { ...subgraphGuard, timeoutMs });
+  return linkInProcess(given, (operation, answer) => answerWithin(timeoutMs, operation, answer));
 }
 
 async function closeAll(links: readonly SubgraphLink[]): Promise<void> {

@@ -1,10 +1,10 @@
 import type { Caller } from "@sba/platform/caller";
 import { OperationFailed } from "@sba/platform/execute";
 import { newId } from "@sba/platform/ids";
-import { GraphQLError, OperationTypeNode, type ExecutionResult } from "graphql";
+import { getVariableValues, GraphQLError, OperationTypeNode, type ExecutionResult } from "graphql";
 import type { Operations } from "./apollo.ts";
 import type { Authenticated } from "./authenticate.ts";
-import { operationIn, type DocumentSource, type KnownDocument } from "./documents.ts";
+import { hashOf, operationIn, type DocumentSource, type KnownDocument } from "./documents.ts";
 import { findRefusal, ofStreamItself } from "./enforce.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { FanOut, Sink, StreamCursor, StreamSource, Subscription } from "./fan-out.ts";
@@ -15,6 +15,8 @@ import { retryAfterMs, type Quotas } from "./quotas.ts";
 import type { ActiveStream, Session } from "./sessions.ts";
 import type { Batch } from "./stream-item.ts";
 import { prepareStream, type PreparedStream } from "./subscriptions.ts";
+import type { Tolls } from "./tolls.ts";
+import type { TrustedDocuments } from "./trusted-documents.ts";
 
 /** Operations of a session, over whichever transport: parsed, limited, validated and enforced before anything is fetched. */
 
@@ -25,6 +27,8 @@ export interface LiveServices {
   readonly documents: DocumentSource;
   readonly fanOut: FanOut;
   readonly quotas: Quotas;
+  readonly tolls: Tolls;
+  readonly trusted: TrustedDocuments;
 }
 
 export interface OperationInput {
@@ -53,6 +57,33 @@ export interface OpenedStream {
   room(): void;
   /** Ends it without a word to the sink. */
   leave(): void;
+}
+
+/**
+ * Counts an operation against the rates, as one over HTTP is; a stream costs, when it is opened, what one of its events may. To be
+ * asked before it is prepared: the errors of one that is refused.
+ */
+export async function admitOperation(
+  { graphs, documents, tolls, trusted }: LiveServices,
+  { principal }: Session,
+  { query, operationName, variables }: OperationInput,
+): Promise<readonly GraphQLError[] | undefined> {
+  const asker = { caller: principal };
+  const text = trusted.textOf({ query }, undefined);
+  if (text instanceof GraphQLError) return [presentGatewayError(text, newId())];
+  const { refusal } = await tolls.admit(asker, hashOf(query));
+  if (refusal) return [toShownError(refusal, newId())];
+  const graph = graphs.current;
+  const known = documents(graph, query);
+  const operation = "document" in known ? operationIn(known.document, operationName) : undefined;
+  // What is wrong with it is found, and said, when it is prepared.
+  if (!("document" in known) || !operation || operation instanceof GraphQLError) return undefined;
+  if (operation.operation !== OperationTypeNode.SUBSCRIPTION) return undefined;
+  const { coerced } = getVariableValues(graph.schema, operation.variableDefinitions ?? [], variables ?? {});
+  if (!coerced) return undefined;
+  const costed = { document: known.document, operation, variables: coerced };
+  const charged = await tolls.charge(asker, graph.costs.estimate(costed));
+  return charged.refusal && [toShownError(charged.refusal, newId())];
 }
 
 /** What stands against an operation is presented, and may be sent as it is. */

@@ -64,6 +64,9 @@ async function answer(
   const events = id.startsWith("wfr_") ? WORKFLOW_RUN_EVENTS : RUN_EVENTS;
   const stream = await options.streams.open(request, ENCODING);
   try {
+    const { principal } = stream.session ?? {};
+    const { refusal } = await options.tolls.admit({ caller: principal, address: request.ip }, RUN_EVENTS_PATH);
+    if (refusal) throw refusal;
     if (await isOver(options, stream, events, { id, after })) {
       stream.leave();
       return await reply.code(204).send();

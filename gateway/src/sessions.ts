@@ -4,6 +4,7 @@ import type { Authenticated, Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { isConcerned } from "./grants.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
+import type { Tolls } from "./tolls.ts";
 
 /**
  * Who is connected, by socket or event stream: never longer than the credentials hold, and its streams never show more than
@@ -34,6 +35,7 @@ export interface ActiveStream {
 export interface SessionsOptions {
   readonly authenticator: Authenticator;
   readonly quotas: Quotas;
+  readonly tolls: Tolls;
   /** How often every session's rights are looked at again, for the revocation that was not heard. */
   readonly recheckMs?: number | undefined;
 }
@@ -54,7 +56,7 @@ const RECHECK_MS = 15_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export function openSessions(options: SessionsOptions): Sessions {
-  const { authenticator, quotas } = options;
+  const { authenticator, quotas, tolls } = options;
   const sessions = new Set<Session>();
   const recheck = (concerned: (principal: Authenticated) => boolean): void => {
     for (const session of sessions) if (concerned(session.principal)) void reauthorise(session, authenticator);
@@ -72,6 +74,8 @@ export function openSessions(options: SessionsOptions): Sessions {
     admit: async (authorization, connection) => {
       const principal = await identify(authorization, authenticator);
       if (principal instanceof AppError) return principal;
+      const { refusal } = await tolls.connect({ caller: principal });
+      if (refusal) return refusal;
       if (!quotas.connections.takeFor(principal)) return errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() });
       const session: Session = {
         ...connection,
@@ -103,7 +107,7 @@ export function openSessions(options: SessionsOptions): Sessions {
 
 /** Who it is; or that the credentials are not good (unauthenticated), or that nobody can say (anything else). */
 async function identify(authorization: unknown, authenticator: Authenticator): Promise<Authenticated | AppError> {
-  if (typeof authorization !== "string") return platformErrors.CREDENTIALS_MISSING();
+  if (typeof authorization !== "string") return authenticator.anonymous ?? platformErrors.CREDENTIALS_MISSING();
   try {
     return await authenticator.authenticate(authorization);
   } catch (error) {

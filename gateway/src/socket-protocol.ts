@@ -9,7 +9,13 @@ import type { WebSocket } from "ws";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { Sink } from "./fan-out.ts";
 import { nextFrames, nextHead, textFrame } from "./frames.ts";
-import { prepareOperation, type LiveServices, type OpenedStream, type PreparedOperation } from "./live.ts";
+import {
+  admitOperation,
+  prepareOperation,
+  type LiveServices,
+  type OpenedStream,
+  type PreparedOperation,
+} from "./live.ts";
 import { retryAfterMs } from "./quotas.ts";
 import type { Session, SessionEnd, Sessions } from "./sessions.ts";
 import type { Batch } from "./stream-item.ts";
@@ -111,7 +117,7 @@ export class Connection {
     });
     if (session instanceof AppError) {
       if (session.kind === "unauthenticated") this.socket.close(CloseCode.Unauthorized, "Unauthorized");
-      else if (session.kind === "rate_limited") closeTooMany(this.socket);
+      else if (session.kind === "rate_limited") closeTooMany(this.socket, session.retryAfterMs);
       else this.socket.close(CLOSE_TRY_AGAIN, "Try again later");
       return;
     }
@@ -160,7 +166,17 @@ export class Connection {
       this.#fail(id, [toShownError(errors.SOCKET_TOO_MANY_OPERATIONS({ details: { limit } }), newId())]);
       return;
     }
+    // Its id is taken while it is counted; who has left by then, or is gone, has taken it off again.
+    const waiting: Underway = { room: () => undefined, leave: () => undefined };
+    this.#operations.set(id, waiting);
     try {
+      const refused = await admitOperation(this.options, session, payload);
+      if (this.#operations.get(id) !== waiting) return;
+      this.#operations.delete(id);
+      if (refused) {
+        this.#fail(id, refused);
+        return;
+      }
       const prepared = prepareOperation(this.options, session, payload);
       if (!("kind" in prepared)) this.#fail(id, prepared);
       else if (prepared.kind === "stream")
@@ -295,6 +311,6 @@ function expiryOf({ principal: { expiresAtMs } }: Session): { expiresAt: string 
 }
 
 /** Tells a client to come back later, and when. */
-export function closeTooMany(socket: WebSocket): void {
-  socket.close(CLOSE_TRY_AGAIN, `RATE_LIMITED retryAfterMs=${retryAfterMs()}`);
+export function closeTooMany(socket: WebSocket, afterMs = retryAfterMs()): void {
+  socket.close(CLOSE_TRY_AGAIN, `RATE_LIMITED retryAfterMs=${afterMs}`);
 }

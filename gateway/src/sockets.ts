@@ -4,6 +4,7 @@ import { logger } from "@sba/platform/log";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from "graphql-ws";
 import { WebSocketServer, type WebSocket } from "ws";
+import type { IsAllowedOrigin } from "./origins.ts";
 import { closeTooMany, Connection, type ProtocolOptions } from "./socket-protocol.ts";
 
 /** The gateway's sockets: who may open one, what is let go, and how all end. What is said on them is `socket-protocol.ts`. */
@@ -13,6 +14,7 @@ export interface SocketOptions extends Omit<ProtocolOptions, "initTimeoutMs" | "
   /** Pings go out this often; a peer that has not answered by the next one is gone. */
   readonly keepAliveMs?: number | undefined;
   readonly initTimeoutMs?: number | undefined;
+  readonly isAllowedOrigin: IsAllowedOrigin;
 }
 
 export interface SocketServer {
@@ -45,7 +47,12 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
   server.on("upgrade", (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
     duplex.on("error", destroySelf);
     if (pathOf(request) !== GRAPHQL_PATH) {
-      duplex.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      refuseUpgrade(duplex, "404 Not Found");
+      return;
+    }
+    // A page of somebody else's would connect with whatever its visitor's browser adds by itself.
+    if (!options.isAllowedOrigin(request.headers.origin, request.headers.host)) {
+      refuseUpgrade(duplex, "403 Forbidden");
       return;
     }
     const address = request.socket.remoteAddress ?? "";
@@ -69,6 +76,10 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
 
 function destroySelf(this: Duplex): void {
   this.destroy();
+}
+
+function refuseUpgrade(duplex: Duplex, status: string): void {
+  duplex.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 }
 
 function pathOf(request: IncomingMessage): string {

@@ -290,7 +290,13 @@ function identitySubgraph(world: World, identity: IdentityState): Subgraph {
     t.id({ authScopes: { authenticated: true }, resolve: (_root, _args, context) => callerOf(context).principalId }),
   );
   builder.queryField("greeting", (t) =>
-    t.string({ args: { name: t.arg.string({ required: true }) }, resolve: (_root, { name }) => `Hello, ${name}` }),
+    t.string({
+      args: { name: t.arg.string({ required: true }) },
+      resolve: (_root, { name }) => `Hello, ${name}`,
+    }),
+  );
+  builder.queryField("ledger", (t) =>
+    t.int({ tag: "partner", authScopes: { permission: "usage:read" }, resolve: () => 7 }),
   );
   builder.queryField("crash", (t) =>
     t.string({
@@ -550,8 +556,17 @@ export async function serve(
   };
 }
 
+/** What an answer says of itself, such as its cost, is not what most tests are about. */
+function withoutExtensions({
+  extensions: _extensions,
+  ...result
+}: SocketResult & { readonly extensions?: unknown }): SocketResult {
+  return result;
+}
+
 export interface Answer {
   readonly status: number;
+  readonly extensions: Readonly<Record<string, unknown>> | undefined;
   readonly headers: Headers;
   readonly body: {
     readonly data?: Record<string, unknown> | null;
@@ -580,7 +595,8 @@ export async function post(
     },
     body: JSON.stringify({ query, variables }),
   });
-  return { status: response.status, headers: response.headers, body: (await response.json()) as Answer["body"] };
+  const { extensions, ...body } = (await response.json()) as Answer["body"] & Pick<Answer, "extensions">;
+  return { status: response.status, headers: response.headers, extensions, body };
 }
 
 export interface TestStream {
@@ -643,7 +659,7 @@ function connectRaw({ gateway }: Served): TestSocket {
     const message = JSON.parse(text.toString()) as Message;
     const stream = message.id === undefined ? undefined : streams.get(message.id);
     if (!stream) queueOf(message.type).push(message);
-    else if (message.type === "next") stream.push(message.payload as SocketResult);
+    else if (message.type === "next") stream.push(withoutExtensions(message.payload as SocketResult));
     else if (message.type === "error") {
       stream.push({ errors: message.payload as unknown[], final: true });
       stream.end();

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { configureAgent } from "@sba/agent/index";
 import { agentSubgraph } from "@sba/agent/server";
 import { billingSubgraph } from "@sba/billing/server";
-import { gatewayOptionsOf } from "@sba/gateway/configure";
+import { gatewayOptionsOf, openSharedRateLimiter, readTrustedDocuments } from "@sba/gateway/configure";
 import { startGateway, type RunningGateway } from "@sba/gateway/gateway";
 import { followSupergraph } from "@sba/gateway/supergraph-file";
 import { identitySubgraph } from "@sba/identity/server";
@@ -37,8 +37,11 @@ let gateway: RunningGateway | undefined;
 
 async function openGateway(): Promise<() => Promise<void>> {
   const path = config.SUPERGRAPH ?? SUPERGRAPH;
+  const rateLimiter = await openSharedRateLimiter(config);
   const running = await startGateway({
     ...gatewayOptionsOf(config),
+    rateLimiter,
+    trustedDocuments: await readTrustedDocuments(config),
     supergraphSdl: readFileSync(path, "utf8"),
     subgraphs: SUBGRAPHS,
     isReady: isDatabaseReady,
@@ -50,13 +53,14 @@ async function openGateway(): Promise<() => Promise<void>> {
   return async () => {
     stopFollowing();
     await running.close();
+    await rateLimiter.close();
   };
 }
 
 function addresses(): ServerAddresses {
   if (!gateway) throw new Error("the gateway is not open");
-  const { graphqlUrl, subscriptionsUrl, sseUrl } = gateway;
-  return { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl: null, metricsUrl: null };
+  const { graphqlUrl, subscriptionsUrl, sseUrl, metricsUrl } = gateway;
+  return { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl: null, metricsUrl };
 }
 
 async function openServerServices(): Promise<() => Promise<void>> {

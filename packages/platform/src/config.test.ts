@@ -35,6 +35,12 @@ describe("the configuration", () => {
       ALLOWED_ORIGINS: [],
       TRUSTED_ISSUERS: [],
       SUBGRAPH_URLS: new Map(),
+      SUBGRAPH_TIMEOUTS_MS: new Map(),
+      AUTH: "on",
+      TRUSTED_DOCUMENTS: "any",
+      LIMITS: new Map(),
+      RATE_LIMITS: new Map(),
+      TRUSTED_PROXIES: [],
     });
   });
 
@@ -46,6 +52,43 @@ describe("the configuration", () => {
     );
     expect(loadConfig(empty)).toEqual(loadConfig({}));
     expect(loadConfig({ ...empty, PORT: "   " })).toEqual(loadConfig({}));
+  });
+
+  it("lets nobody turn authentication off in production", () => {
+    expect(problemsOf({ NODE_ENV: "production", SECRET_KEY: KEY, AUTH: "off" })).toEqual([
+      "AUTH: cannot be off when NODE_ENV is production",
+    ]);
+  });
+
+  it("reads limits by their names, and says which names there are", () => {
+    const config = loadConfig({
+      LIMITS: "maxDepth=12, maxCost=20000",
+      RATE_LIMITS: "principal=600/10s,cost=500000/1m",
+      SUBGRAPH_TIMEOUTS_MS: "knowledge=60000,*=10000",
+    });
+    expect(config.LIMITS).toEqual(
+      new Map([
+        ["maxDepth", 12],
+        ["maxCost", 20_000],
+      ]),
+    );
+    expect(config.RATE_LIMITS).toEqual(
+      new Map([
+        ["principal", { quota: 600, windowMs: 10_000 }],
+        ["cost", { quota: 500_000, windowMs: 60_000 }],
+      ]),
+    );
+    expect(config.SUBGRAPH_TIMEOUTS_MS).toEqual(
+      new Map([
+        ["knowledge", 60_000],
+        ["*", 10_000],
+      ]),
+    );
+    expect(problemsOf({ LIMITS: "depth=12", RATE_LIMITS: "principal=600", SUBGRAPH_TIMEOUTS_MS: "a=soon" })).toEqual([
+      expect.stringMatching(/^SUBGRAPH_TIMEOUTS_MS: must have the form name=milliseconds/),
+      expect.stringMatching(/^LIMITS: must have the form name=number.*maxDepth/),
+      expect.stringMatching(/^RATE_LIMITS: must have the form name=number\/window.*principal/),
+    ]);
   });
 
   it("reads numbers and lists, and leaves variables of others alone", () => {

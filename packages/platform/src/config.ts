@@ -55,6 +55,63 @@ function parseSubgraphUrls(value: string, context: z.RefinementCtx): ReadonlyMap
   return new Map(entries as [string, string][]);
 }
 
+/** `name=value` with commas between them. */
+function parseEntries<Value>(
+  form: string,
+  names: readonly string[] | undefined,
+  parse: (value: string) => Value | undefined,
+) {
+  return (text: string, context: z.RefinementCtx): ReadonlyMap<string, Value> => {
+    const entries = text
+      .split(",")
+      .map((entry) => entry.trim())
+      .filter(Boolean)
+      .map((entry) => {
+        const [, name = "", value = ""] = /^([\w*]+)=(.+)$/.exec(entry) ?? [];
+        return [name, name !== "" && (names?.includes(name) ?? true) ? parse(value) : undefined] as const;
+      });
+    if (entries.some(([, value]) => value === undefined)) {
+      const known = names ? `; names are ${names.join(", ")}` : "";
+      context.addIssue(`must have the form ${form}, separated by commas${known}`);
+      return z.NEVER;
+    }
+    return new Map(entries as [string, Value][]);
+  };
+}
+
+const LIMIT_NAMES = [
+  "maxBodyBytes",
+  "maxBodyBytesUnderWay",
+  "maxAnonymousBodyBytes",
+  "maxMessageBytes",
+  "maxQueryBytes",
+  "maxTokens",
+  "maxDepth",
+  "maxAliases",
+  "maxRootFields",
+  "maxDirectives",
+  "maxFields",
+  "maxBatch",
+  "maxCost",
+  "assumedListSize",
+  "maxSocketOperations",
+] as const;
+const RATE_LIMIT_NAMES = ["tenant", "principal", "operation", "address", "connect", "cost"] as const;
+
+function parseCount(text: string): number | undefined {
+  return /^[1-9]\d{0,12}$/.test(text) ? Number(text) : undefined;
+}
+
+/** `600/10s`, `20/1m`. */
+function parseRate(text: string): { readonly quota: number; readonly windowMs: number } | undefined {
+  const [, quota, window, unit] = /^([1-9]\d{0,9})\/([1-9]\d{0,4})([smh])$/.exec(text) ?? [];
+  if (quota === undefined || window === undefined || unit === undefined) return undefined;
+  return {
+    quota: Number(quota),
+    windowMs: Number(window) * { s: 1_000, m: 60_000, h: 3_600_000 }[unit as "s" | "m" | "h"],
+  };
+}
+
 const environmentSchema = z.object({
   NODE_ENV: z.enum(["development", "test", "production"]).default("development"),
   HOST: z.string().min(1).default("127.0.0.1"),
@@ -105,6 +162,29 @@ const environmentSchema = z.object({
   SUPERGRAPH: optionalText,
   /** Of the split deployment: where each subgraph is, `identity=http://identity:4001,billing=...`; the supergraph's own URLs when absent. */
   SUBGRAPH_URLS: z.string().default("").transform(parseSubgraphUrls),
+  /** How long each is waited for, `knowledge=60000,*=10000`; 30 s when absent. */
+  SUBGRAPH_TIMEOUTS_MS: z
+    .string()
+    .default("")
+    .transform(parseEntries("name=milliseconds, or * for all others", undefined, parseCount)),
+  /** `off` lets anybody in and demands nothing: a gateway alone before somebody else's subgraphs. */
+  AUTH: z.enum(["on", "off"]).default("on"),
+  /** `only` answers no document but those of schema/documents. */
+  TRUSTED_DOCUMENTS: z.enum(["any", "only"]).default("any"),
+  /** Who may read the schema: everyone in development, nobody in production, unless it is said. */
+  INTROSPECTION: z.enum(["everyone", "members", "nobody"]).optional(),
+  /** What an operation may be, by the names of the gateway's `Limits`: `maxDepth=12,maxCost=20000`. */
+  LIMITS: z
+    .string()
+    .default("")
+    .transform(parseEntries("name=number", LIMIT_NAMES, parseCount)),
+  /** How often and how much may be asked, `principal=600/10s,cost=500000/1m`. */
+  RATE_LIMITS: z
+    .string()
+    .default("")
+    .transform(parseEntries("name=number/window", RATE_LIMIT_NAMES, parseRate)),
+  /** Addresses of proxies whose `X-Forwarded-For` is believed, with commas between them. */
+  TRUSTED_PROXIES: list.default([]),
   /** Issuers of tokens beside the local one, as JSON: `[{"issuer","audience","jwksUrl"}]`. */
   TRUSTED_ISSUERS: z.string().default("[]").transform(parseIssuers),
   /** Origins whose pages may call the API from a browser. */
@@ -172,6 +252,7 @@ function crossFieldProblems(given: NodeJS.ProcessEnv): string[] {
       isSetOne("BLOB_S3_ACCESS_KEY_ID", "BLOB_S3_SECRET_ACCESS_KEY", "BLOB_S3_ENDPOINT") && !isSet("BLOB_S3_BUCKET"),
       "BLOB_S3_BUCKET: is required beside the other BLOB_S3 variables",
     ],
+    [given["NODE_ENV"] === "production" && given["AUTH"] === "off", "AUTH: cannot be off when NODE_ENV is production"],
     [isSet("SECRET_KEY_PREVIOUS") && !isSet("SECRET_KEY"), "SECRET_KEY: is required beside SECRET_KEY_PREVIOUS"],
   ];
   return rules.filter(([broken]) => broken).map(([, problem]) => problem);

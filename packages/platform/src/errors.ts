@@ -96,6 +96,8 @@ export const platformErrors = defineErrors("platform", {
   EGRESS_TIMED_OUT: { kind: "upstream_failed", message: "The called address did not answer in time." },
   EGRESS_FAILED: { kind: "upstream_failed", message: "The called address did not answer as it should." },
   PAYLOAD_TOO_LARGE: { kind: "payload_too_large", message: "The payload is too large." },
+  RATE_LIMITED: { kind: "rate_limited", message: "Too many requests: ask again later." },
+  SUBGRAPH_TIMED_OUT: { kind: "unavailable", message: "A part of the system did not answer in time." },
   SUBGRAPH_UNAVAILABLE: { kind: "unavailable", message: "A part of the system is not answering." },
   DATABASE_UNAVAILABLE: { kind: "unavailable", message: "The database is not answering." },
   OPERATION_CANCELLED: { kind: "cancelled", message: "The operation was cancelled." },
@@ -123,6 +125,11 @@ export function graphqlCodeOf(kind: ErrorKind): string {
 /** The HTTP status of a kind. */
 export function httpStatusOf(kind: ErrorKind): number {
   return KINDS[kind].httpStatus;
+}
+
+/** The HTTP status of a GraphQL `extensions.code`: that of its kind, or of a request that cannot be understood. */
+export function httpStatusOfCode(code: string): number {
+  return Object.values(KINDS).find((kind) => kind.code === code)?.httpStatus ?? 400;
 }
 
 /** What a client sees of an error, wherever it sees it. */

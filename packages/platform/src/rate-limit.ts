@@ -73,10 +73,10 @@ export function createRateLimiter(store: RateLimitStore): RateLimiter {
       return fallback.book(booking);
     });
   const accountOf = ({ limit, key }: Ask): Account => {
-    const name = keyOf(limit, key);
+    const name = `${limit.name}/${limit.quota}/${limit.windowMs}/${key}`;
     const known = accounts.get(name);
     if (known) return known;
-    const made = openAccount(name, limit, book);
+    const made = openAccount(storedKey(name), limit, book);
     accounts.set(name, made);
     return made;
   };
@@ -102,8 +102,8 @@ export function createRateLimiter(store: RateLimitStore): RateLimiter {
 }
 
 /** Keys name tenants and principals: a store that others may read has only their hashes. */
-function keyOf({ name, quota, windowMs }: RateLimit, key: string): string {
-  return createHash("sha256").update(`${name}/${quota}/${windowMs}/${key}`).digest("base64url");
+function storedKey(name: string): string {
+  return createHash("sha256").update(name).digest("base64url");
 }
 
 interface Account {

@@ -68,6 +68,7 @@ builder.queryField("usage", (t) =>
     type: UsageConnection,
     description: "Metered usage of the window [from, to), oldest period first.",
     authScopes: { permission: "usage:read" },
+    tag: "partner",
     args: {
       from: t.arg({ type: "DateTime", required: true }),
       to: t.arg({ type: "DateTime", required: true }),

@@ -53,6 +53,7 @@ builder.queryField("me", (t) =>
     type: Me,
     description: "Who is asking.",
     authScopes: { authenticated: true },
+    tag: "partner",
     resolve: async (_root, _args, context) => {
       const principal = await principalById(context).load(callerOf(context).principalId);
       if (!principal) throw errors.IDENTITY_PRINCIPAL_NOT_FOUND();

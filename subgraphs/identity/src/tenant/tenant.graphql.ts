@@ -9,8 +9,8 @@ export const tenantById = defineLoader(listTenants, (tenant) => tenant.tenantId)
 export const TenantRef = builder.objectRef<Tenant>("Tenant").implement({
   description: "A customer: the unit of isolation.",
   fields: (t) => ({
-    id: t.id({ resolve: ({ tenantId }) => encodeId("Tenant", tenantId) }),
-    name: t.exposeString("name"),
+    id: t.id({ tag: "partner", resolve: ({ tenantId }) => encodeId("Tenant", tenantId) }),
+    name: t.exposeString("name", { tag: "partner" }),
   }),
 });
 

@@ -1,0 +1,86 @@
+import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
+import { counter, gauge, histogram, readMetrics } from "@sba/platform/metrics";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import ipaddr from "ipaddr.js";
+import type { GatewayContext } from "./forward.ts";
+
+/** What the gateway counts, and who may read it. */
+
+const requests = counter("http_requests_total", "HTTP requests answered.", ["method", "status"]);
+const operations = counter("graphql_operations_total", "Queries and mutations, by the client that sent them.", [
+  "client",
+  "version",
+  "kind",
+  "outcome",
+]);
+const seconds = histogram("graphql_operation_seconds", "How long queries and mutations took.", ["kind"]);
+
+/** Who sends operations, as clients say themselves: for counting, never for deciding anything. */
+export interface Client {
+  readonly name: string;
+  readonly version: string;
+}
+
+const UNNAMED: Client = { name: "unnamed", version: "" };
+const NAME = /^[\w.@/+ -]{1,60}$/;
+const MAX_CLIENTS = 200;
+const seen = new Set<string>();
+
+/** The client of a request. Any number of names could be made up: beyond a few hundred they are `other`. */
+export function clientOf(header: (name: string) => string | undefined): Client {
+  const name = header("apollographql-client-name") ?? header("graphql-client-name");
+  const version = header("apollographql-client-version") ?? header("graphql-client-version") ?? "";
+  if (name === undefined || !NAME.test(name) || (version !== "" && !NAME.test(version))) return UNNAMED;
+  const key = `${name} ${version}`;
+  if (!seen.has(key) && seen.size >= MAX_CLIENTS) return { name: "other", version: "" };
+  seen.add(key);
+  return { name, version };
+}
+
+export function countOperations(): ApolloServerPlugin<GatewayContext> {
+  return {
+    requestDidStart: ({ contextValue: { client = UNNAMED } }) => {
+      const beganAt = performance.now();
+      const listener: GraphQLRequestListener<GatewayContext> = {
+        willSendResponse: ({ operation, errors }) => {
+          const kind = operation?.operation ?? "none";
+          const outcome = errors && errors.length > 0 ? "errors" : "ok";
+          operations.inc({ client: client.name, version: client.version, kind, outcome });
+          seconds.observe({ kind }, (performance.now() - beganAt) / 1_000);
+          return Promise.resolve();
+        },
+      };
+      return Promise.resolve(listener);
+    },
+  };
+}
+
+export interface Load {
+  readonly sockets: number;
+  readonly eventStreams: number;
+  readonly upstreams: number;
+}
+
+/** `/metrics`, for those who are near: it tells of all tenants together what no stranger needs to know. */
+export function mountMetrics(app: FastifyInstance, load: () => Load): void {
+  gauge("gateway_sockets", "WebSockets open.", () => load().sockets);
+  gauge("gateway_event_streams", "Event streams open.", () => load().eventStreams);
+  gauge("gateway_upstreams", "Subscriptions at subgraphs, which those streams share.", () => load().upstreams);
+  app.addHook("onResponse", (request, reply, done) => {
+    requests.inc({ method: request.method, status: String(reply.statusCode) });
+    done();
+  });
+  app.get("/metrics", async (request, reply) => {
+    if (!isNear(request)) return reply.callNotFound();
+    const { contentType, text } = await readMetrics();
+    return reply.header("content-type", contentType).send(text);
+  });
+}
+
+const NEAR: ReadonlySet<string> = new Set(["loopback", "private", "uniqueLocal", "linkLocal"]);
+
+/** A proxy's own address says nothing of who stands behind it: whoever came by one that is not trusted is a stranger. */
+function isNear({ ip, ips, headers }: FastifyRequest): boolean {
+  if (headers["x-forwarded-for"] !== undefined && ips === undefined) return false;
+  return ipaddr.isValid(ip) && NEAR.has(ipaddr.process(ip).range());
+}

@@ -1,0 +1,211 @@
+import { newId } from "@sba/platform/ids";
+import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
+import { useSecretKey } from "@sba/platform/secrets";
+import { useDatabase, useRedis } from "@sba/testkit/services";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createWorld, openTestSocket, post, serve, type Member, type Served, type World } from "./testing.ts";
+import type { RateLimits } from "./tolls.ts";
+
+/** How often and how much one may ask, over HTTP and on sockets. */
+
+const database = useDatabase();
+const redis = useRedis();
+
+const HOUR_MS = 3_600_000;
+const limits = (quotas: Partial<Record<keyof RateLimits, number>>): Partial<RateLimits> =>
+  Object.fromEntries(Object.entries(quotas).map(([name, quota]) => [name, { name, quota, windowMs: HOUR_MS }]));
+const REFUSED = { code: "RATE_LIMITED", reason: "RATE_LIMITED", retryable: true, retryAfterMs: expect.any(Number) };
+
+let world: World;
+beforeAll(async () => {
+  useSecretKey("a secret key for the gateway's tests");
+  world = await createWorld();
+});
+
+describe.each([
+  ["Redis", () => ({ redisUrl: redis().url })],
+  ["Postgres", () => ({ databaseUrl: database().urls.app })],
+])("with its limits in %s, a gateway", (_store, optionsOf) => {
+  let limiter: RateLimiter;
+  let served: Served;
+  let other: Served;
+  beforeAll(async () => {
+    limiter = await openRateLimiter(optionsOf());
+    const rateLimits = limits({ tenant: 150, principal: 100, operation: 50, address: 20, connect: 3 });
+    served = await serve(world, "in process", { rateLimiter: limiter, rateLimits });
+    other = await serve(world, "in process", { rateLimiter: limiter, rateLimits });
+  });
+  afterAll(async () => {
+    await served.close();
+    await other.close();
+    await limiter.close();
+  });
+  const statusesOf = async (count: number, token: string | undefined, query: string) => {
+    const answers = await Promise.all(
+      Array.from({ length: count }, (_, index) => post(index % 2 ? served : other, token, query)),
+    );
+    return {
+      ok: answers.filter(({ status }) => status === 200).length,
+      refused: answers.find(({ status }) => status === 429),
+    };
+  };
+
+  test("answers exactly as many of 200 requests at once as the operation, the principal and the tenant may ask", async () => {
+    const member = world.join(["run:read"]);
+    const colleague = world.join(["run:read"], { tenantId: member.tenantId });
+    const [token, theirs] = [await member.token(), await colleague.token()];
+    const first = await statusesOf(200, token, "{ whoAmI }");
+    expect(first.ok).toBe(50);
+    // Another operation of the same principal: of its 100 half are left; then of the tenant's 150 another 50.
+    expect((await statusesOf(100, token, "{ a: whoAmI }")).ok).toBe(50);
+    expect((await statusesOf(10, token, "{ b: whoAmI }")).refused?.body.errors?.[0]?.extensions).toMatchObject({
+      details: { limit: "principal" },
+    });
+    expect((await statusesOf(100, theirs, "{ whoAmI }")).ok).toBe(50);
+    expect((await statusesOf(2, theirs, "{ a: whoAmI }")).refused?.body.errors?.[0]?.extensions).toMatchObject({
+      details: { limit: "tenant" },
+    });
+    // Nobody else is concerned.
+    expect((await statusesOf(1, await world.join([]).token(), "{ whoAmI }")).ok).toBe(1);
+  });
+
+  test("says with a refusal when to come again, and with every answer how the limits stand", async () => {
+    const token = await world.join(["run:read"]).token();
+    const answered = await post(served, token, "{ whoAmI }");
+    expect(Object.fromEntries(answered.headers)).toMatchObject({
+      "ratelimit-policy": `"operation";q=50;w=3600, "principal";q=100;w=3600, "tenant";q=150;w=3600`,
+      ratelimit: expect.stringMatching(/^"operation";r=49;t=\d+$/),
+      "ratelimit-limit": "50",
+      "ratelimit-remaining": "49",
+    });
+    const { refused } = await statusesOf(60, token, "{ whoAmI }");
+    expect(refused?.body).toEqual({
+      errors: [
+        {
+          message: "Too many requests: ask again later.",
+          extensions: {
+            ...REFUSED,
+            requestId: expect.any(String),
+            details: { limit: "operation", quota: 50, windowMs: HOUR_MS, remaining: 0 },
+          },
+        },
+      ],
+    });
+    const retryAfterS = Number(refused?.headers.get("retry-after"));
+    expect(retryAfterS).toBe(Math.ceil(Number(refused?.body.errors?.[0]?.extensions["retryAfterMs"]) / 1_000));
+    expect(retryAfterS).toBeGreaterThan(0);
+    expect(refused?.headers.get("ratelimit-remaining")).toBe("0");
+  });
+
+  test("counts the operations of sockets with those of HTTP, and a refused one harms no other", async () => {
+    const member = world.join(["run:read"]);
+    const token = await member.token();
+    await statusesOf(45, token, "{ whoAmI }");
+    const socket = await openTestSocket(served, { authorization: `Bearer ${token}` });
+    const stream = socket.subscribe("subscription { ticks }");
+    const answers = await Promise.all(Array.from({ length: 20 }, () => socket.subscribe("{ whoAmI }").next()));
+    expect(answers.filter((answer) => answer !== "complete" && answer.data !== undefined)).toHaveLength(5);
+    expect(answers.at(-1)).toMatchObject({ final: true, errors: [{ extensions: REFUSED }] });
+    const told = stream.next();
+    expect(await Promise.race([told, socket.subscribe("{ b: whoAmI }").next()])).toEqual({
+      data: { b: member.principalId },
+    });
+    await socket.close();
+  });
+
+  test("closes with 1013 the sockets that a principal opens too often", async () => {
+    const authorization = `Bearer ${await world.join(["run:read"]).token()}`;
+    const sockets = await Promise.all([1, 2, 3].map(() => openTestSocket(served, { authorization })));
+    const refused = await openTestSocket(served);
+    refused.send({ type: "connection_init", payload: { authorization } });
+    expect(await refused.closed).toEqual({
+      code: 1013,
+      reason: expect.stringMatching(/^RATE_LIMITED retryAfterMs=\d+$/),
+    });
+    await Promise.all(sockets.map((socket) => socket.close()));
+  });
+
+  test("tells strangers apart by their address", async () => {
+    expect((await statusesOf(60, undefined, `{ greeting(name: "x") }`)).ok).toBe(20);
+  });
+});
+
+describe("the cost of an operation", () => {
+  let served: Served;
+  let member: Member;
+  let token: string;
+  beforeAll(async () => {
+    served = await serve(world, "in process", { limits: { maxCost: 12 }, rateLimits: limits({ cost: 100 }) });
+    member = world.join(["run:read", "run:start"]);
+    token = await member.token();
+  });
+  afterAll(() => served.close());
+
+  test("is told with its answer: what it might, what it did, and what is left of the tenant's budget", async () => {
+    const { extensions } = await post(
+      served,
+      token,
+      `{ a: story(id: "1") { tenant { id } } b: story(id: "absent") { tenant { id } } }`,
+    );
+    // The second story is not there: of 4 objects 2 came.
+    expect(extensions).toEqual({ cost: { estimated: 4, actual: 2, remaining: 98 } });
+  });
+
+  test("is told on sockets too", async () => {
+    const socket = await openTestSocket(served, { authorization: `Bearer ${token}` });
+    socket.send({ id: "raw", type: "subscribe", payload: { query: `{ story(id: "1") { id } }` } });
+    expect(await socket.message("next")).toMatchObject({
+      payload: { extensions: { cost: { estimated: 1, actual: 1, remaining: 97 } } },
+    });
+    await socket.close();
+  });
+
+  test("is refused beyond what one may cost, before anything is fetched", async () => {
+    const before = { ...world.asked };
+    const query = `{ ${Array.from({ length: 13 }, (_, index) => `a${index}: story(id: "1") { id }`).join(" ")} }`;
+    const { status, body } = await post(served, token, query);
+    expect([status, body.errors?.[0]?.extensions]).toEqual([
+      400,
+      expect.objectContaining({
+        code: "BAD_USER_INPUT",
+        reason: "OPERATION_TOO_COSTLY",
+        retryable: false,
+        details: { estimated: 13, limit: 12 },
+      }),
+    ]);
+    expect(world.asked).toEqual(before);
+  });
+
+  test("is taken from the tenant's budget alone, by all who ask at once", async () => {
+    const [one, two] = [world.join(["run:start"]), world.join(["run:start"])];
+    const mutate = async (who: Member) => post(served, await who.token(), "mutation { tick(number: 1) }");
+    const answers = await Promise.all(Array.from({ length: 30 }, () => mutate(one)));
+    const refused = answers.filter(({ status }) => status === 429);
+    expect(refused).toHaveLength(20);
+    expect(refused[0]?.body.errors?.[0]?.extensions).toMatchObject({
+      code: "RATE_LIMITED",
+      reason: "COST_BUDGET_EXHAUSTED",
+    });
+    expect(Number(refused[0]?.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect((await mutate(two)).status).toBe(200);
+  });
+});
+
+test("a batch is taken up to its limit, and each of its operations counts", async () => {
+  const served = await serve(world, "in process", { limits: { maxBatch: 2 }, rateLimits: limits({ principal: 5 }) });
+  const authorization = `Bearer ${await world.join([]).token()}`;
+  const send = (count: number) =>
+    fetch(served.gateway.graphqlUrl, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization },
+      body: JSON.stringify(Array.from({ length: count }, () => ({ query: "{ __typename }", id: newId() }))),
+    });
+  expect((await send(3)).status).toBe(400);
+  const both = await send(2);
+  expect([both.status, await both.json()]).toEqual([
+    200,
+    [expect.objectContaining({ data: { __typename: "Query" } }), expect.anything()],
+  ]);
+  expect((await send(1)).status).toBe(429);
+  await served.close();
+});

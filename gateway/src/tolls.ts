@@ -1,0 +1,130 @@
+import type { Caller } from "@sba/platform/caller";
+import { platformErrors, type AppError } from "@sba/platform/errors";
+import type { Ask, RateLimit, RateLimiter, Standing } from "@sba/platform/rate-limit";
+import { errors } from "./errors.ts";
+
+/** How often and how much one may ask: by tenant, by principal and by operation, strangers by address; and the cost that a tenant may cause. */
+
+export interface RateLimits {
+  readonly tenant: RateLimit;
+  readonly principal: RateLimit;
+  /** One principal's one document. */
+  readonly operation: RateLimit;
+  /** Of whoever has not said who they are. */
+  readonly address: RateLimit;
+  /** Sockets that a principal opens. */
+  readonly connect: RateLimit;
+  /** Cost of a tenant's operations: a budget that fills up again. */
+  readonly cost: RateLimit;
+}
+
+const limit = (name: keyof RateLimits, quota: number, windowS: number): RateLimit => ({
+  name,
+  quota,
+  windowMs: windowS * 1_000,
+});
+
+/** What stops a program that has run away, and no one who works. */
+export const DEFAULT_RATE_LIMITS: RateLimits = {
+  tenant: limit("tenant", 10_000, 10),
+  principal: limit("principal", 5_000, 10),
+  operation: limit("operation", 3_000, 10),
+  address: limit("address", 1_000, 10),
+  connect: limit("connect", 300, 60),
+  cost: limit("cost", 2_000_000, 60),
+};
+
+/** Beyond what one machine can serve: while people develop and measure, nothing is to be refused but a mistake. */
+export const DEVELOPMENT_RATE_LIMITS: RateLimits = {
+  tenant: limit("tenant", 1_000_000, 10),
+  principal: limit("principal", 1_000_000, 10),
+  operation: limit("operation", 1_000_000, 10),
+  address: limit("address", 1_000_000, 10),
+  connect: limit("connect", 100_000, 60),
+  cost: limit("cost", 100_000_000, 60),
+};
+
+/** Who asks: a caller, or an address. */
+export interface Asker {
+  readonly caller: Pick<Caller, "tenantId" | "principalId"> | undefined;
+  readonly address?: string | undefined;
+}
+
+export interface Admission {
+  readonly standings: readonly Standing[];
+  /** Set when the request is refused. */
+  readonly refusal: AppError | undefined;
+}
+
+export interface Tolls {
+  /** Counts operations against the limits of rates. */
+  readonly admit: (asker: Asker, operationHash: string, count?: number) => Promise<Admission>;
+  /** Counts a socket that is opened. */
+  readonly connect: (asker: Asker) => Promise<Admission>;
+  /** Takes what an operation may cost from its tenant's budget. */
+  readonly charge: (asker: Asker, cost: number) => Promise<Admission>;
+  /** Gives back what it did not cost; gives what is left. */
+  readonly settle: (asker: Asker, estimated: number, actual: number, charged: Admission) => number;
+  readonly maxCost: number;
+}
+
+export interface TollsOptions {
+  readonly limiter: RateLimiter;
+  readonly limits: RateLimits;
+  /** Of one operation. */
+  readonly maxCost: number;
+}
+
+export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
+  const take = async (asks: readonly Ask[]): Promise<Admission> => {
+    const standings = await limiter.take(asks);
+    const refused = standings.find(({ allowed }) => !allowed);
+    return { standings, refusal: refused && tooOften(refused) };
+  };
+  const budgetOf = (asker: Asker, amount: number): Ask => ({ limit: limits.cost, key: payerOf(asker), amount });
+  return {
+    maxCost,
+    admit: (asker, operationHash, amount = 1) => {
+      const { caller } = asker;
+      if (!caller) return take([{ limit: limits.address, key: addressOf(asker), amount }]);
+      return take([
+        { limit: limits.operation, key: `${caller.principalId} ${operationHash}`, amount },
+        { limit: limits.principal, key: caller.principalId, amount },
+        { limit: limits.tenant, key: caller.tenantId, amount },
+      ]);
+    },
+    connect: (asker) => take([{ limit: limits.connect, key: asker.caller?.principalId ?? addressOf(asker) }]),
+    charge: async (asker, cost) => {
+      const limitOfOne = Math.min(maxCost, limits.cost.quota);
+      if (cost > limitOfOne) return { standings: [], refusal: tooCostly(cost, limitOfOne) };
+      return take([budgetOf(asker, cost)]);
+    },
+    settle: (asker, estimated, actual, { standings }) => {
+      const spared = Math.max(0, estimated - actual);
+      if (spared > 0) limiter.giveBack(budgetOf(asker, spared));
+      return Math.min(limits.cost.quota, (standings[0]?.remaining ?? 0) + spared);
+    },
+  };
+}
+
+function addressOf({ address }: Asker): string {
+  return `address ${address ?? "unknown"}`;
+}
+
+function payerOf(asker: Asker): string {
+  return asker.caller?.tenantId ?? addressOf(asker);
+}
+
+function tooOften({ limit: { name, quota, windowMs }, retryAfterMs, remaining }: Standing): AppError {
+  const details = { limit: name, quota, windowMs, remaining };
+  return name === "cost"
+    ? errors.COST_BUDGET_EXHAUSTED({ retryAfterMs, details })
+    : platformErrors.RATE_LIMITED({ retryAfterMs, details });
+}
+
+function tooCostly(estimated: number, limitOfOne: number): AppError {
+  return errors.OPERATION_TOO_COSTLY({
+    message: `The operation may cost ${estimated}, and at most ${limitOfOne} is allowed: ask for shorter lists, or for less of each item.`,
+    details: { estimated, limit: limitOfOne },
+  });
+}
