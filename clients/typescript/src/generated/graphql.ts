@@ -143,6 +143,8 @@ export type RunOptionsInput = {
   readonly maxSteps?: number | null | undefined;
   /** What becomes of this run when its thread is busy; by default what its agent says. */
   readonly onBusyThread?: BusyThreadPolicy | null | undefined;
+  /** How long the run may take, waits included: after that it begins no step and ends FAILED. */
+  readonly timeoutSeconds?: number | null | undefined;
   readonly topK?: number | null | undefined;
 };
 

@@ -1,2 +1,2 @@
 /** The hash of the supergraph that this client was made for. */
-export const API_VERSION: string = "CB7nAEno8_DhoXig";
+export const API_VERSION: string = "IxVWmx_-QqoK5RmK";
