@@ -25,7 +25,13 @@ const SUBGRAPHS = [
   workflowSubgraph,
 ];
 /** What anybody may ask: to sign in, and what the gateway asks by itself (refused to everybody else by the subgraph). */
-const OPEN = ["Mutation.signIn", "Mutation.refreshSession", "Query.principalGrants", "Query.apiKeyGrants"];
+const OPEN = [
+  "Mutation.signIn",
+  "Mutation.refreshSession",
+  "Mutation.signOut",
+  "Query.principalGrants",
+  "Query.apiKeyGrants",
+];
 /** Their parsers leave nothing to check. */
 const CLOSED_SCALARS = ["Boolean", "DateTime"];
 
