@@ -125,6 +125,8 @@ function apply(draft: Draft, { data: { runEvents: event }, isPast }: LiveEvent<R
     case "RunFailed":
       if (!isPast) draft.run = { ...draft.run, ...known(event.run ?? {}), status: "FAILED", error: event.error };
       break;
+    case "RunInputReceived":
+    case "RunInputTold":
     default:
       // What changes nothing that is shown, and what a newer API has added.
       break;
