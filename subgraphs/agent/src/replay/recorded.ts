@@ -1,13 +1,15 @@
 import { withinReservation, type RecordedLine } from "@sba/billing/index";
-import { unknownOutcome, type ToolOutcome } from "@sba/integrations/index";
+import { unknownOutcome, type ToolCall, type ToolOutcome } from "@sba/integrations/index";
 import type { Message } from "@sba/platform/generated/prisma/client";
-import { stepRestarted, toolOutcomeUnknown, toolRequested, type ToolCallSnapshot } from "../events.ts";
+import { stepRestarted, toolOutcomeUnknown, toolRequested, usageRecorded, type ToolCallSnapshot } from "../events.ts";
 import type { Interruption } from "../run/advance.ts";
 import { turnUsage } from "../run/budget.ts";
+import type { ChildRun } from "../run/child-end.ts";
 import type { Work } from "../run/plan-next.ts";
 import type { MadeSummary, PaidAttempt } from "../step/model-request.ts";
 import type { ModelTurn } from "../step/model-turn.ts";
 import { ownMessages, type MessageToolCall } from "../thread/message.ts";
+import { DELEGATE } from "../tool/agent-delegate.ts";
 import type { Position } from "./position.ts";
 import type { Recording } from "./recording.ts";
 
@@ -77,12 +79,24 @@ function callIn(payload: unknown): ToolCallSnapshot {
 /** What became of a call whose step was committed next; undefined when none was, up to the next event. */
 export function recordedOutcome(at: Position, { call }: Piece<"tool">): ToolOutcome | undefined {
   if (at.next.type === toolOutcomeUnknown.type) return unknownOutcome();
+  // Work that was begun is charged at once, and answered by a step of its own.
+  if (call.name === DELEGATE && at.next.type === usageRecorded.type) return { ok: true, result: null, durationMs: 0 };
   const answered = [...at.recording.messages.values()].find(({ toolCallId }) => toolCallId === call.id);
   const recorded = at.recording.calls.get(call.id);
   if (!recorded || answered === undefined || answered.seq > at.seq) return undefined;
   const { result, error, durationMs } = recorded;
   if (error === null) return { ok: true, result, durationMs: durationMs ?? 0 };
   return { ok: false, error, durationMs: durationMs ?? 0, notRun: durationMs === null };
+}
+
+/** The run that a call delegated, as far as the call's outcome tells how it ended. */
+export function recordedChild({ id, status, result, error }: ToolCall): ChildRun {
+  if (status === "SUCCEEDED") {
+    const { output } = result as { output: string | null };
+    return { id, status: "COMPLETED", output, errorCode: null, errorMessage: null };
+  }
+  const ended = error?.code === "AGENT_CHILD_RUN_CANCELLED" ? "CANCELLED" : "FAILED";
+  return { id, status: ended, output: null, errorCode: error?.code ?? null, errorMessage: null };
 }
 
 /** What providers billed for this attempt of a step, which came to nothing. */

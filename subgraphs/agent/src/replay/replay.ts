@@ -21,6 +21,7 @@ import { intervene } from "./people.ts";
 import { positionOf, timeOf, type Position } from "./position.ts";
 import {
   chargedFor,
+  recordedChild,
   recordedBilling,
   recordedInterruption,
   recordedOutcome,
@@ -154,11 +155,15 @@ class Replay {
     this.session = { ...this.session, run: { ...this.session.run, status: "PLANNING", spentMicros } };
   }
 
-  /** Takes note of what an operator had said of a call by now. */
+  /** Takes note of what an operator had said of a call by now, and of a run that it delegated and that had ended. */
   private hear({ next }: Position): void {
     if (this.work || next.type !== stepStarted.type) return;
     const { toolCallId } = (next.payload as { step: { toolCallId: string | null } }).step;
     const [call, resolved] = [this.session.calls.get(toolCallId ?? ""), this.recording.calls.get(toolCallId ?? "")];
+    if (call && resolved && this.session.children.has(call.id)) {
+      const children = new Map(this.session.children).set(call.id, recordedChild(resolved));
+      this.session = { ...this.session, children };
+    }
     if (call?.status !== "UNKNOWN" || !resolved) return;
     // One that ran again after all took its time.
     const { status, success, result, error } =
