@@ -27,6 +27,7 @@ Tenant.implement({
       nullable: true,
       description: "The plan that the tenant is on.",
       authScopes: { authenticated: true },
+      tag: "partner",
       resolve: async ({ id }, _args, context) => (await planOfTenant(context).load(decodeId("Tenant", id)))?.plan,
     }),
   }),
