@@ -83,7 +83,15 @@ export function planNext(draft: Draft): Work | undefined {
   }
 }
 
-function situationOf({ run, history, approvals, calls, children, inbox, now }: Draft): Parameters<typeof nextAction>[0] {
+function situationOf({
+  run,
+  history,
+  approvals,
+  calls,
+  children,
+  inbox,
+  now,
+}: Draft): Parameters<typeof nextAction>[0] {
   const last = history.at(-1);
   return {
     status: run.status as RunStatus,

@@ -136,7 +136,14 @@ const readBasis = openGroupRead<RunRow, Omit<Session, "caller" | "run">>(async (
     version: versions.get(run.agentVersionId)!,
     history: histories.get(run.id) ?? [],
     policies: policies.get(run.agentKey)!,
-    ...{ calls: new Map(), approvals: new Map(), children: new Map(), unfinished: undefined, slice: undefined, inbox: [] },
+    ...{
+      calls: new Map(),
+      approvals: new Map(),
+      children: new Map(),
+      unfinished: undefined,
+      slice: undefined,
+      inbox: [],
+    },
   }));
 });
 
