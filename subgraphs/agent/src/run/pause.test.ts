@@ -261,3 +261,23 @@ describe("pausing a run", () => {
     expect(await expectData(schema, may, RESUME, { runId: id })).toEqual({ resumeRun: { id, status: "CREATED" } });
   });
 });
+
+describe("cancelling a run in the middle of a tool that never answers", () => {
+  it.each([
+    { what: "may be called again", honoursIdempotencyKeys: true, left: "REQUESTED" },
+    { what: "must not be called twice, whose outcome nobody knows", honoursIdempotencyKeys: false, left: "UNKNOWN" },
+  ])("cuts one off that $what", async ({ honoursIdempotencyKeys, left }) => {
+    const { runId, worker, keys } = await aRunThatSends(honoursIdempotencyKeys);
+    await cancelRun(caller, { runId });
+    // The endpoint is never answered for: only the cancellation ends what waits for it.
+    await worker;
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "CANCELLED" });
+    expect((await statusesOf(caller, runId)).slice(-2)).toEqual(["CANCELLING", "CANCELLED"]);
+    expect(keys).toHaveLength(1);
+    const { rows } = await database().owner.query("SELECT status FROM integrations.tool_call WHERE tenant_id = $1", [
+      caller.tenantId,
+    ]);
+    expect(rows).toEqual([{ status: left }]);
+    await expectSoundRuns(database(), caller);
+  });
+});
