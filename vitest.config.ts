@@ -8,7 +8,8 @@ const graphql = createRequire(import.meta.url).resolve("graphql");
 export default defineConfig({
   test: {
     pool: "forks",
-    maxWorkers: 2,
+    // One more than the two processors that this is made for: tests wait for Postgres and Redis a third of their time.
+    maxWorkers: 3,
     globalSetup: "packages/testkit/src/global-setup.ts",
     coverage: {
       provider: "v8",

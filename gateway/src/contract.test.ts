@@ -23,6 +23,7 @@ test("has what is tagged for partners, what comes with it, and no more", () => {
   expect(Object.keys((contract.schema.getType("Tenant") as { getFields(): object }).getFields()).toSorted()).toEqual([
     "id",
     "name",
+    "plan",
   ]);
 });
 
@@ -38,8 +39,8 @@ test("is for programs that may do nothing beyond it", () => {
 test("names what an operation asks for beyond it", () => {
   const beyond = (text: string) => contract.beyond(parse(text), getOperationAST(parse(text))!);
   expect(beyond("{ me { id tenant { name } } __typename }")).toEqual([]);
-  expect(beyond("{ me { tenant { name plan { key } } } budgets { id } }")).toEqual(
-    expect.arrayContaining(["Tenant.plan", "Query.budgets"]),
+  expect(beyond("{ me { tenant { name plan { key } suspension { reason } } } budgets { id } }")).toEqual(
+    expect.arrayContaining(["Tenant.suspension", "Query.budgets"]),
   );
 });
 
