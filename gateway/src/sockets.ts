@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server as HttpServer } from "node:http";
 import type { Duplex } from "node:stream";
+import { closeSockets } from "@sba/platform/graphql-socket";
 import { logger } from "@sba/platform/log";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from "graphql-ws";
@@ -26,7 +27,6 @@ export interface SocketServer {
 
 const KEEP_ALIVE_MS = 10_000;
 const INIT_TIMEOUT_MS = 3_000;
-const CLOSE_TIMEOUT_MS = 2_000;
 /** What is compressed serves many peers at once, so it leans on no earlier message; nor may theirs, or each would cost a window. */
 const DEFLATE = { serverNoContextTakeover: true, clientNoContextTakeover: true, serverMaxWindowBits: 15 };
 
@@ -69,7 +69,7 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
     },
     close: async (code, reason) => {
       clearInterval(beating);
-      await closeAll(sockets, code, reason);
+      await closeSockets(sockets, code, reason);
     },
   };
 }
@@ -152,23 +152,4 @@ function beat(socket: WebSocket, peer: Peer): void {
 function takenBy(transport: Duplex): number {
   const written = "bytesWritten" in transport ? Number(transport.bytesWritten) : 0;
   return written - transport.writableLength;
-}
-
-async function closeAll(sockets: WebSocketServer, code: number, reason: string): Promise<void> {
-  const open = [...sockets.clients];
-  const gone = open.map(
-    (socket) =>
-      new Promise<void>((resolve) => {
-        socket.once("close", () => {
-          resolve();
-        });
-      }),
-  );
-  for (const socket of open) socket.close(code, reason);
-  const cut = setTimeout(() => {
-    for (const socket of open) socket.terminate();
-  }, CLOSE_TIMEOUT_MS);
-  sockets.close();
-  await Promise.all(gone);
-  clearTimeout(cut);
 }

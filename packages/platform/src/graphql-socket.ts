@@ -67,7 +67,7 @@ export function serveGraphqlSocket<Extra extends SocketExtra>(
     get size() {
       return sockets.clients.size;
     },
-    close: (code, reason) => closeAll(sockets, code, reason),
+    close: (code, reason) => closeSockets(sockets, code, reason),
   };
 }
 
@@ -173,7 +173,8 @@ function keepAlive(socket: WebSocket, everyMs: number): () => void {
   };
 }
 
-async function closeAll(sockets: WebSocketServer, code: number, reason: string): Promise<void> {
+/** Closes every socket with a code and a reason; what is still open after a while is cut. */
+export async function closeSockets(sockets: WebSocketServer, code: number, reason: string): Promise<void> {
   const open = [...sockets.clients];
   const gone = open.map(
     (socket) =>
