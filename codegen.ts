@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import type { CodegenConfig } from "@graphql-codegen/cli";
 import { preset } from "@graphql-codegen/client-preset";
 
@@ -9,7 +10,10 @@ const typedDocuments: typeof preset = {
 };
 
 const GENERATED = "clients/typescript/src/generated/";
+const OPERATIONS = "clients/typescript/operations/*.graphql";
 const PLUGINS = "clients/typescript/codegen/";
+const CONSOLE = "clients/console/src/generated/";
+const CONSOLE_OPERATIONS = "clients/console/operations/";
 const live = (options: Readonly<Record<string, unknown>>) => ({ [`${PLUGINS}live.cjs`]: options });
 
 /** What becomes of a subscription's events; without one, a list of them. */
@@ -20,41 +24,63 @@ const MODELS = {
   WorkflowRunLive: "../live/workflow-run.ts#workflowRunModel",
 };
 
+/** How documents become types, of the client's and of the console's. */
+const TYPES = {
+  // Node runs these files as they are: no enums, and imports that name what they import.
+  enumsAsTypes: true,
+  useTypeImports: true,
+  importExtension: ".ts",
+  strictScalars: true,
+  defaultScalarType: "unknown",
+  avoidOptionals: { field: true },
+  immutableTypes: true,
+  scalars: { BigInt: "string", Cursor: "string", DateTime: "string", JSON: "unknown" },
+} as const;
+
+/** The console's own documents: a folder for each file, so that a page loads its own and no other's. */
+function consoleOf(files: readonly string[]): CodegenConfig["generates"] {
+  return Object.fromEntries(
+    files.flatMap((file) => {
+      const documents = `${CONSOLE_OPERATIONS}${file}`;
+      const folder = `${CONSOLE}${file.replace(/\.graphql$/, "")}/`;
+      const config = { ...TYPES, onlyOperationTypes: true };
+      return [
+        [folder, { documents, preset: typedDocuments, presetConfig: { fragmentMasking: false }, config }],
+        [`${folder}hooks.ts`, { documents, plugins: [`${PLUGINS}hooks.cjs`] }],
+      ];
+    }),
+  );
+}
+
 /** Types the documents that clients send, against the API as it is composed: `npm run codegen`. */
 const config: CodegenConfig = {
   schema: "schema/api.graphql",
-  documents: "clients/typescript/operations/*.graphql",
   generates: {
     [GENERATED]: {
+      documents: OPERATIONS,
       preset: typedDocuments,
       presetConfig: { fragmentMasking: false },
-      config: {
-        // Node runs these files as they are: no enums, and imports that name what they import.
-        enumsAsTypes: true,
-        useTypeImports: true,
-        importExtension: ".ts",
-        strictScalars: true,
-        defaultScalarType: "unknown",
-        avoidOptionals: { field: true },
-        immutableTypes: true,
-        scalars: {
-          BigInt: "string",
-          Cursor: "string",
-          DateTime: "string",
-          JSON: "unknown",
-        },
-      },
+      config: TYPES,
     },
-    [`${GENERATED}hooks.ts`]: { plugins: [`${PLUGINS}hooks.cjs`] },
+    [`${GENERATED}hooks.ts`]: { documents: OPERATIONS, plugins: [`${PLUGINS}hooks.cjs`] },
     [`${GENERATED}live.ts`]: {
+      documents: OPERATIONS,
       plugins: [live({ emit: "definitions", library: "../live/definition.ts", models: MODELS })],
     },
-    [`${GENERATED}live-hooks.ts`]: { plugins: [live({ emit: "hooks", library: "../react/use-live.ts" })] },
-    [`${GENERATED}logs.ts`]: { plugins: [live({ emit: "logs", last: { runEvents: ["RunFinished", "RunFailed"] } })] },
-    [`${GENERATED}possible-types.ts`]: { plugins: [`${PLUGINS}possible-types.cjs`] },
+    [`${GENERATED}live-hooks.ts`]: {
+      documents: OPERATIONS,
+      plugins: [live({ emit: "hooks", library: "../react/use-live.ts" })],
+    },
+    [`${GENERATED}logs.ts`]: {
+      documents: OPERATIONS,
+      plugins: [live({ emit: "logs", last: { runEvents: ["RunFinished", "RunFailed"] } })],
+    },
+    [`${GENERATED}possible-types.ts`]: { documents: OPERATIONS, plugins: [`${PLUGINS}possible-types.cjs`] },
     [`${GENERATED}version.ts`]: {
+      documents: OPERATIONS,
       plugins: [{ [`${PLUGINS}version.cjs`]: { supergraph: "schema/supergraph.graphql" } }],
     },
+    ...consoleOf(readdirSync(CONSOLE_OPERATIONS)),
   },
 };
 

@@ -9,13 +9,21 @@ import { ownTables } from "./scripts/lint/own-tables.ts";
 const TESTS = [
   "**/*.test.ts",
   "**/*.e2e.ts",
+  "**/*.browser.ts",
   "**/testing.ts",
   "**/*.testing.ts",
   "packages/testkit/**",
   "e2e/**",
   "bench/**",
 ];
-const TOOLS = ["scripts/**", "*.config.ts", "packages/launcher/**", "packages/testkit/**", "start.ts"];
+const TOOLS = [
+  "scripts/**",
+  "**/*.config.ts",
+  "clients/console/build/**",
+  "packages/launcher/**",
+  "packages/testkit/**",
+  "start.ts",
+];
 
 const typed = {
   "@typescript-eslint/await-thenable": "error",

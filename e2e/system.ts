@@ -11,6 +11,7 @@ import { eventually } from "@sba/testkit/eventually";
 export interface Ready {
   readonly graphqlUrl: string;
   readonly subscriptionsUrl: string;
+  readonly consoleUrl: string | null;
   readonly pids: { readonly server: number; readonly worker: number };
   readonly tenants: readonly {
     readonly id: string;
@@ -20,6 +21,12 @@ export interface Ready {
       readonly operator: string;
       readonly viewer: string;
       readonly partner: string;
+    };
+    readonly people: {
+      readonly owner: string;
+      readonly operator: string;
+      readonly viewer: string;
+      readonly password: string;
     };
   }[];
 }

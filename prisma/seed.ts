@@ -84,6 +84,12 @@ async function credentialsOf(tenant: Tenant, owner: Caller): Promise<DemoTenant>
     id: encodeId("Tenant", tenant.id),
     name: tenant.name,
     tokens: { owner: ownerToken, operator, viewer, partner: await partnerKey(owner) },
+    people: {
+      owner: emailOf("owner", tenant),
+      operator: emailOf("operator", tenant),
+      viewer: emailOf("viewer", tenant),
+      password: password(),
+    },
   };
 }
 

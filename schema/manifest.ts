@@ -1,14 +1,22 @@
 /**
- * Writes the manifest of our own client: the documents that this version of it sends, by which a gateway knows them
- * (`gateway/src/trusted-documents.ts`), and by which later schemas are checked. It stays when the next version has its own.
+ * Writes the manifests of our own clients: the documents that this version of each sends, by which a gateway knows them
+ * (`gateway/src/trusted-documents.ts`), and by which later schemas are checked. They stay when the next version has its own.
  * With `--check` nothing is written, and a manifest that is not up to date fails.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { Kind, print, visit, type DocumentNode, type SelectionSetNode } from "graphql";
-import * as generated from "../clients/typescript/src/generated/graphql.ts";
 import { documentId } from "../gateway/src/manifests.ts";
 
 const root = new URL("../", import.meta.url);
+/** Where each client has its documents: the folders of `graphql.ts`, which codegen writes. */
+const CONSOLE = "clients/console/src/generated/";
+const CLIENTS = [
+  { folder: "clients/typescript/", generated: ["clients/typescript/src/generated/"] },
+  {
+    folder: "clients/console/",
+    generated: (await readdir(new URL(CONSOLE, root))).sort().map((name) => `${CONSOLE}${name}/`),
+  },
+] as const;
 
 /** Apollo Client asks for the type of every object, after what was written. */
 function withTypenames(document: DocumentNode): DocumentNode {
@@ -23,16 +31,20 @@ function withTypenames(document: DocumentNode): DocumentNode {
   });
 }
 
-async function makeManifest(): Promise<{ readonly path: string; readonly text: string }> {
-  const { name, version: whole } = JSON.parse(
-    await readFile(new URL("clients/typescript/package.json", root), "utf8"),
-  ) as {
+async function makeManifest({ folder, generated }: (typeof CLIENTS)[number]) {
+  const { name, version: whole } = JSON.parse(await readFile(new URL(`${folder}package.json`, root), "utf8")) as {
     readonly name: string;
     readonly version: string;
   };
   // What follows the + says which schema it was built for.
   const version = whole.split("+", 1)[0] ?? whole;
-  const operations = Object.values(generated as Readonly<Record<string, unknown>>)
+  const exported = await Promise.all(
+    generated.map(
+      async (each) => (await import(new URL(`${each}graphql.ts`, root).href)) as Readonly<Record<string, unknown>>,
+    ),
+  );
+  const operations = exported
+    .flatMap((module) => Object.values(module))
     .filter((each): each is DocumentNode => typeof each === "object" && each !== null && "definitions" in each)
     .flatMap((document) => [document, withTypenames(document)])
     .flatMap((document) => {
@@ -55,9 +67,11 @@ async function makeManifest(): Promise<{ readonly path: string; readonly text: s
   };
 }
 
-const { path, text } = await makeManifest();
-if (!process.argv.includes("--check")) await writeFile(new URL(path, root), text);
-else if ((await readFile(new URL(path, root), "utf8").catch(() => "")) !== text) {
-  console.error(`${path} is not up to date: run npm run codegen and commit it`);
-  process.exitCode = 1;
+for (const client of CLIENTS) {
+  const { path, text } = await makeManifest(client);
+  if (!process.argv.includes("--check")) await writeFile(new URL(path, root), text);
+  else if ((await readFile(new URL(path, root), "utf8").catch(() => "")) !== text) {
+    console.error(`${path} is not up to date: run npm run codegen and commit it`);
+    process.exitCode = 1;
+  }
 }

@@ -22,6 +22,8 @@ if (entry === undefined) fail("usage: node scripts/run.mjs <file.ts | command | 
 if (Number(process.versions.node.split(".")[0]) < 20) fail(`Node 20 or newer is needed; this is ${process.version}.`);
 
 await setUp();
+// What does not serve it has no use for it, and a change of it must not keep tests waiting.
+if (entry === "start.ts" || entry === "--setup-only") await buildConsole();
 if (entry !== "--setup-only") process.exitCode = await start(entry, args);
 
 async function setUp() {
@@ -42,7 +44,7 @@ async function setUp() {
       {},
       "The dependencies could not be installed",
     );
-    writeStamp({ lock });
+    writeStamp({ lock, console: stamp.console });
   }
   const schemaFolder = join(root, "prisma/schema");
   const schema = hashFiles(
@@ -59,8 +61,28 @@ async function setUp() {
       { quiet: true },
       "The database client could not be generated",
     );
-    writeStamp({ lock, schema });
+    writeStamp({ ...readStamp(), lock, schema });
   }
+}
+
+/** Builds the console anew when something that it is made of has changed. */
+async function buildConsole() {
+  const console = join(root, "clients/console");
+  const sources = ["clients/console", "clients/typescript/src"].flatMap((folder) => filesIn(join(root, folder)));
+  const built = hashFiles([join(root, "pnpm-lock.yaml"), ...sources.sort()], "console");
+  if (readStamp().console === built && existsSync(join(console, "dist/index.html"))) return;
+  say("Building the console");
+  await mustRun(findNode(), [join(console, "build/build.ts")], { quiet: true }, "The console could not be built");
+  writeStamp({ ...readStamp(), console: built });
+}
+
+/** Its sources: nothing that is installed, built, or only tests. */
+function filesIn(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (["node_modules", "dist"].includes(entry.name) || entry.name.endsWith(".md")) return [];
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesIn(path) : entry.name.includes(".test.") ? [] : [path];
+  });
 }
 
 /** Starts the entry and gives its exit code. */

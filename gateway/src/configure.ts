@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import type { Config } from "@sba/platform/config";
 import { databaseUrlsOf } from "@sba/platform/services";
 import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
@@ -6,6 +7,7 @@ import { readManifests } from "./manifests.ts";
 import type { RateLimits } from "./tolls.ts";
 import type { TrustedDocumentsOptions } from "./trusted-documents.ts";
 
+const CONSOLE = fileURLToPath(new URL("../../clients/console/dist/", import.meta.url));
 const MANIFESTS = new URL("../../schema/documents/", import.meta.url);
 
 /** What the environment says of the gateway, in either deployment. */
@@ -24,6 +26,7 @@ export function gatewayOptionsOf(
   | "anybody"
   | "introspection"
   | "trustedProxies"
+  | "consoleDirectory"
 > {
   return {
     host: config.HOST,
@@ -34,6 +37,8 @@ export function gatewayOptionsOf(
       ...(config.PUBLIC_URL === undefined ? [] : [new URL(config.PUBLIC_URL).origin]),
     ],
     anybody: config.AUTH === "off",
+    // It is made for our own subgraphs, and for people who sign in.
+    consoleDirectory: config.AUTH === "off" ? undefined : CONSOLE,
     introspection: config.INTROSPECTION,
     limits: Object.fromEntries(config.LIMITS),
     rateLimits: rateLimitsOf(config),

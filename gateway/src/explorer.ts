@@ -1,4 +1,4 @@
-/** Pages for people: Apollo Sandbox in development, and what `/` says until the console lives there. */
+/** Pages for people: Apollo Sandbox in development, and what `/` says where there is no console. */
 
 export interface Page {
   readonly html: string;

@@ -4,6 +4,7 @@ import { addressOf, CLOSE_RESTARTING, GRAPHQL_PATH, type RunningServer } from "@
 import { startOperations, type Introspection } from "./apollo.ts";
 import { openAccess, openToAnybody } from "./access.ts";
 import type { Authenticator, Issuer } from "./authenticate.ts";
+import { openConsole } from "./console.ts";
 import { createDocuments } from "./documents.ts";
 import { openEventStreams } from "./event-stream.ts";
 import { createFanOut, type FanOutOptions } from "./fan-out.ts";
@@ -53,6 +54,8 @@ export interface GatewayOptions extends LinkOptions {
   readonly trustedProxies?: readonly string[];
   readonly fanOut?: FanOutOptions;
   readonly sockets?: Pick<SocketOptions, "keepAliveMs" | "initTimeoutMs"> & Pick<SessionsOptions, "recheckMs">;
+  /** Where the console was built; nothing is served of it while it was not. */
+  readonly consoleDirectory?: string | undefined;
   /** Beside the subgraphs, what `/readyz` answers by. */
   readonly isReady?: () => Promise<boolean>;
 }
@@ -61,6 +64,8 @@ export interface RunningGateway extends RunningServer {
   readonly graphqlUrl: string;
   readonly subscriptionsUrl: string;
   readonly sseUrl: string;
+  /** Undefined where there is no console. */
+  readonly consoleUrl: string | undefined;
   readonly metricsUrl: string;
   /** Sockets and event streams open, and upstreams that they share. */
   readonly load: () => { readonly sockets: number; readonly eventStreams: number; readonly upstreams: number };
@@ -125,9 +130,12 @@ async function serve(
 ): Promise<RunningGateway> {
   const { graphs, fanOut, sessions } = parts;
   const all = [...links.byName.values()];
+  const { consoleDirectory } = options;
+  const console = consoleDirectory === undefined ? undefined : await openConsole(consoleDirectory);
   const app = await createHttp({
     ...parts,
     links: all,
+    console,
     development: options.development,
     trustedProxies: options.trustedProxies ?? [],
     apiVersion: () => graphs.current.id,
@@ -150,6 +158,7 @@ async function serve(
     graphqlUrl: `${url}${GRAPHQL_PATH}`,
     subscriptionsUrl: `${url.replace(/^http/, "ws")}${GRAPHQL_PATH}`,
     sseUrl: `${url}${STREAM_PATH}`,
+    consoleUrl: console && `${url}/`,
     metricsUrl: `${url}/metrics`,
     load,
     reload: async (sdl, given = options.subgraphs) => reload(graphs, links, loadGraph(sdl, parts.graphOptions), given),

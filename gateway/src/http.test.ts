@@ -1,4 +1,8 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { brotliCompressSync } from "node:zlib";
 import { newId } from "@sba/platform/ids";
 import { useSecretKey } from "@sba/platform/secrets";
 import { eventually } from "@sba/testkit/eventually";
@@ -226,6 +230,80 @@ describe("introspection", () => {
     expect(page.headers.get("content-type")).not.toContain("html");
     expect(page.headers.get("strict-transport-security")).toContain("max-age");
     await closed.close();
+  });
+});
+
+describe("the console", () => {
+  let folder: string;
+  let console: Served;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "sba-console-"));
+    await mkdir(join(folder, "assets"));
+    const script = "export const answer = 42;".repeat(100);
+    await Promise.all([
+      writeFile(join(folder, "index.html"), `<html data-mode="SBA_MODE"><script nonce="SBA_NONCE"></script></html>`),
+      writeFile(join(folder, "routes.json"), `["ask", "runs"]`),
+      writeFile(join(folder, "favicon.svg"), "<svg/>"),
+      writeFile(join(folder, "assets/index-abc.js"), script),
+      writeFile(join(folder, "assets/index-abc.js.br"), brotliCompressSync(script)),
+    ]);
+    console = await serve(world, "in process", { consoleDirectory: folder });
+  });
+  afterAll(async () => {
+    await console.close();
+    await rm(folder, { recursive: true });
+  });
+  const get = (path: string, headers: Record<string, string> = {}) =>
+    fetch(`${console.gateway.url}${path}`, { headers: { accept: "text/html,*/*", ...headers } });
+
+  test("is the same page under each of its routes, with a nonce of each answer's own", async () => {
+    expect(console.gateway.consoleUrl).toBe(`${console.gateway.url}/`);
+    const nonces = new Set<string>();
+    for (const path of ["/", "/ask", "/runs/run_1?tab=events"]) {
+      const response = await get(path);
+      const html = await response.text();
+      const nonce = /nonce="([^"]+)"/.exec(html)?.[1] ?? "";
+      expect([path, response.status, response.headers.get("cache-control")]).toEqual([path, 200, "no-cache"]);
+      expect(html).toContain('data-mode="development"');
+      const policy = response.headers.get("content-security-policy");
+      expect(policy).toContain(`style-src 'self' 'nonce-${nonce}'`);
+      expect(policy).toContain("script-src 'self';");
+      nonces.add(nonce);
+    }
+    expect(nonces.size).toBe(3);
+  });
+
+  test("swallows nothing of the API", async () => {
+    const nowhere = await get("/runsx");
+    expect([nowhere.status, await reasonOf(nowhere)]).toEqual([404, "ROUTE_NOT_FOUND"]);
+    for (const path of ["/assets/index-abd.js", "/assets/..%2froutes.json", "/routes.json", "/assets/index-abc.js.br"])
+      expect([path, (await get(path)).status]).toEqual([path, 404]);
+    expect(await (await get("/graphql")).text()).toContain("EmbeddedSandbox");
+    expect((await get("/graphiql")).status).toBe(200);
+    expect((await get("/livez")).status).toBe(200);
+  });
+
+  test("sends its files compressed where that is understood, and for good when their name says what is in them", async () => {
+    const packed = await get("/assets/index-abc.js", { "accept-encoding": "gzip, br;q=1.0" });
+    expect(Object.fromEntries(packed.headers)).toMatchObject({
+      "content-encoding": "br",
+      "content-type": "text/javascript; charset=utf-8",
+      "cache-control": "public, max-age=31536000, immutable",
+      "x-content-type-options": "nosniff",
+    });
+    expect(packed.headers.get("vary")).toContain("accept-encoding");
+    expect(await packed.text()).toContain("answer = 42");
+    const plain = await get("/assets/index-abc.js", { "accept-encoding": "identity" });
+    expect([plain.headers.get("content-encoding"), plain.headers.get("etag")]).not.toContain(
+      packed.headers.get("etag"),
+    );
+    const icon = await get("/favicon.svg");
+    expect([icon.headers.get("content-type"), icon.headers.get("cache-control")]).toEqual([
+      "image/svg+xml",
+      "no-cache",
+    ]);
+    const again = await get("/favicon.svg", { "if-none-match": icon.headers.get("etag") ?? "" });
+    expect([again.status, await again.text()]).toEqual([304, ""]);
   });
 });
 

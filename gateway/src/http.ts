@@ -13,6 +13,7 @@ import type { Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
+import { mountConsole, type ConsoleFiles } from "./console.ts";
 import { clientOf } from "./metrics.ts";
 import type { IsAllowedOrigin } from "./origins.ts";
 import { mountGraphiql } from "./graphiql.ts";
@@ -31,6 +32,8 @@ export interface HttpOptions {
   readonly apiVersion: () => string;
   readonly trustedProxies: readonly string[];
   readonly isReady: () => Promise<boolean>;
+  /** What `/` shows; without it a page that says what is here. */
+  readonly console: ConsoleFiles | undefined;
 }
 
 // A client's own id is taken when it is one that logs can carry.
@@ -100,8 +103,9 @@ function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): F
   return reply.header("content-security-policy", contentSecurityPolicy).type("text/html; charset=utf-8").send(html);
 }
 
-function mountPages(app: FastifyInstance, { development, isReady }: HttpOptions): void {
-  app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
+function mountPages(app: FastifyInstance, { development, isReady, console }: HttpOptions): void {
+  if (console) mountConsole(app, console, { development });
+  else app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
   if (development) mountGraphiql(app);
   app.get("/livez", () => ({ status: "alive" }));
   app.get("/readyz", async (_request, reply) => {

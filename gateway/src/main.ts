@@ -97,5 +97,10 @@ await startProcess(
     { name: "wake-ups", start: openWakeUps },
     { name: "gateway", start: openGateway },
   ],
-  () => ({ graphqlUrl: gateway?.graphqlUrl, subscriptionsUrl: gateway?.subscriptionsUrl, sseUrl: gateway?.sseUrl }),
+  () => ({
+    graphqlUrl: gateway?.graphqlUrl,
+    subscriptionsUrl: gateway?.subscriptionsUrl,
+    sseUrl: gateway?.sseUrl,
+    consoleUrl: gateway?.consoleUrl,
+  }),
 );

@@ -25,7 +25,7 @@ function definitions(streams, { models = {}, library }) {
     const picked = parameters.map(({ name }) => `"${name}"`).join(" | ") || "never";
     return [
       `export type ${pascal(live)}Variables = Pick<${events.variablesType}, ${picked}>;`,
-      `export const ${live} = defineLive({`,
+      `export const ${live} = /* @__PURE__ */ defineLive({`,
       ...(snapshot
         ? [
             `  snapshot: ${snapshot.document},`,

@@ -21,12 +21,21 @@ export type MigrationMessage = z.infer<typeof migrationMessageSchema>;
 
 const tokensSchema = z.object({ owner: z.string(), operator: z.string(), viewer: z.string(), partner: z.string() });
 
+/** People of the tenant, by what they may do there: they sign in to the console by e-mail address and password. */
+const peopleSchema = z.object({
+  owner: z.string(),
+  operator: z.string(),
+  viewer: z.string(),
+  password: z.string(),
+});
+
 /** A tenant to try the system with. */
 export const demoTenantSchema = z.object({
   /** Public id. */
   id: z.string(),
   name: z.string(),
   tokens: tokensSchema,
+  people: peopleSchema,
 });
 export type DemoTenant = z.infer<typeof demoTenantSchema>;
 

@@ -59,8 +59,8 @@ async function openGateway(): Promise<() => Promise<void>> {
 
 function addresses(): ServerAddresses {
   if (!gateway) throw new Error("the gateway is not open");
-  const { graphqlUrl, subscriptionsUrl, sseUrl, metricsUrl } = gateway;
-  return { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl: null, metricsUrl };
+  const { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl = null, metricsUrl } = gateway;
+  return { graphqlUrl, subscriptionsUrl, sseUrl, consoleUrl, metricsUrl };
 }
 
 async function openServerServices(): Promise<() => Promise<void>> {

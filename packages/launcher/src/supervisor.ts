@@ -170,11 +170,19 @@ async function startEmbedded(teardown: Teardown, folder: DataFolder): Promise<Cl
 
 function sayWhereToGo(server: ServerAddresses, tenants: readonly DemoTenant[], folder: DataFolder): void {
   const isDemo = tenants.length > 0;
+  const people = tenants[0]?.people;
   const names = tenants.map(({ name }) => name).join(" and ");
   say(
     [
       "",
       "Ready.",
+      ...(server.consoleUrl === null ? [] : [`  Console               ${server.consoleUrl}`]),
+      ...(server.consoleUrl === null || people === undefined
+        ? []
+        : [
+            `    sign in as          ${people.owner}, ${people.operator} or ${people.viewer}`,
+            `    password            ${people.password}`,
+          ]),
       `  ${isDemo ? "GraphQL and Sandbox  " : "GraphQL              "} ${server.graphqlUrl}`,
       `  Subscriptions         ${server.subscriptionsUrl}`,
       ...(isDemo ? [`  Tokens to try it with ${join(folder.path, "ready.json")} (tenants ${names})`] : []),

@@ -1,11 +1,12 @@
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { spawn, type ChildProcess } from "node:child_process";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { guard } from "@sba/launcher/guard";
 import { freePort } from "@sba/launcher/postgres";
+import { findProgram } from "./program.ts";
 
 /** A real Redis 7 on 127.0.0.1, that keeps nothing on disk. */
 export interface RedisServer {
@@ -27,27 +28,7 @@ export const REDIS_IS_MISSING =
 
 /** The path of redis-server; installs Debian's package when running as root there. @throws Error saying what to install. */
 export function findRedisServer(): string {
-  const found = onPath("redis-server");
-  if (found) return found;
-  const mayInstall = process.getuid?.() === 0 && existsSync("/etc/debian_version");
-  if (mayInstall && installWithApt()) return onPath("redis-server") ?? "/usr/bin/redis-server";
-  throw new Error(REDIS_IS_MISSING);
-}
-
-function onPath(name: string): string | undefined {
-  return (process.env["PATH"] ?? "")
-    .split(delimiter)
-    .map((folder) => join(folder, name))
-    .find((path) => existsSync(path));
-}
-
-function installWithApt(): boolean {
-  process.stderr.write("Installing redis-server from Debian's packages (once) ...\n");
-  // The package would start a server of its own; tests start theirs.
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
-  const run = (args: readonly string[]): boolean =>
-    spawnSync("apt-get", [...args, "-o", "DPkg::Lock::Timeout=120"], { env, stdio: "ignore" }).status === 0;
-  return run(["update"]) && run(["install", "-y", "--no-install-recommends", "redis-server"]);
+  return findProgram("redis-server", { debianPackage: "redis-server", otherwise: REDIS_IS_MISSING });
 }
 
 export interface RedisOptions {

@@ -31,14 +31,14 @@ import {
 } from "./graphql.ts";
 
 export type ApprovalEventsLiveVariables = Pick<ApprovalEventsSubscriptionVariables, never>;
-export const approvalEventsLive = defineLive({
+export const approvalEventsLive = /* @__PURE__ */ defineLive({
   events: ApprovalEventsDocument,
   model: eventsModel<ApprovalEventsSubscription>(),
   variables: (variables: ApprovalEventsLiveVariables) => variables,
 });
 
 export type RunLiveVariables = Pick<RunLiveSubscriptionVariables, "runId">;
-export const runLive = defineLive({
+export const runLive = /* @__PURE__ */ defineLive({
   snapshot: RunLiveSnapshotDocument,
   cursorOf: ({ run }) => run.cursor,
   events: RunLiveDocument,
@@ -47,7 +47,7 @@ export const runLive = defineLive({
 });
 
 export type ApprovalsLiveVariables = Pick<ApprovalsLiveSubscriptionVariables, never>;
-export const approvalsLive = defineLive({
+export const approvalsLive = /* @__PURE__ */ defineLive({
   snapshot: ApprovalsLiveSnapshotDocument,
   cursorOf: ({ approvals }) => approvals.cursor,
   events: ApprovalsLiveDocument,
@@ -56,14 +56,14 @@ export const approvalsLive = defineLive({
 });
 
 export type IngestionLiveVariables = Pick<IngestionLiveSubscriptionVariables, "ingestionId">;
-export const ingestionLive = defineLive({
+export const ingestionLive = /* @__PURE__ */ defineLive({
   events: IngestionLiveDocument,
   model: ingestionModel,
   variables: (variables: IngestionLiveVariables) => variables,
 });
 
 export type WorkflowRunLiveVariables = Pick<WorkflowRunLiveSubscriptionVariables, "workflowRunId">;
-export const workflowRunLive = defineLive({
+export const workflowRunLive = /* @__PURE__ */ defineLive({
   snapshot: WorkflowRunLiveSnapshotDocument,
   cursorOf: ({ workflowRun }) => workflowRun.cursor,
   events: WorkflowRunLiveDocument,
@@ -72,21 +72,21 @@ export const workflowRunLive = defineLive({
 });
 
 export type UsageAlertsLiveVariables = Pick<UsageAlertsSubscriptionVariables, never>;
-export const usageAlertsLive = defineLive({
+export const usageAlertsLive = /* @__PURE__ */ defineLive({
   events: UsageAlertsDocument,
   model: eventsModel<UsageAlertsSubscription>(),
   variables: (variables: UsageAlertsLiveVariables) => variables,
 });
 
 export type IngestionEventsLiveVariables = Pick<IngestionEventsSubscriptionVariables, "ingestionId">;
-export const ingestionEventsLive = defineLive({
+export const ingestionEventsLive = /* @__PURE__ */ defineLive({
   events: IngestionEventsDocument,
   model: eventsModel<IngestionEventsSubscription>(),
   variables: (variables: IngestionEventsLiveVariables) => variables,
 });
 
 export type RunEventsLiveVariables = Pick<RunEventsSubscriptionVariables, "runId">;
-export const runEventsLive = defineLive({
+export const runEventsLive = /* @__PURE__ */ defineLive({
   events: RunEventsDocument,
   model: eventsModel<RunEventsSubscription>(),
   variables: (variables: RunEventsLiveVariables) => variables,

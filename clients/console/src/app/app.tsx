@@ -1,0 +1,78 @@
+import { Center, Container, Loader, MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
+import { useDocumentVisibility } from "@mantine/hooks";
+import { setNonce } from "get-nonce";
+import { useEffect } from "react";
+import { DataProvider } from "../data/provider.tsx";
+import { useShellMeQuery } from "../generated/shell/hooks.ts";
+import { LocaleProvider } from "../i18n/provider.tsx";
+import { ErrorBoundary } from "../parts/error-boundary.tsx";
+import { ErrorNotice } from "../parts/error-notice.tsx";
+import { MeContext } from "../session/permission.tsx";
+import { useSession } from "../session/use-session.ts";
+import { InboxProvider } from "./inbox.tsx";
+import { Shell } from "./shell.tsx";
+import { SignIn } from "./sign-in.tsx";
+import { cssVariables, theme } from "./theme.ts";
+
+// The content security policy takes style elements with it only: Mantine's own, and what keeps the page behind a dialog still.
+const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce ?? "";
+setNonce(nonce);
+
+export function App() {
+  return (
+    <LocaleProvider>
+      <MantineProvider
+        theme={theme}
+        cssVariablesResolver={cssVariables}
+        defaultColorScheme="auto"
+        getStyleNonce={() => nonce}
+      >
+        <ErrorBoundary>
+          <Notifications position="bottom-right" />
+          <SignedIn />
+        </ErrorBoundary>
+      </MantineProvider>
+    </LocaleProvider>
+  );
+}
+
+function SignedIn() {
+  const { principal } = useSession();
+  if (principal === undefined) return <SignIn />;
+  return (
+    <DataProvider key={principal}>
+      <AsMe />
+    </DataProvider>
+  );
+}
+
+/** Rights may change at any time: they are asked for anew when somebody comes back to the tab, and now and then. */
+const ASK_AGAIN_MS = 120_000;
+
+function AsMe() {
+  const { data, error, refetch } = useShellMeQuery({ pollInterval: ASK_AGAIN_MS });
+  const visibility = useDocumentVisibility();
+  useEffect(() => {
+    if (visibility === "visible") void refetch().catch(() => undefined);
+  }, [visibility, refetch]);
+  if (!data && error)
+    return (
+      <Container size="xs" py={80}>
+        <ErrorNotice error={error} onRetry={() => void refetch()} />
+      </Container>
+    );
+  if (!data)
+    return (
+      <Center h="100dvh">
+        <Loader />
+      </Center>
+    );
+  return (
+    <MeContext value={data.me}>
+      <InboxProvider>
+        <Shell />
+      </InboxProvider>
+    </MeContext>
+  );
+}

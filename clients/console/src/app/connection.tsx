@@ -1,0 +1,73 @@
+import { Alert, Badge, Group, Tooltip } from "@mantine/core";
+import { useNetwork } from "@mantine/hooks";
+import type { ConnectionState } from "@sba/client";
+import { useConnection, useOutbox } from "@sba/client/react";
+import { useEffect, useState } from "react";
+import { useMessages } from "../i18n/messages.ts";
+import { IconCloudOff } from "../parts/icons.ts";
+import { messages } from "../parts/messages.ts";
+
+/** How live what is shown is, and what waits to be sent. */
+export function ConnectionBadge() {
+  const t = useMessages(messages);
+  const { status, retryAt, error } = useConnection();
+  const seconds = useSecondsUntil(retryAt);
+  const outbox = useOutbox();
+  const label = {
+    idle: undefined,
+    connected: t.connected,
+    connecting: t.connecting,
+    reconnecting: seconds > 0 ? t.reconnectingIn(seconds) : t.reconnecting,
+    offline: t.offline,
+  }[status];
+  return (
+    <Group gap={6} role="status" data-connection={status}>
+      {label !== undefined && (
+        <Tooltip label={error?.message} disabled={error === undefined}>
+          <Badge variant="dot" color={COLOURS[status]} size="sm" tt="none" fw={500}>
+            {label}
+          </Badge>
+        </Tooltip>
+      )}
+      {outbox.length > 0 && (
+        <Badge variant="light" color="yellow" size="sm" tt="none" fw={500}>
+          {t.waiting(outbox.length)}
+        </Badge>
+      )}
+    </Group>
+  );
+}
+
+const COLOURS: Readonly<Record<ConnectionState["status"], string>> = {
+  idle: "gray",
+  connected: "teal",
+  connecting: "gray",
+  reconnecting: "yellow",
+  offline: "red",
+};
+
+function useSecondsUntil(at: Date | undefined): number {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    if (at === undefined) return undefined;
+    setNow(Date.now());
+    const timer = setInterval(() => {
+      setNow(Date.now());
+    }, 1_000);
+    return () => {
+      clearInterval(timer);
+    };
+  }, [at]);
+  return at === undefined ? 0 : Math.max(0, Math.ceil((at.getTime() - now) / 1_000));
+}
+
+export function OfflineBanner() {
+  const t = useMessages(messages);
+  const { online } = useNetwork();
+  if (online) return null;
+  return (
+    <Alert color="yellow" variant="light" radius={0} icon={<IconCloudOff size={18} />} role="status">
+      {t.offlineBanner}
+    </Alert>
+  );
+}

@@ -1,0 +1,53 @@
+import { Badge, NavLink, ScrollArea, Stack } from "@mantine/core";
+import { Link, useLocation } from "wouter";
+import { useLocale } from "../i18n/locale.ts";
+import { useMessages } from "../i18n/messages.ts";
+import { ROUTES, type Route } from "../routes.tsx";
+import { useMe } from "../session/permission.tsx";
+import { useInbox } from "./inbox.tsx";
+import { messages } from "./messages.ts";
+
+/** The pages that the one who is signed in may see. */
+export function useRoutes(): readonly Route[] {
+  const { permissions } = useMe();
+  return ROUTES.filter(({ needs }) => permissions.includes(needs));
+}
+
+export function Navigation({ onNavigate }: { readonly onNavigate?: () => void }) {
+  const t = useMessages(messages);
+  const { locale } = useLocale();
+  const [location] = useLocation();
+  const { mine } = useInbox();
+  return (
+    <ScrollArea component="nav" aria-label={t.navigation} flex={1} type="auto">
+      <Stack gap={4}>
+        {useRoutes().map(({ path, title, icon: Icon }) => {
+          const isHere = location === `/${path}` || location.startsWith(`/${path}/`);
+          const count = path === "inbox" ? mine.length : 0;
+          return (
+            <NavLink
+              key={path}
+              component={Link}
+              href={`/${path}`}
+              active={isHere}
+              aria-current={isHere ? "page" : undefined}
+              label={title[locale]}
+              leftSection={<Icon size={20} stroke={1.6} />}
+              rightSection={
+                count > 0 && (
+                  <Badge size="sm" circle={count < 10} color="red.8" aria-label={t.waitingForYou(count)}>
+                    {count}
+                  </Badge>
+                )
+              }
+              fw={500}
+              py={9}
+              style={{ borderRadius: "var(--mantine-radius-md)" }}
+              {...(onNavigate ? { onClick: onNavigate } : {})}
+            />
+          );
+        })}
+      </Stack>
+    </ScrollArea>
+  );
+}

@@ -1,0 +1,2 @@
+/** The gateway that served this page. */
+export const API_URL = `${window.location.origin}/graphql`;

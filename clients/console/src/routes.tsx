@@ -1,0 +1,27 @@
+import { lazy, type ComponentType } from "react";
+import type { Locale } from "./i18n/locale.ts";
+import { IconMessageCircle } from "./parts/icons.ts";
+import type { Permission } from "./session/permission.tsx";
+
+/** A page of the console: its folder in `src/pages` is the first segment of its paths. */
+export interface Route {
+  readonly path: string;
+  readonly title: Readonly<Record<Locale, string>>;
+  readonly icon: ComponentType<{ readonly size?: number; readonly stroke?: number }>;
+  /** Who may see it: without one of these it is not in the navigation. */
+  readonly needs: Permission;
+  readonly Page: ComponentType;
+}
+
+type Loader = () => Promise<{ readonly default: ComponentType }>;
+const page = (path: string, load: Loader, rest: Omit<Route, "path" | "Page">): Route => ({
+  path,
+  Page: lazy(load),
+  ...rest,
+});
+
+/** One line a page, in the order of the navigation. */
+// prettier-ignore
+export const ROUTES: readonly Route[] = [
+  page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, icon: IconMessageCircle, needs: "run:read" }),
+];

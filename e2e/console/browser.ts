@@ -1,0 +1,182 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createClient, SignInDocument, type Client } from "@sba/client";
+import { findProgram } from "@sba/testkit/program";
+import type { AxeResults } from "axe-core";
+import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { afterAll, beforeAll, expect, inject } from "vitest";
+import { readReady, type Ready } from "../system.ts";
+
+/** What the console's checks have in common: a browser, people who are signed in, and what holds for every page. */
+
+type Role = "owner" | "operator" | "viewer";
+type Theme = "light" | "dark";
+
+export interface OpenOptions {
+  /** Signed in as; nobody by default. */
+  readonly as?: Role;
+  readonly width?: number;
+  readonly theme?: Theme;
+  readonly locale?: "en" | "id";
+}
+
+export interface ConsoleBrowser {
+  /** A window of its own, as of somebody else's machine. Fails the test that is running on any error in its console. */
+  open(path: string, options?: OpenOptions): Promise<Page>;
+  /** The API as the same people. */
+  client(role: Role): Client;
+  ready(): Promise<Ready>;
+  /**
+   * What holds for every page, as it is in front of the role: no violation that axe finds, light and dark; no sideways scrolling
+   * at 360 px; a picture of it at 360 and 1440 px in `screenshots/`. `prepare` brings the page to what is to be looked at.
+   */
+  checkPage(name: string, path: string, options?: CheckOptions): Promise<void>;
+}
+
+export interface CheckOptions {
+  readonly as?: Role;
+  readonly prepare?: (page: Page) => Promise<unknown>;
+}
+
+const SCREENSHOTS = join(import.meta.dirname, "screenshots");
+const NARROW = 360;
+const WIDE = 1440;
+const HEIGHT = 900;
+/** For what is to appear: longer than a run of the built-in model takes on a busy machine. */
+const PATIENCE_MS = 15_000;
+const CHROMIUM_IS_MISSING =
+  "The console's checks need Chromium (Debian and Ubuntu: apt-get install chromium), or its path in CHROMIUM.";
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+/** Opens a browser for the file's tests; call it at its top. */
+export function useBrowser(): ConsoleBrowser {
+  let browser: Browser | undefined;
+  const contexts: BrowserContext[] = [];
+  const clients: Client[] = [];
+  let ready: Ready | undefined;
+  beforeAll(async () => {
+    ready = await readReady(inject("readyFile"));
+    const executablePath =
+      process.env["CHROMIUM"] ?? findProgram("chromium", { debianPackage: "chromium", otherwise: CHROMIUM_IS_MISSING });
+    browser = await chromium.launch({ executablePath, args: FLAGS });
+  });
+  afterAll(async () => {
+    await Promise.all(clients.map((client) => client.close()));
+    await browser?.close();
+  });
+  const system = (): Ready & { readonly consoleUrl: string } => {
+    if (!ready?.consoleUrl) throw new Error("the console is there once the file's tests run, if it was built");
+    return { ...ready, consoleUrl: ready.consoleUrl };
+  };
+  const open: ConsoleBrowser["open"] = async (path, options = {}) => {
+    const { as, width = WIDE, theme = "light", locale = "en" } = options;
+    const { consoleUrl } = system();
+    const context = await browserOf(browser).newContext({
+      baseURL: consoleUrl,
+      viewport: { width, height: HEIGHT },
+      colorScheme: theme,
+      reducedMotion: "reduce",
+      locale: locale === "id" ? "id-ID" : "en-GB",
+    });
+    contexts.push(context);
+    context.setDefaultTimeout(PATIENCE_MS);
+    await context.addInitScript(
+      (kept) => {
+        if (location.protocol === "about:") return;
+        for (const [key, value] of Object.entries(kept))
+          if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
+      },
+      { "sba.locale": locale, ...(as === undefined ? {} : { "sba.session": await sessionOf(system(), as) }) },
+    );
+    const page = await context.newPage();
+    page.on("pageerror", (error) => {
+      expect.soft(error.message, `an error on ${path}`).toBeUndefined();
+    });
+    page.on("console", (message) => {
+      if (message.text().includes("Content Security Policy")) expect.soft(message.text()).toBeUndefined();
+    });
+    await page.goto(path);
+    return page;
+  };
+  return {
+    open,
+    ready: () => readReady(inject("readyFile")),
+    client: (role) => {
+      const { graphqlUrl, subscriptionsUrl, tenants } = system();
+      const token = tenants[0]?.tokens[role] ?? "";
+      const client = createClient({ url: graphqlUrl, subscriptionsUrl, token });
+      clients.push(client);
+      return client;
+    },
+    checkPage: async (name, path, { as, prepare = settled } = {}) => {
+      for (const width of [NARROW, WIDE])
+        for (const theme of ["light", "dark"] as const) {
+          const page = await open(path, { width, theme, ...(as === undefined ? {} : { as }) });
+          await prepare(page);
+          await page.screenshot({
+            path: join(SCREENSHOTS, `${name}-${width}-${theme}.png`),
+            fullPage: width === NARROW,
+          });
+          expect(await violationsOf(page), `${name} at ${width} px, ${theme}`).toEqual([]);
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          expect(overflow, `${name} is wider than ${width} px`).toBeLessThanOrEqual(0);
+          await page.context().close();
+        }
+    },
+  };
+}
+
+function browserOf(browser: Browser | undefined): Browser {
+  if (!browser) throw new Error("the browser is there once the file's tests run");
+  return browser;
+}
+
+/** Nothing is loading any more, and the page has its heading. */
+export async function settled(page: Page): Promise<void> {
+  await page.locator("h1").first().waitFor();
+  await page.waitForFunction(() => document.querySelector(".mantine-Skeleton-root, .mantine-Loader-root") === null);
+}
+
+/** What axe finds, said so that somebody can mend it. */
+export async function violationsOf(page: Page): Promise<readonly string[]> {
+  // Not a script element: the page's content security policy would refuse it.
+  const found = await page.evaluate(
+    async ({ source, rules }) => {
+      // eslint-disable-next-line @typescript-eslint/no-implied-eval -- devtools' evaluation is not the page's.
+      if (!("axe" in window)) new Function(source).call(window);
+      const { axe } = window as unknown as { axe: { run(root: Document, options: unknown): Promise<AxeResults> } };
+      const { violations } = await axe.run(document, { runOnly: { type: "tag", values: rules } });
+      return violations.map(({ id, help, nodes }) => ({
+        id,
+        help,
+        nodes: nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ""}`),
+      }));
+    },
+    { source: AXE, rules: RULES },
+  );
+  return found.map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.slice(0, 5).join("\n  ")}`);
+}
+
+/** What the console keeps of somebody who has signed in: a session of its own for each window. */
+async function sessionOf({ graphqlUrl, tenants }: Ready, role: Role): Promise<string> {
+  const people = tenants[0]?.people;
+  const client = createClient({ url: graphqlUrl });
+  const { signIn } = await client.mutate(SignInDocument, {
+    email: people?.[role] ?? "",
+    password: people?.password ?? "",
+  });
+  await client.close();
+  const { accessToken, refreshToken, expiresAt } = signIn;
+  return JSON.stringify({ accessToken, refreshToken, endsAtMs: Date.parse(expiresAt) });
+}

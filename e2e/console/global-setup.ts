@@ -1,0 +1,19 @@
+import type { TestProject } from "vitest/node";
+import { startSlowModel } from "../slow-model.ts";
+import { startSystem } from "../system.ts";
+
+/** One system for all of the console's checks; with READY_FILE the one that wrote it, so that a check is tried within seconds. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const running = process.env["READY_FILE"];
+  if (running !== undefined) {
+    project.provide("readyFile", running);
+    return () => Promise.resolve();
+  }
+  const model = await startSlowModel();
+  const system = await startSystem(model.env);
+  project.provide("readyFile", system.readyFile);
+  return async () => {
+    await system.stop();
+    await model.close();
+  };
+}
