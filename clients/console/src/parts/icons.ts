@@ -2,6 +2,7 @@
 export {
   IconAlertTriangle,
   IconBook2,
+  IconCheck,
   IconChevronRight,
   IconCloudOff,
   IconCompass,
@@ -10,8 +11,10 @@ export {
   IconLogout,
   IconMessageCircle,
   IconMoodEmpty,
+  IconPencil,
   IconRefresh,
   IconSend2,
+  IconShieldQuestion,
   IconSun,
   IconX,
 } from "@tabler/icons-react";

@@ -1,0 +1,274 @@
+import { Badge, Button, Code, Group, Paper, Stack, Text, Textarea, ThemeIcon } from "@mantine/core";
+import type { LiveApproval } from "@sba/client";
+import { useState, type ReactNode } from "react";
+import { useFormat } from "../i18n/format.ts";
+import { useMessages } from "../i18n/messages.ts";
+import { ErrorNotice } from "../parts/error-notice.tsx";
+import { IconCheck, IconPencil, IconShieldQuestion, IconX } from "../parts/icons.ts";
+import classes from "./card.module.css";
+import { messages } from "./messages.ts";
+import { editedOf, paramsOf, textOf, type Drafts } from "./params.ts";
+import { useDecide, type Decide } from "./use-decide.ts";
+
+interface ApprovalCardProps {
+  readonly approval: LiveApproval;
+  /** Says for what it was asked: where the run is not in sight. */
+  readonly showRun?: boolean;
+  /** Beside the title, such as a checkbox. */
+  readonly aside?: ReactNode;
+}
+
+/** What an agent wants to do, exactly, and the decision of whoever may decide it. It follows what becomes of it. */
+export function ApprovalCard({ approval, showRun = false, aside }: ApprovalCardProps) {
+  const t = useMessages(messages);
+  const [drafts, setDrafts] = useState<Drafts>();
+  const decide = useDecide(approval);
+  const isPending = approval.status === "PENDING";
+  return (
+    <Paper
+      component="section"
+      withBorder
+      radius="lg"
+      p="md"
+      className={isPending && approval.mayDecide ? classes["waiting"] : undefined}
+      aria-label={`${t.heading} ${approval.action}`}
+      data-approval={approval.status}
+    >
+      <Stack gap="md">
+        <Heading approval={approval} aside={aside} />
+        {showRun && approval.run && <Field label={t.forPrompt}>{approval.run.prompt}</Field>}
+        <Params approval={approval} drafts={isPending ? drafts : undefined} onChange={setDrafts} />
+        <Facts approval={approval} />
+        {decide.error !== undefined && <ErrorNotice error={decide.error} />}
+        {isPending ? (
+          <Actions approval={approval} decide={decide} drafts={drafts} setDrafts={setDrafts} />
+        ) : (
+          <Outcome approval={approval} />
+        )}
+      </Stack>
+    </Paper>
+  );
+}
+
+function Heading({ approval, aside }: Pick<ApprovalCardProps, "approval" | "aside">) {
+  const t = useMessages(messages);
+  const requester = approval.run?.startedBy?.displayName;
+  return (
+    <Group gap="sm" wrap="nowrap" align="flex-start">
+      <ThemeIcon variant="light" radius="md" size={36} color={COLOURS[approval.status]} aria-hidden>
+        <IconShieldQuestion size={20} />
+      </ThemeIcon>
+      <div className={classes["grow"]}>
+        <Text fw={600}>{approval.status === "PENDING" ? t.heading : t[approval.status]}</Text>
+        <Text size="sm" c="dimmed">
+          <Code>{approval.action}</Code> {requester !== undefined && t.askedBy(requester)}
+        </Text>
+      </div>
+      {aside}
+    </Group>
+  );
+}
+
+const COLOURS: Readonly<Record<LiveApproval["status"], string>> = {
+  PENDING: "yellow",
+  APPROVED: "teal",
+  DENIED: "red",
+  EXPIRED: "gray",
+  CANCELLED: "gray",
+  SUPERSEDED: "gray",
+};
+
+function Field({ label, children }: { readonly label: string; readonly children: ReactNode }) {
+  return (
+    <div>
+      <Text size="xs" c="dimmed" fw={500}>
+        {label}
+      </Text>
+      <Text size="sm" component="div" className={classes["value"]}>
+        {children}
+      </Text>
+    </div>
+  );
+}
+
+interface ParamsProps {
+  readonly approval: LiveApproval;
+  /** What was typed, by name; undefined while nothing is edited. */
+  readonly drafts: Drafts | undefined;
+  readonly onChange: (drafts: Drafts) => void;
+}
+
+function Params({ approval, drafts, onChange }: ParamsProps) {
+  const t = useMessages(messages);
+  const params = paramsOf(approval.params, approval.editableParams);
+  if (params.length === 0) return <Field label={t.params}>{t.noParams}</Field>;
+  const invalid = drafts === undefined ? [] : editedOf(params, drafts).invalid;
+  return (
+    <Stack gap="xs" className={classes["params"]}>
+      {params.map(({ name, value, isEditable }) =>
+        drafts !== undefined && isEditable ? (
+          <Textarea
+            key={name}
+            label={name}
+            size="sm"
+            autosize
+            minRows={1}
+            maxRows={10}
+            value={drafts[name] ?? textOf(value)}
+            error={invalid.includes(name) ? t.badJson : undefined}
+            onChange={({ currentTarget }) => {
+              onChange({ ...drafts, [name]: currentTarget.value });
+            }}
+          />
+        ) : (
+          <Field key={name} label={name}>
+            {typeof value === "string" ? value : <Code block>{textOf(value)}</Code>}
+          </Field>
+        ),
+      )}
+    </Stack>
+  );
+}
+
+function Facts({ approval }: { readonly approval: LiveApproval }) {
+  const t = useMessages(messages);
+  const format = useFormat();
+  const { costEstimate, scope, requires, expiresAt, policy } = approval;
+  return (
+    <Group gap="xl" align="flex-start">
+      <Field label={t.cost}>{format.money(costEstimate)}</Field>
+      {scope.length > 0 && <Field label={t.reaches}>{scope.join(", ")}</Field>}
+      {requires.length > 0 && <Field label={t.needs}>{requires.join(", ")}</Field>}
+      {approval.status === "PENDING" && expiresAt !== null && (
+        <Field label={t.expires}>
+          <time dateTime={expiresAt} title={format.dateTime(expiresAt)}>
+            {format.relative(expiresAt)}
+          </time>
+        </Field>
+      )}
+      {policy.quorum > 1 && (
+        <Badge variant="light" tt="none">
+          {t.quorum(policy.quorum)}
+        </Badge>
+      )}
+    </Group>
+  );
+}
+
+interface ActionsProps {
+  readonly approval: LiveApproval;
+  readonly decide: Decide;
+  readonly drafts: Drafts | undefined;
+  readonly setDrafts: (drafts: Drafts | undefined) => void;
+}
+
+function Actions({ approval, decide, drafts, setDrafts }: ActionsProps) {
+  const t = useMessages(messages);
+  const [isDenying, setDenying] = useState(false);
+  if (decide.hasVoted) return <Text size="sm">{t.voted}</Text>;
+  if (!approval.mayDecide)
+    return (
+      <Text size="sm" c="dimmed">
+        {t.waitingForOthers}
+      </Text>
+    );
+  if (isDenying)
+    return (
+      <Denial
+        decide={decide}
+        onBack={() => {
+          setDenying(false);
+        }}
+      />
+    );
+  const edited = editedOf(paramsOf(approval.params, approval.editableParams), drafts ?? {});
+  const approve = () => {
+    const { params } = edited;
+    void decide.decide({ decision: "APPROVED", ...(params === undefined ? {} : { editedParams: params }) });
+  };
+  return (
+    <Group gap="xs">
+      <Button
+        size="sm"
+        leftSection={<IconCheck size={16} />}
+        loading={decide.isDeciding}
+        disabled={edited.invalid.length > 0}
+        onClick={approve}
+      >
+        {edited.params === undefined ? t.approve : t.approveEdited}
+      </Button>
+      <Button
+        size="sm"
+        variant="default"
+        leftSection={<IconX size={16} />}
+        disabled={decide.isDeciding}
+        onClick={() => {
+          setDenying(true);
+        }}
+      >
+        {t.deny}
+      </Button>
+      {approval.editableParams.length > 0 && (
+        <Button
+          size="sm"
+          variant="subtle"
+          leftSection={<IconPencil size={16} />}
+          disabled={decide.isDeciding}
+          onClick={() => {
+            setDrafts(drafts === undefined ? {} : undefined);
+          }}
+        >
+          {drafts === undefined ? t.edit : t.cancelEdit}
+        </Button>
+      )}
+    </Group>
+  );
+}
+
+/** A denial says why: the agent reads it. */
+function Denial({ decide, onBack }: { readonly decide: Decide; readonly onBack: () => void }) {
+  const t = useMessages(messages);
+  const [reason, setReason] = useState("");
+  const [isMissing, setMissing] = useState(false);
+  const deny = () => {
+    const said = reason.trim();
+    setMissing(said === "");
+    if (said !== "") void decide.decide({ decision: "DENIED", reason: said });
+  };
+  return (
+    <Stack gap="xs">
+      <Textarea
+        label={t.reason}
+        description={t.denyTitle}
+        placeholder={t.reasonPlaceholder}
+        error={isMissing ? t.required : undefined}
+        autosize
+        minRows={2}
+        data-autofocus
+        autoFocus
+        value={reason}
+        onChange={({ currentTarget }) => {
+          setReason(currentTarget.value);
+        }}
+      />
+      <Group gap="xs">
+        <Button size="sm" color="red.8" loading={decide.isDeciding} onClick={deny}>
+          {t.deny}
+        </Button>
+        <Button size="sm" variant="default" disabled={decide.isDeciding} onClick={onBack}>
+          {t.back}
+        </Button>
+      </Group>
+    </Stack>
+  );
+}
+
+function Outcome({ approval: { status, decidedBy, reason } }: { readonly approval: LiveApproval }) {
+  const t = useMessages(messages);
+  return (
+    <Text size="sm" role="status">
+      <b>{t[status]}</b> {decidedBy && t.decidedBy(decidedBy.displayName)}
+      {reason !== null && status === "DENIED" && `: ${reason}`}
+    </Text>
+  );
+}
