@@ -27,6 +27,8 @@ export const EMBEDDED_SETTINGS = {
   // Bursts of small commits are what this system does; a checkpoint in their middle is felt.
   max_wal_size: "1GB",
   checkpoint_timeout: "15min",
+  // Until it has looked at them, tables that were filled a moment ago are read row by row, and planned as if they were empty.
+  autovacuum_naptime: "5s",
 };
 
 const READY_TIMEOUT_MS = 30_000;

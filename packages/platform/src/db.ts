@@ -159,8 +159,8 @@ export function withTenantOnce<T>(scope: TenantScope, work: (tx: Tx) => Promise<
 }
 
 /**
- * The same for statements that find every row by its key: their plan is the same whatever they are asked for, so it is made once a
- * connection.
+ * The same for statements that find every row by its key, or by a range of an index that their text settles: their plan is the
+ * same whatever they are asked for, so it is made once a connection.
  */
 export function withTenantByKey<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
   if (!isUuid(scope.tenantId)) throw new Error("withTenantByKey needs a tenant's UUID");

@@ -1,4 +1,6 @@
+import { withTenant } from "@sba/platform/db";
 import { aCaller } from "@sba/testkit/fixtures";
+import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
 import { afterEach, expect, test } from "vitest";
@@ -6,9 +8,9 @@ import { createCollection } from "../collection/collection.ts";
 import { localEmbedder } from "../embedding/embedding.local.ts";
 import { useEmbedder } from "../embedding/embedder.ts";
 import { givenCollection, ingest } from "../testing.ts";
-import { searchKnowledge } from "./retrieval.ts";
+import { SEARCHES_AT_ONCE, searchKnowledge } from "./retrieval.ts";
 
-useDatabase();
+const database = useDatabase();
 afterEach(() => {
   useEmbedder(localEmbedder);
 });
@@ -206,4 +208,28 @@ test("fuses meaning in: a model's vectors find what shares no word", async () =>
   expect((await searchKnowledge(caller, { query: "vacation", topK: 5 })).map(({ document }) => document.title)).toEqual(
     ["Leave"],
   );
+});
+
+test("searches as often at once as there are processors, and in the order of asking", async () => {
+  const caller = aCaller();
+  await givenCollection(caller, handbook);
+  const { owner } = database();
+  const asked = Array.from({ length: SEARCHES_AT_ONCE + 3 });
+  // Connections for all of them, so that only the limit can hold one back.
+  await Promise.all(asked.map(() => withTenant(caller, (tx) => tx.sql`SELECT pg_sleep(0.05)`)));
+  await owner.query("BEGIN; LOCK TABLE knowledge.posting IN ACCESS EXCLUSIVE MODE");
+  const answers = asked.map(() => searchKnowledge(caller, { query: "leave", topK: 1 }));
+  try {
+    const waiting = async (): Promise<number> => {
+      const { rows } = await owner.query<{ count: number }>(
+        "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+      );
+      return rows[0]?.count ?? 0;
+    };
+    await eventually(async () => (await waiting()) === SEARCHES_AT_ONCE);
+    for (let look = 0; look < 20; look++) expect(await waiting()).toBe(SEARCHES_AT_ONCE);
+  } finally {
+    await owner.query("COMMIT");
+  }
+  expect((await Promise.all(answers)).map((hits) => hits[0]?.document.title)).toEqual(answers.map(() => "Leave"));
 });

@@ -1,6 +1,8 @@
+import { availableParallelism } from "node:os";
 import { requirePermission, type Caller } from "@sba/platform/caller";
-import { withTenant, type Tx } from "@sba/platform/db";
+import { withTenantByKey, type Tx } from "@sba/platform/db";
 import { logger } from "@sba/platform/log";
+import pLimit from "p-limit";
 import { errors } from "../errors.ts";
 import { embedder } from "../embedding/embedder.ts";
 import { toArrayLiteral, toBits } from "../embedding/vector.ts";
@@ -38,6 +40,12 @@ export const MAX_COLLECTIONS = 100;
 /** A question of more distinct words is cut: each costs a range of the index. */
 const MAX_QUERY_TERMS = 64;
 const EMBED_TIMEOUT_MS = 3_000;
+/**
+ * Statements that search at the same time, of one process. Each is milliseconds of a processor of the database's: more of them
+ * end no sooner, and everything short that others do there, such as accepting a run, would wait behind all of them.
+ */
+export const SEARCHES_AT_ONCE = availableParallelism();
+const inTurn = pLimit(SEARCHES_AT_ONCE);
 
 /**
  * The best documents for a query, each with its best chunk. When the embedding model does not answer, words alone decide.
@@ -55,14 +63,13 @@ export async function searchKnowledge(caller: Caller, input: SearchInput): Promi
     collectionIds.length <= MAX_COLLECTIONS;
   if (!isValid) throw errors.KNOWLEDGE_QUERY_INVALID();
   const query = await readQuery(input.query);
-  return withTenant(caller, async (tx) => {
-    const [found, rows] = await Promise.all([
-      countCollections(tx, collectionIds),
-      retrieve(tx, query, collectionIds, input.topK),
-    ]);
-    if (found < collectionIds.length) throw errors.KNOWLEDGE_COLLECTION_NOT_FOUND();
-    return rows.map(toHit);
-  });
+  const [found, rows] = await inTurn(() =>
+    withTenantByKey(caller, (tx) =>
+      Promise.all([countCollections(tx, collectionIds), retrieve(tx, query, collectionIds, input.topK)]),
+    ),
+  );
+  if (found < collectionIds.length) throw errors.KNOWLEDGE_COLLECTION_NOT_FOUND();
+  return rows.map(toHit);
 }
 
 async function countCollections(tx: Tx, ids: readonly string[]): Promise<number> {
