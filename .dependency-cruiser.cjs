@@ -86,7 +86,7 @@ module.exports = {
       comment: "One door for each driver; the launcher and the tools of prisma/ apply migrations as the owner.",
       from: { pathNot: `(^packages/(platform|testkit)/|${TEST}|^(e2e|bench|scripts)/|^packages/launcher/)` },
       to: {
-        path: "node_modules/(pg|bullmq|ioredis|graphql-redis-subscriptions|@prisma/(client|adapter-pg)|@opentelemetry)/",
+        path: "node_modules/(pg|bullmq|ioredis|graphql-redis-subscriptions|@aws-sdk|@prisma/(client|adapter-pg)|@opentelemetry)/",
         dependencyTypesNot: ["type-only"],
       },
     },

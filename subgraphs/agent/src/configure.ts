@@ -1,5 +1,5 @@
 import type { Config } from "@sba/platform/config";
-import { useBlobStore } from "./artifact/blob.ts";
+import { useBlobStore } from "@sba/platform/blobs";
 import { useModels, useWindow } from "./model/index.ts";
 
 /** Sets what this domain takes from the configuration; called once by every process that runs it, before it serves. */

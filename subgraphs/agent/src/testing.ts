@@ -6,7 +6,7 @@ import { loadConfig } from "@sba/platform/config";
 import { withTenant } from "@sba/platform/db";
 import { logger } from "@sba/platform/log";
 import { afterAll, beforeAll } from "vitest";
-import { useBlobStore } from "./artifact/blob.ts";
+import { useBlobStore } from "@sba/platform/blobs";
 import { advanceRun } from "./run/advance.ts";
 import { getRun, type Run } from "./run/run.ts";
 

@@ -12,7 +12,7 @@ import { usePublicUrl } from "@sba/platform/public-url";
 import { schema } from "../schema.ts";
 import { useBlobs } from "../testing.ts";
 import { createArtifact, findArtifacts, listArtifacts } from "./artifact.ts";
-import { blobStore } from "./blob.ts";
+import { blobStore } from "@sba/platform/blobs";
 import { artifactRoute, downloadUrl } from "./download.ts";
 
 const database = useDatabase();

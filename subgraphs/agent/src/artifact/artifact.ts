@@ -4,7 +4,7 @@ import { withTenant } from "@sba/platform/db";
 import type { Artifact } from "@sba/platform/generated/prisma/client";
 import { reader } from "@sba/platform/reader";
 import { artifactErrors } from "./errors.ts";
-import { blobStore } from "./blob.ts";
+import { blobStore } from "@sba/platform/blobs";
 
 /** A file that a run wrote. Its row says what it is; its bytes are in the blob store and never change. */
 export type { Artifact };

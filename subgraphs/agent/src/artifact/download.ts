@@ -5,7 +5,7 @@ import type { Route, RouteResponse } from "@sba/platform/server";
 import { z } from "zod";
 import { toPublicUrl } from "@sba/platform/public-url";
 import { findArtifacts, type Artifact } from "./artifact.ts";
-import { blobStore } from "./blob.ts";
+import { blobStore } from "@sba/platform/blobs";
 import { artifactErrors } from "./errors.ts";
 
 /** Links to artifacts: whoever holds one may download that artifact until it expires, without credentials. */

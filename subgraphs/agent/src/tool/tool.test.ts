@@ -8,7 +8,7 @@ import { execute, expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
 import { findArtifacts, type Artifact } from "../artifact/artifact.ts";
-import { blobStore } from "../artifact/blob.ts";
+import { blobStore } from "@sba/platform/blobs";
 import { schema } from "../schema.ts";
 import { findTask } from "../task/task.ts";
 import { useBlobs } from "../testing.ts";
