@@ -23,7 +23,7 @@ await startProcess("worker", [
   {
     name: "domains",
     start: async () => {
-      configureKnowledge(loadConfig());
+      await configureKnowledge(loadConfig());
       await configureAgent(loadConfig());
       return undefined;
     },

@@ -8,7 +8,7 @@ import {
   letWaitingRunsIn,
 } from "@sba/agent/index";
 import { announceBudgetAlerts } from "@sba/billing/index";
-import { purgeRemoved, resumeIngestions } from "@sba/knowledge/index";
+import { forgetUploads, purgeRemoved, resumeIngestions } from "@sba/knowledge/index";
 import { forgetOldKeys } from "@sba/platform/idempotency";
 import { logger } from "@sba/platform/log";
 import { reconcileWorkflowRuns } from "@sba/workflow/index";
@@ -27,6 +27,7 @@ export const schedules: readonly Schedule[] = [
   { name: "workflow.reconcileWorkflowRuns", everyMs: 2_000, run: reconcileWorkflowRuns },
   { name: "knowledge.resumeIngestions", everyMs: 2_000, run: resumeIngestions },
   { name: "knowledge.purgeRemoved", everyMs: 10_000, run: purgeRemoved },
+  { name: "knowledge.forgetUploads", everyMs: 30_000, run: forgetUploads },
   { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },
   { name: "agent.forgetExpiredAnswers", everyMs: 600_000, run: forgetExpiredAnswers },
   { name: "platform.forgetOldKeys", everyMs: 3_600_000, run: forgetOldKeys },

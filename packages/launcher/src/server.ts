@@ -69,7 +69,7 @@ async function openServerServices(): Promise<() => Promise<void>> {
 }
 
 async function configureDomains(): Promise<undefined> {
-  configureKnowledge(config);
+  await configureKnowledge(config);
   await configureAgent(config);
 }
 

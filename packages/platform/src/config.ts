@@ -151,6 +151,10 @@ const environmentSchema = z.object({
   BLOB_S3_REGION: z.string().min(1).default("us-east-1"),
   BLOB_S3_ACCESS_KEY_ID: optionalText,
   BLOB_S3_SECRET_ACCESS_KEY: optionalText,
+  /** The largest file that may be uploaded to become a document. */
+  UPLOAD_MAX_BYTES: wholeNumber(1, 1_073_741_824).default(33_554_432),
+  /** Uploads of one tenant that have not become documents yet. */
+  UPLOAD_MAX_PENDING: wholeNumber(1, 100_000).default(200),
   /** Hosts that tools and providers may call, with commas between them: api.example.com, *.example.com, host:8443, private:name. */
   EGRESS_ALLOWED_HOSTS: list
     .refine((hosts) => hosts.every(isEgressEntry), {

@@ -13,6 +13,7 @@ export const ID_PREFIXES = {
   Document: "doc",
   Chunk: "chk",
   Ingestion: "ing",
+  Upload: "upl",
   Agent: "agt",
   AgentVersion: "agv",
   Thread: "thr",

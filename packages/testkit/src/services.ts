@@ -17,6 +17,11 @@
  * One vitest run starts Postgres and Redis once (`global-setup.ts`); `REDIS_URL` uses that server instead.
  */
 import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { useBlobStore } from "@sba/platform/blobs";
+import { loadConfig } from "@sba/platform/config";
 import { closeDatabase, connectDatabase, type DatabaseUrls } from "@sba/platform/db";
 import { setLogLevel } from "@sba/platform/log";
 import { usePubSub } from "@sba/platform/pubsub";
@@ -42,6 +47,16 @@ export interface TestDatabase {
   readonly urls: DatabaseUrls & { readonly admin: string };
   /** The owner's connection: sees every row, for looking and for arranging what no function can. */
   readonly owner: pg.Client;
+}
+
+/** Gives this file a folder for blobs. Call it at the top of the file. */
+export function useBlobs(): void {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "sba-blobs-"));
+    await useBlobStore(loadConfig({ DATA_DIR: folder }));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
 }
 
 /** Gives this file a database. Call it at the top of the file. */

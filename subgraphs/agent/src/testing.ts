@@ -1,12 +1,6 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Caller } from "@sba/platform/caller";
-import { loadConfig } from "@sba/platform/config";
 import { withTenant } from "@sba/platform/db";
 import { logger } from "@sba/platform/log";
-import { afterAll, beforeAll } from "vitest";
-import { useBlobStore } from "@sba/platform/blobs";
 import { advanceRun } from "./run/advance.ts";
 import { getRun, type Run } from "./run/run.ts";
 
@@ -35,14 +29,4 @@ export async function journalOf(
     (tx) => tx.sql<{ seq: number; type: string; payload: Record<string, unknown> }>`
     SELECT seq, type, payload FROM platform.event WHERE stream = ${`run:${runId}`} ORDER BY seq`,
   );
-}
-
-/** Gives a test file a folder for artifacts. Call it at the top of the file. */
-export function useBlobs(): void {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "sba-blobs-"));
-    await useBlobStore(loadConfig({ DATA_DIR: folder }));
-  });
-  afterAll(() => rm(folder, { recursive: true }));
 }

@@ -18,3 +18,5 @@ export { runIngestion, type RunIngestionOptions } from "./ingestion/run-ingestio
 export type { DocumentInput } from "./ingestion/submission.ts";
 export { searchKnowledge, type Hit, type SearchInput } from "./retrieval/retrieval.ts";
 export { knowledgeTools } from "./tools/index.ts";
+export { forgetUploads } from "./upload/forget.ts";
+export { createUpload, type CreateUploadInput, type Upload } from "./upload/upload.ts";

@@ -4,6 +4,7 @@ import "./collection/collection.graphql.ts";
 import "./document/document.graphql.ts";
 import "./ingestion/ingestion.graphql.ts";
 import "./retrieval/retrieval.graphql.ts";
+import "./upload/upload.graphql.ts";
 
 builder.mutationType();
 builder.subscriptionType();

@@ -3,10 +3,10 @@ import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { newId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
-import { useDatabase } from "@sba/testkit/services";
+import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
 import { cancelRun } from "../run/cancel.ts";
-import { driveRun, useBlobs } from "../testing.ts";
+import { driveRun } from "../testing.ts";
 import { lapseApprovals } from "./lapse.ts";
 import { anApproval, aRunThatAsks, decide } from "./testing.ts";
 

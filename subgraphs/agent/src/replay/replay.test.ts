@@ -3,7 +3,7 @@ import type { Caller } from "@sba/platform/caller";
 import { newId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf, eventually } from "@sba/testkit/fixtures";
 import { denyNetwork } from "@sba/testkit/network";
-import { useDatabase } from "@sba/testkit/services";
+import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createAgent } from "../agent/agent.ts";
 import { findApprovalsOfRuns } from "../approval/approval.ts";
@@ -20,7 +20,7 @@ import { cancelRun } from "../run/cancel.ts";
 import { continueRun, getRun, startRun, type RunOptions } from "../run/run.ts";
 import { sendRunInput } from "../run/send-input.ts";
 import { anAgent, asks, calls, holds, untilShown, workOn } from "../run/testing.ts";
-import { driveRun, useBlobs } from "../testing.ts";
+import { driveRun } from "../testing.ts";
 import { findTenantOfRun } from "./recording.ts";
 import { replayRun } from "./replay.ts";
 

@@ -4,12 +4,12 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { givenCollection } from "@sba/knowledge/testing";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { collectEvents, expectData, expectRefusal } from "@sba/testkit/graphql";
-import { useDatabase } from "@sba/testkit/services";
+import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createBuiltInAgents } from "../agent/agent.ts";
 import { schema } from "../schema.ts";
-import { driveRun, useBlobs } from "../testing.ts";
+import { driveRun } from "../testing.ts";
 import { startRun } from "./run.ts";
 
 useDatabase();

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { TenantScope } from "@sba/platform/caller";
 import type { Tx } from "@sba/platform/db";
 import type { Collection } from "@sba/platform/generated/prisma/client";
@@ -14,7 +15,11 @@ export interface IndexedChunk {
   readonly number: number;
   readonly headings: readonly string[];
   readonly text: string;
-  readonly frequencies: ReadonlyMap<string, number>;
+  readonly start: number;
+  /** Distinct, with spaces between them. */
+  readonly terms: string;
+  /** How often each of them occurs. */
+  readonly frequencies: string;
   /** Repeats included: the chunk's length as BM25 has it. */
   readonly termCount: number;
   readonly vector: Float32Array;
@@ -32,6 +37,13 @@ export type IndexChange = Pick<Collection, "chunkCount" | "termCount">;
 const TITLE_WEIGHT = 2;
 const MAX_FREQUENCY = 32_767;
 
+/** Counted, embedded and written at a time, with turns for others in between: some 20 ms of work. */
+const CHUNKS_AT_A_TIME = 64;
+
+function* inParts<Item>(items: readonly Item[]): Generator<readonly Item[]> {
+  for (let at = 0; at < items.length; at += CHUNKS_AT_A_TIME) yield items.slice(at, at + CHUNKS_AT_A_TIME);
+}
+
 /** Counts the terms of a document's chunks and embeds them. @throws KNOWLEDGE_EMBEDDING_FAILED */
 export async function indexChunks(
   title: string,
@@ -39,19 +51,26 @@ export async function indexChunks(
   signal: AbortSignal,
 ): Promise<IndexedChunk[]> {
   const titleTerms = Array.from({ length: TITLE_WEIGHT }, () => termsOf(title)).flat();
-  const vectors =
-    chunks.length === 0
-      ? []
-      : await embedder().embed(
-          chunks.map((chunk) => embeddingText(title, chunk)),
-          signal,
-        );
-  return chunks.map((chunk, index) => {
-    const terms = [...titleTerms, ...termsOf(chunk.headings.join("\n")), ...termsOf(chunk.text)];
-    const vector = vectors[index];
-    if (!vector) throw new Error("the embedder returned too few vectors");
-    return { number: index + 1, ...chunk, frequencies: countTerms(terms), termCount: terms.length, vector };
-  });
+  const indexed: IndexedChunk[] = [];
+  for (const part of inParts(chunks)) {
+    const texts = part.map((chunk) => embeddingText(title, chunk));
+    const vectors = await embedder().embed(texts, signal);
+    for (const [index, chunk] of part.entries()) {
+      const vector = vectors[index];
+      if (!vector) throw new Error("the embedder returned too few vectors");
+      indexed.push({ number: indexed.length + 1, ...chunk, ...countChunk(titleTerms, chunk), vector });
+    }
+    await nextTurn(undefined, { signal });
+  }
+  return indexed;
+}
+
+function countChunk(titleTerms: readonly string[], { headings, text }: ChunkText) {
+  const all = [...titleTerms, ...termsOf(headings.join("\n")), ...termsOf(text)];
+  const counts = countTerms(all);
+  // A chunk's terms are kept and travel as one text, since no term holds a space.
+  const frequencies = Array.from(counts.values(), (frequency) => Math.min(frequency, MAX_FREQUENCY)).join(" ");
+  return { terms: [...counts.keys()].join(" "), frequencies, termCount: all.length };
 }
 
 function embeddingText(title: string, { headings, text }: ChunkText): string {
@@ -72,7 +91,7 @@ export async function replaceChunks(
   const chunks = documents.flatMap(({ documentId, chunks }) =>
     chunks.map((chunk) => ({ ...chunk, documentId, id: newId() })),
   );
-  if (chunks.length > 0) await insertChunks(tx, scope, collectionId, chunks);
+  for (const part of inParts(chunks)) await insertChunks(tx, scope, collectionId, part);
   return {
     chunkCount: chunks.length - removed.chunkCount,
     termCount: BigInt(chunks.reduce((sum, { termCount }) => sum + termCount, 0)) - removed.termCount,
@@ -109,22 +128,22 @@ async function insertChunks(
   chunks: readonly NewChunk[],
 ): Promise<void> {
   const ids = chunks.map(({ id }) => id);
-  // A chunk's terms travel as one text, since no term holds a space: an array of arrays would have to be rectangular.
-  const terms = chunks.map(({ frequencies }) => [...frequencies.keys()].join(" "));
+  // As texts: an array of arrays would have to be rectangular.
+  const terms = chunks.map((chunk) => chunk.terms);
   const termCounts = chunks.map(({ termCount }) => termCount);
   await Promise.all([
     tx.sql`
-      INSERT INTO knowledge.chunk (tenant_id, id, collection_id, document_id, number, headings, text, terms, term_count)
-      SELECT ${tenantId}::uuid, id, ${collectionId}::uuid, document_id, number, ARRAY(SELECT jsonb_array_elements_text(headings)), text,
+      INSERT INTO knowledge.chunk (tenant_id, id, collection_id, document_id, number, headings, text, start_offset, terms, term_count)
+      SELECT ${tenantId}::uuid, id, ${collectionId}::uuid, document_id, number, ARRAY(SELECT jsonb_array_elements_text(headings)), text, start_offset,
              string_to_array(terms, ' '), term_count
       FROM unnest(${ids}::uuid[], ${chunks.map(({ documentId }) => documentId)}::uuid[], ${chunks.map(({ number }) => number)}::int[],
                   ${chunks.map(({ headings }) => JSON.stringify(headings))}::jsonb[], ${chunks.map(({ text }) => text)}::text[],
-                  ${terms}::text[], ${termCounts}::int[])
-        AS new (id, document_id, number, headings, text, terms, term_count)`,
+                  ${chunks.map(({ start }) => start)}::int[], ${terms}::text[], ${termCounts}::int[])
+        AS new (id, document_id, number, headings, text, start_offset, terms, term_count)`,
     tx.sql`
       INSERT INTO knowledge.posting (tenant_id, collection_id, term, chunk_id, frequency, chunk_term_count)
       SELECT ${tenantId}::uuid, ${collectionId}::uuid, key.term, new.id, key.frequency, new.term_count
-      FROM unnest(${ids}::uuid[], ${terms}::text[], ${chunks.map(frequencyList)}::text[], ${termCounts}::int[]) AS new (id, terms, frequencies, term_count),
+      FROM unnest(${ids}::uuid[], ${terms}::text[], ${chunks.map(({ frequencies }) => frequencies)}::text[], ${termCounts}::int[]) AS new (id, terms, frequencies, term_count),
            unnest(string_to_array(new.terms, ' '), string_to_array(new.frequencies, ' ')::smallint[]) AS key (term, frequency)
       ORDER BY key.term`,
     tx.sql`
@@ -133,8 +152,4 @@ async function insertChunks(
       FROM unnest(${ids}::uuid[], ${chunks.map(({ vector }) => toBits(vector))}::text[], ${chunks.map(({ vector }) => toArrayLiteral(vector))}::text[])
         AS new (id, bits, vector)`,
   ]);
-}
-
-function frequencyList({ frequencies }: IndexedChunk): string {
-  return Array.from(frequencies.values(), (frequency) => Math.min(frequency, MAX_FREQUENCY)).join(" ");
 }

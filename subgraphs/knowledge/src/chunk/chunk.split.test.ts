@@ -5,7 +5,9 @@ const sentence = (number: number): string => `Sentence number ${number} says som
 const sentences = (count: number): string => Array.from({ length: count }, (_, index) => sentence(index)).join("");
 
 test("keeps a short text in one piece", () => {
-  expect(splitIntoChunks([{ headings: ["A"], text: "One. Two." }])).toEqual([{ headings: ["A"], text: "One. Two." }]);
+  expect(splitIntoChunks([{ headings: ["A"], text: "One. Two." }])).toEqual([
+    { headings: ["A"], text: "One. Two.", start: 0 },
+  ]);
 });
 
 test("gives no chunk for no text", () => {
@@ -30,6 +32,25 @@ test("loses no sentence", () => {
     .map(({ text }) => text)
     .join("\n");
   for (let number = 0; number < 200; number++) expect(all).toContain(sentence(number).trim());
+});
+
+test("says where in the document's text a chunk lies", () => {
+  const sections = [
+    { headings: [], text: `  Short. ` },
+    { headings: ["Long"], text: `Long.\n\n${sentences(60)}` },
+    { headings: ["Tiny"], text: "Tiny." },
+    { headings: ["End"], text: sentences(20) },
+  ];
+  const whole = sections.map(({ text }) => text).join("\n\n");
+  const chunks = splitIntoChunks(sections);
+  expect(chunks.length).toBeGreaterThan(3);
+  for (const { text, start } of chunks) expect(whole.slice(start, start + text.length)).toBe(text);
+  // What no chunk holds is white space.
+  let end = 0;
+  for (const { text, start } of chunks) {
+    expect(whole.slice(end, start).trim()).toBe("");
+    end = start + text.length;
+  }
 });
 
 test("begins a chunk at a heading once there is enough before it", () => {

@@ -1,12 +1,13 @@
 import type { TenantScope } from "@sba/platform/caller";
 import { systemTx, withTenant, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
-import type { Ingestion } from "@sba/platform/generated/prisma/client";
+import type { Ingestion, Source } from "@sba/platform/generated/prisma/client";
 import { removeChunks } from "../chunk/chunk-index.ts";
 import { ingestionEnded, ingestionStream } from "../events.ts";
 import { readIngestion } from "../ingestion/ingestion.ts";
 import { statusOf } from "../ingestion/ingestion.state.ts";
 import { callerOf } from "../ingestion/resume.ts";
+import { letGo } from "../upload/upload.ts";
 
 /** Deletes for good what was removed: in small transactions, since a collection may hold millions of rows. */
 
@@ -73,11 +74,17 @@ function purgeDocuments(scope: TenantScope, collectionId: string, all: boolean):
       ORDER BY identity COLLATE "C" LIMIT ${DOCUMENTS_AT_A_TIME} FOR UPDATE SKIP LOCKED`;
     const ids = locked.map(({ id }) => id);
     if (ids.length === 0) return 0;
-    await Promise.all([
+    const [, sources] = await Promise.all([
       removeChunks(tx, ids),
-      tx.sql`DELETE FROM knowledge.source WHERE document_id = ANY(${ids}::uuid[])`,
+      tx.sql<
+        Pick<Source, "uploadId">
+      >`DELETE FROM knowledge.source WHERE document_id = ANY(${ids}::uuid[]) RETURNING upload_id`,
       tx.sql`DELETE FROM knowledge.document WHERE id = ANY(${ids}::uuid[])`,
     ]);
+    await letGo(
+      tx,
+      sources.map(({ uploadId }) => uploadId),
+    );
     return ids.length;
   });
 }

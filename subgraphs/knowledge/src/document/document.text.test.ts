@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { splitIntoChunks } from "../chunk/chunk.split.ts";
 import { readDocument } from "./document.reader.ts";
-import { cleanText, readSections } from "./document.text.ts";
+import { cleanText, decodeText, readSections } from "./document.text.ts";
 
 test("reads plain text as one section", () => {
   expect(readSections("One.\n\nTwo.", "text/plain")).toEqual([{ headings: [], text: "One.\n\nTwo." }]);
@@ -54,20 +55,34 @@ test("takes out what cannot be stored and keeps the rest", () => {
   expect(cleanText("a\u0000b\ud800c\r\nd\re\u0001🙂\t")).toBe("ab\ufffdc\nd\ne🙂\t");
 });
 
+test("knows text in UTF-8 and UTF-16 from what is no text", async () => {
+  expect(decodeText(Buffer.from("\ufeffG\u00f6del \ud83d\ude42"))).toBe("G\u00f6del \ud83d\ude42");
+  expect(decodeText(Buffer.from("\ufeffhello", "utf16le"))).toBe("hello");
+  expect(decodeText(Buffer.from("\ufeffhello", "utf16le").swap16())).toBe("hello");
+  for (const bytes of [Buffer.from("%PDF-1.7\n%\xe2\xe3", "latin1"), Buffer.from("PK\u0003\u0004\0\0")]) {
+    const content = Uint8Array.from(bytes);
+    await expect(readDocument({ content, mediaType: "text/plain" })).rejects.toThrow("no text in UTF-8");
+  }
+});
+
 test("does not take a user's text for a heading mark", () => {
   expect(readSections(cleanText("\u00011fake"), "text/plain")).toEqual([{ headings: [], text: "1fake" }]);
 });
 
 test("reads a long document in its thread as it would here", async () => {
   const text = "# Title\n\nSome *words* here.\n\n".repeat(2_000);
-  expect(await readDocument({ text, mediaType: "text/markdown" })).toEqual(readSections(text, "text/markdown"));
+  const passages = splitIntoChunks(readSections(text, "text/markdown"));
+  expect(passages.length).toBeGreaterThan(30);
+  expect(await readDocument({ content: text, mediaType: "text/markdown" })).toEqual(passages);
+  const content = new TextEncoder().encode(text);
+  expect(await readDocument({ content, mediaType: "text/markdown" })).toEqual(passages);
 });
 
 test("refuses a document that is nested too deeply, and reads the next", async () => {
   const deep = "<div>".repeat(20_000);
-  await expect(readDocument({ text: deep, mediaType: "text/html" })).rejects.toMatchObject({
+  await expect(readDocument({ content: deep, mediaType: "text/html" })).rejects.toMatchObject({
     code: "KNOWLEDGE_DOCUMENT_UNREADABLE",
   });
-  const next = readDocument({ text: `${"word ".repeat(5_000)}.`, mediaType: "text/markdown" });
-  await expect(next).resolves.toHaveLength(1);
+  const next = readDocument({ content: `${"word ".repeat(5_000)}.`, mediaType: "text/markdown" });
+  await expect(next).resolves.not.toHaveLength(0);
 });

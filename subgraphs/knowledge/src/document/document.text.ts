@@ -28,6 +28,19 @@ export function cleanText(text: string): string {
   return text.toWellFormed().replace(/\r\n?/g, "\n").replace(CONTROL, "");
 }
 
+/**
+ * The text of a file: in UTF-8, or in UTF-16 when it begins as that does. @throws TypeError when it is neither
+ */
+export function decodeText(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const encoding =
+    first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
+  const text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  // No text has it, and every archive, picture and office document does.
+  if (text.includes("\0")) throw new TypeError("holds NUL");
+  return cleanText(text);
+}
+
 /** The sections of a document. @throws RangeError when it is nested too deeply to be read. */
 export function readSections(text: string, mediaType: MediaType): Section[] {
   switch (mediaType) {

@@ -6,6 +6,7 @@ import { recordUsage } from "@sba/billing/index";
 import { replaceChunks } from "../chunk/chunk-index.ts";
 import { countInCollection } from "../collection/collection.ts";
 import { ingestionEnded, ingestionProgressed, ingestionStream } from "../events.ts";
+import { letGo } from "../upload/upload.ts";
 import { readIngestion } from "./ingestion.ts";
 import { isEnded, MAX_ATTEMPTS, planRevision, statusOf, type Plan } from "./ingestion.state.ts";
 import { lockLeased, type Leased } from "./lease.ts";
@@ -22,19 +23,26 @@ interface Decision {
 
 type LockedDocument = Pick<Document, "id" | "indexedRevision" | "indexedHash">;
 
-/** Commits what is still pending of `prepared`, under the lease. @throws KNOWLEDGE_INGESTION_LEASE_LOST */
+/**
+ * Commits what is still pending of `prepared`, under the lease. That it is still ours is asked last, with the row locked from then
+ * on: a large document takes many seconds, in which the lease has to be renewed.
+ * @throws KNOWLEDGE_INGESTION_LEASE_LOST
+ */
 export async function commitSources(
   caller: Caller,
   leased: Leased,
   prepared: readonly PreparedSource[],
 ): Promise<void> {
   await withTenant(caller, async (tx) => {
-    const ingestion = { ...(await lockLeased(tx, leased)), attempt: leased.attempt };
-    const decisions = await decide(tx, ingestion, prepared);
-    if (decisions.length === 0) return;
+    const decisions = await decide(tx, leased, prepared);
+    if (decisions.length === 0) {
+      await lockLeased(tx, leased);
+      return;
+    }
     const indexed = decisions.filter(({ outcome }) => outcome === "INDEX");
     const documents = indexed.map(({ document, prepared: { chunks = [] } }) => ({ documentId: document.id, chunks }));
-    const change = await replaceChunks(tx, caller, ingestion.collectionId, documents);
+    const change = await replaceChunks(tx, caller, leased.collectionId, documents);
+    const ingestion = { ...(await lockLeased(tx, leased)), attempt: leased.attempt };
     await writeSources(tx, ingestion, decisions);
     await writeDocuments(tx, decisions);
     await meterChunks(tx, caller, ingestion, indexed);
@@ -44,7 +52,7 @@ export async function commitSources(
 }
 
 /** With the documents locked, in the order in which everyone locks them. The newest revision of a document decides alone. */
-async function decide(tx: Tx, { id }: Ingestion, prepared: readonly PreparedSource[]): Promise<Decision[]> {
+async function decide(tx: Tx, { id }: Leased, prepared: readonly PreparedSource[]): Promise<Decision[]> {
   const numbers = prepared.map(({ source }) => source.number);
   const [pending, documents] = await Promise.all([
     tx.sql<{ number: number }>`
@@ -83,17 +91,33 @@ async function writeSources(tx: Tx, { id }: Ingestion, decisions: readonly Decis
   );
   await tx.sql`
     UPDATE knowledge.source SET status = CASE new.outcome WHEN 'FAIL' THEN 'FAILED' ELSE 'READY' END, outcome = new.outcome, failure = new.failure,
-           text = CASE WHEN new.outcome IN ('INDEX', 'FAIL') THEN text END
+           text = CASE WHEN new.outcome IN ('INDEX', 'FAIL') THEN text END, upload_id = CASE WHEN new.outcome IN ('INDEX', 'FAIL') THEN upload_id END
     FROM unnest(${decisions.map(({ prepared }) => prepared.source.number)}::int[], ${decisions.map(({ outcome }) => outcome)}::text[], ${failures}::text[])
       AS new (number, outcome, failure)
     WHERE source.ingestion_id = ${id} AND source.number = new.number`;
+  await letGo(
+    tx,
+    decisions.map(({ outcome, prepared }) =>
+      outcome === "INDEX" || outcome === "FAIL" ? null : prepared.source.uploadId,
+    ),
+  );
+  await forgetReplaced(tx, decisions);
+}
+
+/** The content that was searched until now is not needed again. */
+async function forgetReplaced(tx: Tx, decisions: readonly Decision[]): Promise<void> {
   const replaced = decisions.filter(({ outcome, document }) => outcome === "INDEX" && document.indexedRevision > 0);
   if (replaced.length === 0) return;
-  // The text that was searched until now is not needed again.
   await tx.sql`
-    UPDATE knowledge.source SET text = NULL
-    FROM unnest(${replaced.map(({ document }) => document.id)}::uuid[], ${replaced.map(({ prepared }) => prepared.source.revision)}::int[]) AS new (document_id, revision)
-    WHERE source.document_id = new.document_id AND source.revision < new.revision AND source.status <> 'PENDING' AND text IS NOT NULL`;
+    WITH old AS (
+      SELECT source.ingestion_id, source.number, source.upload_id FROM knowledge.source
+      JOIN unnest(${replaced.map(({ document }) => document.id)}::uuid[], ${replaced.map(({ prepared }) => prepared.source.revision)}::int[]) AS new (document_id, revision)
+        ON source.document_id = new.document_id AND source.revision < new.revision
+      WHERE source.status <> 'PENDING' AND (text IS NOT NULL OR upload_id IS NOT NULL)
+    ), let_go AS (
+      UPDATE knowledge.upload SET forget_at = clock_timestamp() FROM old WHERE upload.id = old.upload_id
+    )
+    UPDATE knowledge.source SET text = NULL, upload_id = NULL FROM old WHERE source.ingestion_id = old.ingestion_id AND source.number = old.number`;
 }
 
 const NO_TEXT = "The document holds no text.";

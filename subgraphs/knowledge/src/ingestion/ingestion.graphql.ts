@@ -55,8 +55,16 @@ builder.queryField("ingestion", (t) =>
 const DocumentInput = builder.inputType("DocumentInput", {
   fields: (t) => ({
     title: t.string({ required: true, validate: { maxLength: 100_000 } }),
-    text: t.string({ required: true, validate: { maxLength: 256 * 1024 * 1024 } }),
-    mediaType: t.string({ defaultValue: "text/plain", validate: { maxLength: 200 } }),
+    text: t.string({ description: "This or `uploadId`.", validate: { maxLength: 256 * 1024 * 1024 } }),
+    uploadId: t.id({
+      description: "Of a file that `createUpload` announced and that has been sent.",
+      validate: { maxLength: 64 },
+    }),
+    mediaType: t.string({
+      description: "Of the text; an upload has its own.",
+      defaultValue: "text/plain",
+      validate: { maxLength: 200 },
+    }),
     externalId: t.string({
       description: "Identifies the document within its collection.",
       validate: { maxLength: 100_000 },
@@ -82,13 +90,18 @@ const AddDocumentsPayload = builder
 builder.mutationField("addDocuments", (t) =>
   t.field({
     type: AddDocumentsPayload,
-    description: "Accepts up to 100 documents of at most 1 MiB each; `ingestionEvents` tells when they are searchable.",
+    description:
+      "Accepts up to 100 documents, as text of at most 1 MiB each or as uploads; `ingestionEvents` tells when they are searchable.",
     authScopes: { permission: "knowledge:write" },
     args: { input: t.arg({ type: AddDocumentsInput, required: true }) },
     resolve: async (_root, { input }, context) => ({
       ingestion: await addDocuments(callerOf(context), {
         ...input,
         collectionId: decodeId("Collection", input.collectionId),
+        documents: input.documents.map((document) => ({
+          ...document,
+          uploadId: document.uploadId == null ? undefined : decodeId("Upload", document.uploadId),
+        })),
       }),
     }),
   }),

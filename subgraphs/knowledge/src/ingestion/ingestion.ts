@@ -11,7 +11,8 @@ import { countInCollection } from "../collection/collection.ts";
 import { errors } from "../errors.ts";
 import { ingestionCreated, ingestionEnded, ingestionStream, type IngestionSnapshot } from "../events.ts";
 import { advanceIngestion } from "../jobs.ts";
-import { checkSubmission, type DocumentInput, type Submitted } from "./submission.ts";
+import { requireStored, takeUploads } from "../upload/upload.ts";
+import { checkNumber, checkSubmission, type DocumentInput, type Submitted } from "./submission.ts";
 
 /** An ingestion: documents that were given together, on their way into the index. */
 
@@ -28,11 +29,17 @@ export interface AddDocumentsInput {
  * Accepts documents and asks for their ingestion. A document is known by its external id in its collection, or by its
  * content when it has none; one that is known already gets the new content when that is ingested, all at once.
  * @throws KNOWLEDGE_COLLECTION_NOT_FOUND, KNOWLEDGE_DOCUMENTS_TOO_MANY, KNOWLEDGE_DOCUMENT_TOO_LARGE,
- *   KNOWLEDGE_MEDIA_TYPE_UNKNOWN and the others of `checkSubmission`; PERMISSION_MISSING, IDEMPOTENCY_KEY_REUSED
+ *   KNOWLEDGE_MEDIA_TYPE_UNKNOWN and the others of `checkSubmission`, KNOWLEDGE_UPLOAD_USED and the others of
+ *   `requireStored`; PERMISSION_MISSING, IDEMPOTENCY_KEY_REUSED
  */
 export async function addDocuments(caller: Caller, input: AddDocumentsInput): Promise<Ingestion> {
   requirePermission(caller, "knowledge:write");
-  const documents = checkSubmission(input.documents);
+  checkNumber(input.documents);
+  const uploads = await requireStored(
+    caller,
+    input.documents.map(({ uploadId }) => uploadId ?? undefined),
+  );
+  const documents = checkSubmission(input.documents, uploads);
   const { collectionId } = input;
   const operation = {
     operation: "addDocuments",
@@ -56,6 +63,10 @@ interface Acceptance {
 }
 
 async function accept(tx: Tx, caller: Caller, { id, collectionId, documents }: Acceptance): Promise<void> {
+  await takeUploads(
+    tx,
+    documents.map(({ uploadId }) => uploadId),
+  );
   const rows = await registerDocuments(tx, caller, collectionId, documents);
   await tx.sql`
     INSERT INTO knowledge.ingestion (tenant_id, id, collection_id, status, documents_total, created_by, created_by_kind)
@@ -117,13 +128,13 @@ async function insertSources(
     })
     .toReversed();
   await tx.sql`
-    INSERT INTO knowledge.source (tenant_id, ingestion_id, number, document_id, revision, title, uri, media_type, content_hash, text, status)
-    SELECT ${caller.tenantId}::uuid, ${ingestionId}::uuid, number, document_id, revision, title, uri, media_type, content_hash, text, 'PENDING'
+    INSERT INTO knowledge.source (tenant_id, ingestion_id, number, document_id, revision, title, uri, media_type, content_hash, text, upload_id, status)
+    SELECT ${caller.tenantId}::uuid, ${ingestionId}::uuid, number, document_id, revision, title, uri, media_type, content_hash, text, upload_id, 'PENDING'
     FROM unnest(${documents.map(({ identity }) => registered.get(identity)?.id ?? null)}::uuid[], ${revisions}::int[],
                 ${documents.map(({ title }) => title)}::text[], ${documents.map(({ uri }) => uri)}::text[],
                 ${documents.map(({ mediaType }) => mediaType)}::text[], ${documents.map(({ contentHash }) => contentHash)}::text[],
-                ${documents.map(({ text }) => text)}::text[])
-      WITH ORDINALITY AS new (document_id, revision, title, uri, media_type, content_hash, text, number)`;
+                ${documents.map(({ text }) => text)}::text[], ${documents.map(({ uploadId }) => uploadId)}::uuid[])
+      WITH ORDINALITY AS new (document_id, revision, title, uri, media_type, content_hash, text, upload_id, number)`;
 }
 
 /** Those of the ingestions that exist, in any order, as they are shown, also by their events. */

@@ -10,7 +10,7 @@ import { errors } from "../errors.ts";
  */
 
 /** An ingestion as its worker has it. */
-export type Leased = Pick<Ingestion, "tenantId" | "id" | "fence" | "attempt">;
+export type Leased = Pick<Ingestion, "tenantId" | "id" | "collectionId" | "fence" | "attempt">;
 
 /** Takes the lease of an ingestion that is due and that nobody holds; undefined when there is nothing to do, or its tenant is suspended. */
 export async function takeLease(caller: Caller, ingestionId: string): Promise<Leased | undefined> {

@@ -1,13 +1,13 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Caller } from "@sba/platform/caller";
 import { ensureAppError, type AppError } from "@sba/platform/errors";
 import { hashInput } from "@sba/platform/idempotency";
 import type { Source } from "@sba/platform/generated/prisma/client";
 import { indexChunks, type IndexedChunk } from "../chunk/chunk-index.ts";
-import { splitIntoChunks, type ChunkText } from "../chunk/chunk.split.ts";
 import { readDocument } from "../document/document.reader.ts";
 import { isMediaType } from "../document/document.text.ts";
 import { embedder } from "../embedding/embedder.ts";
 import { errors } from "../errors.ts";
+import { readUpload } from "../upload/content.ts";
 
 /** Everything about a document's content that needs no transaction: reading, cutting, counting, embedding. */
 
@@ -37,14 +37,12 @@ export interface PrepareOptions {
  * thrown, so that the job is tried again, unless this was the last attempt.
  */
 export async function prepareSource(
+  caller: Caller,
   source: Source,
   { signal, isLastAttempt }: PrepareOptions,
 ): Promise<PreparedSource> {
   try {
-    const texts = await cutIntoChunks(source);
-    // Long documents take a while: whoever shares the process gets a turn between them.
-    await nextTurn(undefined, { signal });
-    return { source, chunks: await indexChunks(source.title, texts, signal) };
+    return { source, chunks: await indexChunks(source.title, await cutIntoChunks(caller, source), signal) };
   } catch (error) {
     const failure = ensureAppError(error);
     if (signal.aborted || (failure.retryable && !isLastAttempt)) throw error;
@@ -52,7 +50,8 @@ export async function prepareSource(
   }
 }
 
-async function cutIntoChunks({ text, mediaType }: Source): Promise<ChunkText[]> {
+async function cutIntoChunks(caller: Caller, { text, uploadId, mediaType }: Source) {
   if (!isMediaType(mediaType)) throw errors.KNOWLEDGE_MEDIA_TYPE_UNKNOWN();
-  return splitIntoChunks(await readDocument({ text: text ?? "", mediaType }));
+  const content = uploadId === null ? (text ?? "") : await readUpload(caller, uploadId);
+  return readDocument({ content, mediaType });
 }

@@ -177,6 +177,33 @@ describe("dying", () => {
     expect(await takeLease(caller, ingestionId)).toBeUndefined();
   });
 
+  test("can renew its lease while a commit takes long, and a commit that lost it on the way leaves no trace", async () => {
+    const caller = aCaller();
+    const { id: collectionId } = await createCollection(caller, { name: "Handbook" });
+    const { id: ingestionId } = await addDocuments(caller, { collectionId, documents: [leave] });
+    const leased = (await takeLease(caller, ingestionId))!;
+    const [source] = await withTenant(
+      caller,
+      (tx) => tx.sql<Source>`SELECT * FROM knowledge.source WHERE ingestion_id = ${ingestionId}`,
+    );
+    const prepared = await prepareSource(caller, source!, { signal, isLastAttempt: true });
+    const { owner } = database();
+    // A commit in the middle of its work: it waits for one of its documents.
+    await owner.query("BEGIN");
+    await owner.query("SELECT 1 FROM knowledge.document WHERE id = $1 FOR UPDATE", [source!.documentId]);
+    const committing = commitSources(caller, leased, [prepared]).catch((error: unknown) => error);
+    await owner.query(`
+      DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()
+        AND (relation IS NULL OR database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+      LOOP PERFORM pg_sleep(0.005); END LOOP; END $$`);
+    await owner.query("SELECT 1 FROM knowledge.ingestion WHERE id = $1 FOR UPDATE NOWAIT", [ingestionId]);
+    await owner.query("UPDATE knowledge.ingestion SET fence = fence + 1 WHERE id = $1", [ingestionId]);
+    await owner.query("COMMIT");
+    expect(await committing).toMatchObject({ code: "KNOWLEDGE_INGESTION_LEASE_LOST" });
+    expect(await describeIndex(caller)).toMatchObject(consistentIndex(0));
+    expect(await chunksMetered(caller)).toBe(0n);
+  });
+
   test("gives up the one document at which workers die, and no other", async () => {
     const caller = aCaller();
     const { id: collectionId } = await createCollection(caller, { name: "Handbook" });
@@ -190,7 +217,7 @@ describe("dying", () => {
           caller,
           (tx) => tx.sql<Source>`SELECT * FROM knowledge.source WHERE ingestion_id = ${ingestionId} AND number = 1`,
         );
-        await commitSources(caller, leased, [await prepareSource(first!, { signal, isLastAttempt: true })]);
+        await commitSources(caller, leased, [await prepareSource(caller, first!, { signal, isLastAttempt: true })]);
       }
       await expireLease(ingestionId);
     };

@@ -62,7 +62,7 @@ async function ingestPending(caller: Caller, leased: Leased, signal: AbortSignal
     const options = { signal, isLastAttempt };
     const prepared: PreparedSource[] = [];
     for (const source of await withoutUnchanged(caller, sources, prepared))
-      prepared.push(await prepareSource(source, options));
+      prepared.push(await prepareSource(caller, source, options));
     await commitOrIsolate(caller, leased, prepared, options);
     isLastAttempt = isAlone;
   }
@@ -80,8 +80,10 @@ function readBatch(caller: Caller, ingestionId: string, most: number): Promise<S
     (tx) => tx.sql<Source>`
     SELECT * FROM knowledge.source WHERE ingestion_id = ${ingestionId} AND number IN (
       SELECT number FROM (
-        SELECT number, sum(octet_length(text)) OVER (ORDER BY number) - octet_length(text) AS bytes_before
-        FROM knowledge.source WHERE ingestion_id = ${ingestionId} AND status = 'PENDING' ORDER BY number LIMIT ${most}
+        SELECT number, sum(bytes) OVER (ORDER BY number) - bytes AS bytes_before
+        FROM knowledge.source LEFT JOIN knowledge.upload ON upload.tenant_id = source.tenant_id AND upload.id = upload_id,
+             LATERAL (SELECT coalesce(octet_length(text), size_bytes, 0) AS bytes) AS content
+        WHERE ingestion_id = ${ingestionId} AND status = 'PENDING' ORDER BY number LIMIT ${most}
       ) AS pending WHERE bytes_before < ${BATCH_BYTES})
     ORDER BY number`,
   );

@@ -24,7 +24,7 @@ let lite: PGlite | undefined;
 beforeAll(async () => {
   lite = await PGlite.create({ extensions: { vector } });
   const folders = readdirSync(MIGRATIONS)
-    .filter((name) => /_(platform|knowledge)$/.test(name))
+    .filter((name) => /_(platform|knowledge)(_|$)/.test(name))
     .toSorted();
   for (const folder of folders) await lite.exec(readFileSync(join(MIGRATIONS, folder, "migration.sql"), "utf8"));
   // It compiles a whole Postgres from WebAssembly first.
@@ -131,7 +131,7 @@ describe("the whole search", () => {
       await tx.sql`
         INSERT INTO knowledge.document (tenant_id, id, collection_id, identity, title, media_type, status, revision)
         VALUES (${tenantId}, ${documentId}, ${collectionId}, ${text}, ${text}, 'text/plain', 'READY', 1)`;
-      const chunks = await indexChunks(text, [{ headings: [], text }], new AbortController().signal);
+      const chunks = await indexChunks(text, [{ headings: [], text, start: 0 }], new AbortController().signal);
       await replaceChunks(tx, caller, collectionId, [{ documentId, chunks }]);
     }
     const hits = await retrieve(tx, await readQuery("managment of paid flights"), [collectionId], 10);

@@ -1,5 +1,4 @@
 import { createBuiltInAgents, findAgents, getRun, requestApproval, startRun } from "@sba/agent/index";
-import { useBlobs } from "@sba/agent/testing";
 import { createApiKey, createSession } from "@sba/identity/index";
 import { givenTenant } from "@sba/identity/testing";
 import { estimateCost, setBudget } from "@sba/billing/index";
@@ -14,7 +13,7 @@ import { encodeId, newId, parseId, type IdType } from "@sba/platform/ids";
 import { useSecretKey } from "@sba/platform/secrets";
 import { aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
-import { useDatabase } from "@sba/testkit/services";
+import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
 import { beforeAll, describe, expect, it } from "vitest";
 import { schema } from "../schema.ts";

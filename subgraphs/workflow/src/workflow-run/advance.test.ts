@@ -1,10 +1,10 @@
-import { driveRun, useBlobs } from "@sba/agent/testing";
+import { driveRun } from "@sba/agent/testing";
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { encodeCursor } from "@sba/platform/events";
 import { logger } from "@sba/platform/log";
 import { aCaller, eventually } from "@sba/testkit/fixtures";
-import { useDatabase } from "@sba/testkit/services";
+import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
 import { describe, expect, it } from "vitest";
 import { driveWorkflowRun, givenWorkflowRun, withBuiltIns, workflowJournalOf } from "../testing.ts";

@@ -1,8 +1,7 @@
-import { useBlobs } from "@sba/agent/testing";
 import { decodeId, encodeId, newId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { collectEvents, expectData, expectRefusal } from "@sba/testkit/graphql";
-import { useDatabase } from "@sba/testkit/services";
+import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
 import { describe, expect, it } from "vitest";
 import { schema } from "../schema.ts";

@@ -1,5 +1,5 @@
 import { decideApproval, findApprovals, lapseApprovals, setApprovalPolicy } from "@sba/agent/index";
-import { driveRun, useBlobs } from "@sba/agent/testing";
+import { driveRun } from "@sba/agent/testing";
 import { givenTenant } from "@sba/identity/testing";
 import { givenCollection } from "@sba/knowledge/testing";
 import type { Caller } from "@sba/platform/caller";
@@ -7,7 +7,7 @@ import { newId } from "@sba/platform/ids";
 import { logger } from "@sba/platform/log";
 import { ALL_PERMISSIONS } from "@sba/platform/permissions";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
-import { useDatabase } from "@sba/testkit/services";
+import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { beforeAll, describe, expect, it } from "vitest";
 import { driveWorkflowRun, givenWorkflow, givenWorkflowRun, withBuiltIns, workflowJournalOf } from "../testing.ts";
 import { publishWorkflowVersion } from "../workflow/workflow.ts";
