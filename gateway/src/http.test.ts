@@ -9,6 +9,8 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { getIntrospectionQuery } from "graphql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import fastify from "fastify";
+import { limitArrival } from "./http.ts";
 import { createWorld, post, serve, type Served, type World } from "./testing.ts";
 
 useDatabase();
@@ -358,5 +360,38 @@ describe("pages", () => {
     );
     expect((await preflight(`https://${newId()}.example`)).headers.get("access-control-allow-origin")).toBeNull();
     await allowing.close();
+  });
+});
+
+describe("a body that is long in coming", () => {
+  test("is cut off, unless it is a file", async () => {
+    const app = fastify();
+    app.addHook("onRequest", (request, _reply, done) => {
+      limitArrival(request, 20);
+      done();
+    });
+    app.addContentTypeParser("*", (_request, _payload, parsed) => {
+      parsed(null);
+    });
+    app.route({
+      method: ["POST", "PUT"],
+      url: "/",
+      handler: async (request) => (await request.raw.toArray()).length,
+    });
+    const url = await app.listen({ port: 0, host: "127.0.0.1" });
+    const begin = (method: string) => {
+      const sent = request(url, { method, headers: { "content-type": "text/plain", "content-length": 2 } });
+      sent.write("a");
+      const answered = new Promise<number | string>((resolve) => {
+        sent.on("response", (response) => resolve(response.resume().statusCode ?? 0));
+        sent.on("error", (error) => resolve(error.message));
+      });
+      return { sent, answered };
+    };
+    const [post, file] = [begin("POST"), begin("PUT")];
+    expect(await post.answered).toBe("socket hang up");
+    file.sent.end("b");
+    expect(await file.answered).toBe(200);
+    await app.close();
   });
 });

@@ -38,13 +38,15 @@ export interface HttpOptions {
 
 // A client's own id is taken when it is one that logs can carry.
 const REQUEST_ID = /^[\w.-]{8,128}$/;
-const REQUEST_TIMEOUT_MS = 60_000;
+/** Until all of a body is there; files may take as long as 32 MiB do at 300 kbit/s. */
+const BODY_TIMEOUT_MS = 60_000;
+const FILE_TIMEOUT_MS = 15 * 60_000;
 const NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 export async function createHttp(options: HttpOptions): Promise<FastifyInstance> {
   const app = fastify({
     bodyLimit: options.limits.maxBodyBytes,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: FILE_TIMEOUT_MS,
     forceCloseConnections: "idle",
     routerOptions: ROUTER_OPTIONS,
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
@@ -52,6 +54,7 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     requestIdHeader: false,
   });
   app.addHook("onRequest", (request, reply, done) => {
+    limitArrival(request, BODY_TIMEOUT_MS);
     reply
       .headers(securityHeaders(options.development))
       .header("x-request-id", request.id)
@@ -64,6 +67,7 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     origin: (origin, decide) => {
       decide(null, origin !== undefined && options.isAllowedOrigin(origin, undefined));
     },
+    methods: ["GET", "HEAD", "POST", "PUT"],
     allowedHeaders: [
       "authorization",
       "content-type",
@@ -82,6 +86,18 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
   for (const { routes } of options.links)
     await mountRoutes(app, routes, (route) => identifyFor(route, options.authenticator));
   return app;
+}
+
+/** Node's own limit is the same for every request. Files (PUT) keep it; whatever else takes longer than this to arrive is cut off. */
+export function limitArrival({ method, headers, raw }: FastifyRequest, timeoutMs: number): void {
+  const hasBody = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+  if (method === "PUT" || !hasBody) return;
+  const timer = setTimeout(() => {
+    if (!raw.complete) raw.destroy();
+  }, timeoutMs).unref();
+  raw.once("close", () => {
+    clearTimeout(timer);
+  });
 }
 
 function requestIdOf({ headers }: IncomingMessage): string {

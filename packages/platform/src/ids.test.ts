@@ -1,5 +1,15 @@
 import { describe, expect, it, vi } from "vitest";
-import { decodeId, encodeId, ID_PREFIXES, isUuid, newId, newIdAfter, parseId, type IdType } from "./ids.ts";
+import {
+  createdAtOf,
+  decodeId,
+  encodeId,
+  ID_PREFIXES,
+  isUuid,
+  newId,
+  newIdAfter,
+  parseId,
+  type IdType,
+} from "./ids.ts";
 
 const UUID = "01890a5d-ac96-774b-bcce-b302099a8057";
 const TYPES = Object.keys(ID_PREFIXES) as IdType[];
@@ -9,10 +19,11 @@ describe("a new id", () => {
     const before = Date.now();
     const id = newId();
     expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-    const madeAt = Number.parseInt(id.replaceAll("-", "").slice(0, 12), 16);
+    const madeAt = createdAtOf(id).getTime();
     expect(madeAt).toBeGreaterThanOrEqual(before);
     expect(madeAt).toBeLessThanOrEqual(Date.now());
     expect(isUuid(id)).toBe(true);
+    expect(createdAtOf(UUID)).toEqual(new Date(0x01890a5dac96));
   });
 
   it("is greater than every one before, within a millisecond and when the clock is set back", () => {

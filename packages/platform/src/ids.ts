@@ -78,6 +78,11 @@ export function newId(): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
+/** When an id was made: its first 48 bits are the milliseconds since 1970. */
+export function createdAtOf(uuid: string): Date {
+  return new Date(Number.parseInt(uuid.replaceAll("-", "").slice(0, 12), 16));
+}
+
 /**
  * A new id that is greater than this one, which another process may have made by a clock that is ahead: for rows whose order is
  * that of their ids.

@@ -6,6 +6,8 @@ import { countStatements } from "@sba/testkit/statements";
 import { expect, test } from "vitest";
 import { advanceIngestion } from "./jobs.ts";
 import { runIngestion } from "./ingestion/run-ingestion.ts";
+import { addDocuments } from "./ingestion/ingestion.ts";
+import { createCollection } from "./collection/collection.ts";
 import { schema } from "./schema.ts";
 import { givenCollection } from "./testing.ts";
 
@@ -107,6 +109,69 @@ test("shows collections, their documents and chunks, a page at a time", async ()
     chunkCount: 4,
     chunks: { edges: [{ node: { number: 1, headings: [] } }], pageInfo: { hasNextPage: true } },
   });
+});
+
+test("shows what of collections is on its way or failed, what was added last, and where passages lie, in few statements", async () => {
+  const caller = aCaller();
+  const empty = await givenCollection(caller, [leave]).then(() => createCollection(caller, { name: "Empty" }));
+  const { id } = await givenCollection(caller, [
+    leave,
+    { title: "Deep", text: "<div>".repeat(20_000), mediaType: "text/html" },
+    { title: "Long", text: Array.from({ length: 300 }, (_, at) => `Word ${at} of wisdom. `).join("") },
+  ]);
+  const pending = await addDocuments(caller, { collectionId: id, documents: [{ title: "Late", text: "Late." }] });
+  const { result, statements } = await countStatements(() =>
+    expectData(
+      schema,
+      caller,
+      `{ collections { edges { node { id documentCount pendingCount failedCount chunkCount lastIngestion { id status createdAt } } } } }`,
+    ),
+  );
+  const [full, nothing, other] = result.collections.edges.map(({ node }: { node: object }) => node);
+  const lastIngestion = { id: encodeId("Ingestion", pending.id), status: "PENDING" };
+  expect(full).toMatchObject({ documentCount: 4, pendingCount: 1, failedCount: 1, chunkCount: 6, lastIngestion });
+  expect(Date.now() - Date.parse(full.lastIngestion.createdAt)).toBeLessThan(60_000);
+  const none = { documentCount: 0, pendingCount: 0, failedCount: 0, chunkCount: 0, lastIngestion: null };
+  expect(nothing).toEqual({ id: encodeId("Collection", empty.id), ...none });
+  expect(other).toMatchObject({ documentCount: 1, failedCount: 0, lastIngestion: { status: "COMPLETED" } });
+  // The list, the counts, and the last ingestions with what they are.
+  expect(statements).toHaveLength(4);
+
+  const DOCUMENTS = `query ($id: ID!, $status: DocumentStatus) { collection(id: $id) { documents(status: $status) { edges { node {
+    title chunks(from: 3, first: 2) { edges { node { number start text } } pageInfo { hasNextPage } } } } } } }`;
+  const titles: Record<string, string[]> = {};
+  for (const status of ["READY", "FAILED", "PENDING"]) {
+    const { collection } = await expectData(schema, caller, DOCUMENTS, { id: encodeId("Collection", id), status });
+    titles[status] = collection.documents.edges.map(({ node }: { node: { title: string } }) => node.title);
+    if (status !== "READY") continue;
+    const { chunks } = collection.documents.edges[0].node;
+    const [third, fourth] = chunks.edges.map(({ node }: { node: object }) => node);
+    expect([third.number, fourth.number, chunks.pageInfo.hasNextPage]).toEqual([3, 4, true]);
+    // They overlap by what the one ends and the other begins with.
+    const overlap = third.start + third.text.length - fourth.start;
+    expect(overlap).toBeGreaterThan(0);
+    expect(third.text.slice(-overlap)).toBe(fourth.text.slice(0, overlap));
+  }
+  expect(titles).toEqual({ READY: ["Long", "Leave"], FAILED: ["Deep"], PENDING: ["Late"] });
+});
+
+test("shows where a hit's passage has words of the query", async () => {
+  const caller = aCaller();
+  await givenCollection(caller, [{ title: "Wings", text: "The wing was connected. Wings connect." }]);
+  const { searchKnowledge } = await expectData(
+    schema,
+    caller,
+    `{ searchKnowledge(input: { query: "connecting" }) { hits { chunk { text } highlights { start length } } } }`,
+  );
+  expect(searchKnowledge.hits).toEqual([
+    {
+      chunk: { text: "The wing was connected. Wings connect." },
+      highlights: [
+        { start: 13, length: 9 },
+        { start: 30, length: 7 },
+      ],
+    },
+  ]);
 });
 
 test("resolves what citations refer to in two statements, and what is gone or another's to null", async () => {

@@ -1,3 +1,4 @@
+import { attachmentHeaders } from "@sba/platform/attachment";
 import { AppError } from "@sba/platform/errors";
 import { isUuid } from "@sba/platform/ids";
 import { secretErrors, signLink, verifyLink } from "@sba/platform/secrets";
@@ -33,7 +34,7 @@ async function download(signed: string): Promise<RouteResponse> {
   const [artifact] = await findArtifacts({ tenantId }, [artifactId]);
   const body = artifact && (await blobStore().find(artifact.blobKey));
   if (!artifact || !body) throw artifactErrors.AGENT_ARTIFACT_NOT_FOUND();
-  return { status: 200, headers: headersOf(artifact), body };
+  return { status: 200, headers: attachmentHeaders(artifact), body };
 }
 
 function readLink(signed: string): z.infer<typeof linkPayload> {
@@ -44,25 +45,4 @@ function readLink(signed: string): z.infer<typeof linkPayload> {
     const expired = thrown instanceof AppError && thrown.code === secretErrors.LINK_EXPIRED().code;
     throw expired ? thrown : artifactErrors.AGENT_ARTIFACT_NOT_FOUND({ cause: thrown });
   }
-}
-
-/** What a model wrote is never shown as part of this site: saved, not sniffed, and without scripts or an origin if opened all the same. */
-function headersOf({ name, mediaType, sizeBytes }: Artifact): Record<string, string> {
-  return {
-    "content-type": `${mediaType}; charset=utf-8`,
-    "content-length": String(sizeBytes),
-    "content-disposition": `attachment; filename*=UTF-8''${encodeFileName(name)}`,
-    "content-security-policy": "sandbox",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "private, no-store",
-  };
-}
-
-/** RFC 8187 section 3.2.1: what encodeURIComponent leaves and attr-char does not have is encoded too. */
-function encodeFileName(name: string): string {
-  return encodeURIComponent(name.toWellFormed()).replaceAll(
-    /['()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  );
 }

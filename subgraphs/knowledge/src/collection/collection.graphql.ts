@@ -1,12 +1,17 @@
-import { callerOf, connectionRef, idCursor, toConnection } from "@sba/platform/graphql";
+import { callerOf, connectionRef, defineLoader, idCursor, toConnection } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
 import { MAX_PAGE_SIZE } from "@sba/platform/pages";
 import { builder } from "../builder.ts";
-import { DocumentConnection } from "../document/document.graphql.ts";
-import { listDocuments } from "../document/document.ts";
+import { DocumentConnection, DocumentStatusRef } from "../document/document.graphql.ts";
+import { countUnready, listDocuments } from "../document/document.ts";
 import { removeDocuments } from "../document/remove.ts";
+import { IngestionRef } from "../ingestion/ingestion.graphql.ts";
+import { findLastIngestions } from "../ingestion/ingestion.ts";
 import { CollectionRef, collectionById } from "./collection.ref.ts";
 import { createCollection, deleteCollection, getCollection, listCollections } from "./collection.ts";
+
+const unreadyOf = defineLoader(countUnready, ({ collectionId }) => collectionId);
+const lastIngestionOf = defineLoader(findLastIngestions, ({ collectionId }) => collectionId);
 
 CollectionRef.implement({
   description: "Documents that are searched together.",
@@ -17,6 +22,21 @@ CollectionRef.implement({
     documentCount: t.exposeInt("documentCount", {
       description: "Of all its documents, also those that are not ready.",
     }),
+    pendingCount: t.int({
+      description: "Documents that are not searched yet.",
+      resolve: async ({ id }, _args, context) => (await unreadyOf(context).load(id))?.pending ?? 0,
+    }),
+    failedCount: t.int({
+      description: "Documents that never were ready.",
+      resolve: async ({ id }, _args, context) => (await unreadyOf(context).load(id))?.failed ?? 0,
+    }),
+    chunkCount: t.exposeInt("chunkCount", { description: "Passages that searches look at." }),
+    lastIngestion: t.field({
+      type: IngestionRef,
+      nullable: true,
+      description: "What was added last.",
+      resolve: async ({ id }, _args, context) => (await lastIngestionOf(context).load(id))?.ingestion,
+    }),
     createdAt: t.field({ type: "DateTime", resolve: (collection) => collection.createdAt }),
     documents: t.field({
       type: DocumentConnection,
@@ -24,12 +44,16 @@ CollectionRef.implement({
       args: {
         first: t.arg.int({ required: true, defaultValue: 20, validate: { min: 1, max: MAX_PAGE_SIZE } }),
         after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+        status: t.arg({ type: DocumentStatusRef }),
       },
-      resolve: async (collection, { first, after }, context) =>
-        toConnection(await listDocuments(callerOf(context), collection.id, { first, after }), {
-          after,
-          cursorOf: idCursor,
-        }),
+      resolve: async (collection, { first, after, status }, context) =>
+        toConnection(
+          await listDocuments(callerOf(context), collection.id, { first, after, status: status ?? undefined }),
+          {
+            after,
+            cursorOf: idCursor,
+          },
+        ),
     }),
   }),
 });

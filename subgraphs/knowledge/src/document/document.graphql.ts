@@ -6,7 +6,10 @@ import { builder } from "../builder.ts";
 import { CollectionRef, collectionById } from "../collection/collection.ref.ts";
 import { errors } from "../errors.ts";
 import { DOCUMENT_STATUSES, type DocumentStatus } from "../ingestion/ingestion.state.ts";
+import { documentUrl } from "./download.route.ts";
 import { findChunks, findDocuments, getDocument, listChunks, type Chunk, type Document } from "./document.ts";
+
+const MAX_INT = 2_147_483_647;
 
 /** What a search hit knows of its document and chunk; the rest is read when it is asked for. */
 type DocumentShape = Document | Pick<Document, "id" | "title" | "externalId" | "uri">;
@@ -30,7 +33,7 @@ async function wholeChunk(chunk: ChunkShape, context: GraphContext): Promise<Chu
   return "number" in chunk ? chunk : chunkById(context).load(chunk.id);
 }
 
-const DocumentStatusRef = builder.enumType("DocumentStatus", {
+export const DocumentStatusRef = builder.enumType("DocumentStatus", {
   description: "READY documents are found by searches; a FAILED one never was ready.",
   values: DOCUMENT_STATUSES,
 });
@@ -65,6 +68,18 @@ DocumentRef.implement({
       description: "Why the content given last could not be ingested; a READY document keeps what it had.",
       resolve: async (document, _args, context) => (await wholeDocument(document, context)).failure,
     }),
+    downloadUrl: t.string({
+      description: "A link to the document as it was given, that needs no credentials and ends by itself.",
+      args: {
+        expiresInSeconds: t.arg.int({
+          required: true,
+          defaultValue: 300,
+          validate: { min: 1, max: 7 * 24 * 60 * 60 },
+        }),
+      },
+      resolve: (document, { expiresInSeconds }, context) =>
+        documentUrl({ tenantId: callerOf(context).tenantId, id: document.id }, expiresInSeconds),
+    }),
     chunkCount: t.int({
       resolve: async (document, _args, context) => (await wholeDocument(document, context)).chunkCount,
     }),
@@ -88,9 +103,14 @@ DocumentRef.implement({
       args: {
         first: t.arg.int({ required: true, defaultValue: 20, validate: { min: 1, max: MAX_PAGE_SIZE } }),
         after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),
+        from: t.arg.int({
+          description: "Begins with the passage of this number, instead of the first.",
+          validate: { min: 1, max: MAX_INT },
+        }),
       },
-      resolve: async (document, { first, after }, context) => {
-        const page = await listChunks(callerOf(context), document.id, { first, after: decodeNumberCursor(after) });
+      resolve: async (document, { first, after, from }, context) => {
+        const before = Math.max(decodeNumberCursor(after), (from ?? 1) - 1);
+        const page = await listChunks(callerOf(context), document.id, { first, after: before });
         return toConnection<ChunkShape>(page, {
           after,
           cursorOf: (chunk) => encodePageCursor("number" in chunk ? String(chunk.number) : chunk.id),
@@ -106,7 +126,7 @@ builder.asEntity(DocumentRef, {
 
 function decodeNumberCursor(after: string | null | undefined): number {
   const number = Number(decodePageCursor(after) ?? 0);
-  if (!Number.isInteger(number) || number < 0 || number > 2_147_483_647) throw platformErrors.CURSOR_INVALID();
+  if (!Number.isInteger(number) || number < 0 || number > MAX_INT) throw platformErrors.CURSOR_INVALID();
   return number;
 }
 
@@ -120,6 +140,12 @@ ChunkRef.implement({
       nullable: true,
       description: "Its place in the document, from 1.",
       resolve: async (chunk, _args, context) => (await wholeChunk(chunk, context))?.number,
+    }),
+    start: t.int({
+      nullable: true,
+      description:
+        "Where it begins in the document's text, in UTF-16 code units: a passage begins with the last sentences of the one before. Null for documents that were indexed before this was kept.",
+      resolve: async (chunk, _args, context) => (await wholeChunk(chunk, context))?.startOffset,
     }),
     headings: t.stringList({
       description: "The headings above it, outermost first.",

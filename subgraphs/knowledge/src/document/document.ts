@@ -1,4 +1,5 @@
 import type { Caller } from "@sba/platform/caller";
+import { withTenantOnce } from "@sba/platform/db";
 import type { Chunk, Document } from "@sba/platform/generated/prisma/client";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { reader } from "@sba/platform/reader";
@@ -27,15 +28,37 @@ export function findDocuments(caller: Caller, ids: readonly string[]): Promise<D
 export async function listDocuments(
   caller: Caller,
   collectionId: string,
-  { first, after }: PageRequest,
+  { first, after, status }: PageRequest & { readonly status?: string | undefined },
 ): Promise<Page<Document>> {
   const before = decodeIdCursor(after);
   const rows = await reader(caller).document.findMany({
-    where: { collectionId, ...isThere, ...(before === undefined ? {} : { id: { lt: before } }) },
+    where: {
+      collectionId,
+      ...isThere,
+      ...(status === undefined ? {} : { status }),
+      ...(before === undefined ? {} : { id: { lt: before } }),
+    },
     orderBy: { id: "desc" },
     take: first + 1,
   });
   return toPage(rows, first);
+}
+
+/** How many documents of a collection are on their way, and how many failed. */
+export interface UnreadyDocuments {
+  readonly collectionId: string;
+  readonly pending: number;
+  readonly failed: number;
+}
+
+/** For each of the collections that has such documents. */
+export function countUnready(caller: Caller, collectionIds: readonly string[]): Promise<UnreadyDocuments[]> {
+  return withTenantOnce(
+    caller,
+    (tx) => tx.sql<UnreadyDocuments>`
+    SELECT collection_id, count(*) FILTER (WHERE status = 'PENDING')::int AS pending, count(*) FILTER (WHERE status = 'FAILED')::int AS failed
+    FROM knowledge.document WHERE collection_id = ANY(${collectionIds}::uuid[]) AND status <> 'READY' AND removed_at IS NULL GROUP BY collection_id`,
+  );
 }
 
 /** Those of the chunks that exist, in any order: a chunk goes when its document is given new content. */

@@ -1,7 +1,7 @@
 import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
 import { encodeCursor, type EventRecord } from "@sba/platform/events";
 import { callerOf, defineLoader } from "@sba/platform/graphql";
-import { decodeId, encodeId } from "@sba/platform/ids";
+import { createdAtOf, decodeId, encodeId } from "@sba/platform/ids";
 import { builder } from "../builder.ts";
 import type { IngestionSnapshot } from "../events.ts";
 import { INGESTION_STATUSES } from "./ingestion.state.ts";
@@ -23,7 +23,7 @@ const IngestionFailureRef = builder.objectRef<IngestionSnapshot["failures"][numb
   }),
 });
 
-const IngestionRef = builder.objectRef<IngestionSnapshot>("Ingestion").implement({
+export const IngestionRef = builder.objectRef<IngestionSnapshot>("Ingestion").implement({
   description: "Documents that were given together, on their way into the index.",
   authScopes: { permission: "knowledge:read" },
   fields: (t) => ({
@@ -33,6 +33,7 @@ const IngestionRef = builder.objectRef<IngestionSnapshot>("Ingestion").implement
     documentsReady: t.exposeInt("documentsReady"),
     documentsFailed: t.exposeInt("documentsFailed"),
     failures: t.field({ type: [IngestionFailureRef], resolve: ({ failures }) => failures }),
+    createdAt: t.field({ type: "DateTime", resolve: ({ id }) => createdAtOf(id) }),
   }),
 });
 builder.asEntity(IngestionRef, {

@@ -159,6 +159,28 @@ export function findIngestions(caller: Caller, ids: readonly string[]): Promise<
   return withTenant(caller, (tx) => readIngestions(tx, ids));
 }
 
+/** Of each of the collections the ingestion that was asked for last, if there was one. */
+export function findLastIngestions(
+  caller: Caller,
+  collectionIds: readonly string[],
+): Promise<{ readonly collectionId: string; readonly ingestion: IngestionSnapshot }[]> {
+  return withTenant(caller, async (tx) => {
+    const last = await tx.sql<{ id: string; collectionId: string }>`
+      SELECT ingestion.* FROM unnest(${collectionIds}::uuid[]) AS asked (id) CROSS JOIN LATERAL (
+        SELECT id, collection_id FROM knowledge.ingestion WHERE collection_id = asked.id ORDER BY id DESC LIMIT 1
+      ) AS ingestion`;
+    const snapshots = await readIngestions(
+      tx,
+      last.map(({ id }) => id),
+    );
+    const byId = new Map(snapshots.map((ingestion) => [ingestion.id, ingestion]));
+    return last.flatMap(({ id, collectionId }) => {
+      const ingestion = byId.get(id);
+      return ingestion ? [{ collectionId, ingestion }] : [];
+    });
+  });
+}
+
 /** @throws KNOWLEDGE_INGESTION_NOT_FOUND */
 export function getIngestion(caller: Caller, id: string): Promise<IngestionSnapshot> {
   return withTenant(caller, (tx) => readIngestion(tx, id));

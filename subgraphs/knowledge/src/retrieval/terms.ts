@@ -52,6 +52,40 @@ export function termsOf(text: string): string[] {
   return terms;
 }
 
+/** A part of a text, in UTF-16 code units. */
+export interface TextRange {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** Where a text has any of the terms, in order; what touches is one range. */
+export function findTerms(text: string, terms: ReadonlySet<string>): TextRange[] {
+  const ranges: TextRange[] = [];
+  const add = (start: number, length: number): void => {
+    const before = ranges.at(-1);
+    if (before && start <= before.start + before.length)
+      ranges[ranges.length - 1] = {
+        start: before.start,
+        length: Math.max(before.length, start + length - before.start),
+      };
+    else ranges.push({ start, length });
+  };
+  for (const { 0: word, index } of text.matchAll(WORD)) {
+    if (!UNSPACED.test(word)) {
+      if (termsOf(word).some((term) => terms.has(term))) add(index, word.length);
+      continue;
+    }
+    let at = index;
+    const characters = [...word];
+    for (const [number, character] of characters.entries()) {
+      const pair = character + (characters[number + 1] ?? "");
+      if (termsOf(pair).some((term) => terms.has(term))) add(at, pair.length);
+      at += character.length;
+    }
+  }
+  return ranges;
+}
+
 function pairs(word: string): string[] {
   const characters = [...word];
   if (characters.length === 1) return characters;

@@ -230,6 +230,66 @@ describe("PUT /uploads/:signed", () => {
   });
 });
 
+describe("GET /documents/:signed", () => {
+  const SHOW = `query ($id: ID!) { document(id: $id) { downloadUrl } }`;
+  const linkTo = async (caller: Caller, id: string): Promise<string> =>
+    (await expectData(schema, caller, SHOW, { id: encodeId("Document", id) })).document.downloadUrl as string;
+  const get = async (url: string) => {
+    const response = await fetch(url, { headers: token });
+    return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() };
+  };
+
+  test("gives a document as it was given, to be saved, be it an upload or a text", async () => {
+    const caller = aCaller();
+    const collectionId = await aCollection(caller);
+    await ingested(caller, collectionId, await stored(caller));
+    await addDocuments(caller, {
+      collectionId,
+      documents: [{ title: "Größe", text: "<b>10</b>", mediaType: "text/html" }],
+    });
+    const [text, upload] = (await listDocuments(caller, collectionId, { first: 2 })).items;
+    const saved = { "x-content-type-options": "nosniff", "content-security-policy": "sandbox" };
+    expect(await get(await linkTo(caller, upload!.id))).toMatchObject({
+      status: 200,
+      body: HANDBOOK,
+      headers: {
+        ...saved,
+        "content-disposition": "attachment; filename*=UTF-8''handbook.md",
+        "content-length": String(HANDBOOK.length),
+      },
+    });
+    expect(await get(await linkTo(caller, text!.id))).toMatchObject({
+      status: 200,
+      body: "<b>10</b>",
+      headers: { ...saved, "content-disposition": "attachment; filename*=UTF-8''Gr%C3%B6%C3%9Fe.html" },
+    });
+    expect(await expectRefusal(schema, aCaller(), SHOW, { id: encodeId("Document", text!.id) })).toMatchObject({
+      code: "NOT_FOUND",
+    });
+  });
+
+  test("finds nothing behind a link that has expired, was changed, or whose document is gone", async () => {
+    const caller = aCaller();
+    const collectionId = await aCollection(caller);
+    await ingested(caller, collectionId, await stored(caller));
+    const [{ id } = { id: "" }] = (await listDocuments(caller, collectionId, { first: 1 })).items;
+    const good = await linkTo(caller, id);
+    const ids = { tenantId: caller.tenantId, documentId: id };
+    const link = (payload: object, seconds: number): string =>
+      `${server.url}/documents/${signLink("document", payload, new Date(Date.now() + seconds * 1_000))}`;
+    expect(await get(link(ids, -1))).toMatchObject({ status: 403 });
+    for (const wrong of [
+      `${good.slice(0, -4)}AAAA`,
+      link({ ...ids, tenantId: newId() }, 60),
+      link({ ...ids, documentId: newId() }, 60),
+    ])
+      expect(await get(wrong)).toMatchObject({ status: 404 });
+    expect(await get(good)).toMatchObject({ status: 200 });
+    await deleteCollection(caller, collectionId);
+    expect(await get(good)).toMatchObject({ status: 404 });
+  });
+});
+
 describe("adding uploads as documents", () => {
   test("is refused for what is not there, not the tenant's, not sent, not in time, or a document already", async () => {
     const caller = aCaller();
@@ -303,6 +363,12 @@ describe("forgetting uploads", () => {
     return there;
   };
 
+  const areKept = async (caller: Caller, ids: readonly string[]): Promise<boolean[]> => {
+    const kept: boolean[] = [];
+    for (const id of ids) kept.push(await isKept(caller, id));
+    return kept;
+  };
+
   test("takes those that were not used in time, with their bytes, and leaves those of documents", async () => {
     const caller = aCaller();
     const collectionId = await aCollection(caller);
@@ -326,13 +392,13 @@ describe("forgetting uploads", () => {
     const same = await stored(caller, HANDBOOK.replace("thirty", "forty"));
     await ingested(caller, collectionId, same, "handbook");
     await forgetUploads(signal);
-    expect(await Promise.all([first, second, same].map((id) => isKept(caller, id)))).toEqual([false, true, false]);
+    expect(await areKept(caller, [first, second, same])).toEqual([false, true, false]);
     const pending = await stored(caller, HANDBOOK.replace("thirty", "fifty"));
     await addDocuments(caller, { collectionId, documents: [{ title: "Pending", uploadId: pending }] });
     await deleteCollection(caller, collectionId);
     await purgeRemoved(signal);
     await forgetUploads(signal);
-    expect(await Promise.all([second, pending].map((id) => isKept(caller, id)))).toEqual([false, false]);
+    expect(await areKept(caller, [second, pending])).toEqual([false, false]);
   });
 });
 
