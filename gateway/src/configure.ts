@@ -4,6 +4,7 @@ import { databaseUrlsOf } from "@sba/platform/services";
 import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import type { GatewayOptions } from "./gateway.ts";
 import { readManifests } from "./manifests.ts";
+import { policiesByPermissions } from "./policies.ts";
 import type { RateLimits } from "./tolls.ts";
 import type { TrustedDocumentsOptions } from "./trusted-documents.ts";
 
@@ -25,6 +26,7 @@ export function gatewayOptionsOf(
   | "subgraphTimeoutsMs"
   | "anybody"
   | "introspection"
+  | "policies"
   | "trustedProxies"
   | "consoleDirectory"
 > {
@@ -40,6 +42,7 @@ export function gatewayOptionsOf(
     // It is made for our own subgraphs, and for people who sign in.
     consoleDirectory: config.AUTH === "off" ? undefined : CONSOLE,
     introspection: config.INTROSPECTION,
+    policies: policiesByPermissions(config.POLICIES),
     limits: Object.fromEntries(config.LIMITS),
     rateLimits: rateLimitsOf(config),
     subgraphTimeoutsMs: config.SUBGRAPH_TIMEOUTS_MS,

@@ -1,14 +1,16 @@
+import { composeServices } from "@apollo/composition";
 import type { Permission } from "@sba/platform/permissions";
 import { aCaller } from "@sba/testkit/fixtures";
 import { buildSchema, parse, type OperationDefinitionNode } from "graphql";
 import { expect, test } from "vitest";
 import { findRefusal, readRequirements } from "./enforce.ts";
+import { loadGraph } from "./graph.ts";
 
 /** A supergraph as composition prints it, in the parts that are read. */
 const SDL = `
   directive @authenticated on FIELD_DEFINITION | OBJECT | INTERFACE
   directive @requiresScopes(scopes: [[String!]!]!) repeatable on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | SCALAR
-  directive @policy on FIELD_DEFINITION
+  directive @policy(policies: [[String!]!]!) repeatable on FIELD_DEFINITION | OBJECT | INTERFACE | ENUM | SCALAR
   type Query {
     open: String
     mine: String @authenticated
@@ -18,8 +20,14 @@ const SDL = `
     node: Node
     any: Any
     secret: Secret
+    judged: Judged
+    level: Level
+    nobody: String @policy(policies: [])
+    watched: String @requiresScopes(scopes: [["run:read"]]) @policy(policies: [["auditor"]])
   }
-  type Mutation { change: String @requiresScopes(scopes: [["run:start"]]) }
+  type Mutation @policy(policies: [["writer"]]) { change: String @requiresScopes(scopes: [["run:start"]]) }
+  type Judged @policy(policies: [["a", "b"], ["c"]]) { word: String @policy(policies: [["d"]]) }
+  enum Level @policy(policies: [["leveller"]]) { LOW HIGH }
   interface Node { id: ID! }
   type Run implements Node { id: ID! cost: Int @requiresScopes(scopes: [["usage:read"]]) next: Run }
   type Audit implements Node { id: ID! @requiresScopes(scopes: [["audit:read"]]) }
@@ -29,10 +37,15 @@ const SDL = `
 const schema = buildSchema(SDL);
 const requirements = readRequirements(SDL, schema);
 
-function refusalOf(query: string, permissions: readonly Permission[] | undefined, operation = 0) {
+function refusalOf(
+  query: string,
+  permissions: readonly Permission[] | undefined,
+  { operation = 0, policies = ["writer"] }: { readonly operation?: number; readonly policies?: readonly string[] } = {},
+) {
   const document = parse(query);
   const definition = document.definitions[operation] as OperationDefinitionNode;
-  return findRefusal(requirements.of(document, definition), permissions && aCaller({ permissions }));
+  const caller = permissions && { ...aCaller({ permissions }), policies: new Set(policies) };
+  return findRefusal(requirements.of(document, definition), caller);
 }
 
 test.each<[string, readonly Permission[] | undefined]>([
@@ -76,11 +89,62 @@ test.each<[string, readonly Permission[], readonly Permission[]]>([
 
 test("judges the operation that runs, not its neighbours and their fragments", () => {
   const query = "query A { open } query B { runs { ...F } } fragment F on Run { cost }";
-  expect(refusalOf(query, [], 0)).toBeUndefined();
-  expect(refusalOf(query, [], 1)).toMatchObject({ details: { permissions: ["run:read", "usage:read"] } });
+  expect(refusalOf(query, [])).toBeUndefined();
+  expect(refusalOf(query, [], { operation: 1 })).toMatchObject({
+    details: { permissions: ["run:read", "usage:read"] },
+  });
 });
 
-test("refuses to serve a supergraph with a demand that it would not enforce", () => {
-  const sdl = SDL.replace("open: String", "open: String @policy");
-  expect(() => readRequirements(sdl, buildSchema(sdl))).toThrow("Query.open: this gateway does not enforce @policy");
+test.each<[string, readonly string[]]>([
+  ["{ judged { __typename } }", ["a", "b"]],
+  ["{ judged { __typename } }", ["c"]],
+  ["{ judged { word } }", ["c", "d"]],
+  ["{ level }", ["leveller"]],
+  ["{ watched }", ["auditor"]],
+  ["mutation { __typename }", []],
+])("lets %s pass when %j hold", (query, policies) => {
+  expect(refusalOf(query, ["run:read"], { policies })).toBeUndefined();
 });
+
+test.each<[string, readonly string[], readonly string[]]>([
+  ["{ judged { __typename } }", [], ["a", "b"]],
+  ["{ judged { __typename } }", ["b", "d"], ["a"]],
+  ["{ judged { word } }", ["a", "b"], ["d"]],
+  ["{ judged { word } level }", [], ["a", "b", "d", "leveller"]],
+  ["{ nobody }", ["a", "b", "c", "d"], []],
+  ["mutation { change }", [], ["writer"]],
+])("refuses %s when only %j hold, and names %j", (query, policies, missing) => {
+  expect(refusalOf(query, ["run:start"], { policies })).toMatchObject({
+    code: "POLICY_MISSING",
+    kind: "permission_denied",
+    details: { policies: missing },
+  });
+});
+
+test("asks for the permission first, and strangers for credentials", () => {
+  expect(refusalOf("{ watched }", [])).toMatchObject({ details: { permissions: ["run:read"] } });
+  expect(refusalOf("{ judged { word } }", undefined)).toMatchObject({ code: "CREDENTIALS_MISSING" });
+});
+
+test("knows the directives under whatever names they were imported", () => {
+  const graph = loadGraph(composeRenamed());
+  expect([...graph.requirements.policies]).toEqual(["p"]);
+  const document = parse("{ judged scoped mine }");
+  const demands = graph.requirements.of(document, document.definitions[0] as OperationDefinitionNode);
+  expect(demands.map(({ coordinate }) => coordinate)).toEqual(["Query.judged", "Query.scoped", "Query.mine"]);
+});
+
+function composeRenamed(): string {
+  const imported = ["policy", "requiresScopes", "authenticated"].map(
+    (name) => `{ name: "@${name}", as: "@${name}Here" }`,
+  );
+  const typeDefs = parse(`
+    extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: [${imported.join(", ")}])
+    type Query {
+      judged: String @policyHere(policies: [["p"]])
+      scoped: String @requiresScopesHere(scopes: [["run:read"]])
+      mine: String @authenticatedHere
+    }`);
+  const { supergraphSdl = "" } = composeServices([{ name: "renamed", url: "", typeDefs }]);
+  return supergraphSdl;
+}

@@ -3,7 +3,6 @@ import { platformErrors, type AppError } from "@sba/platform/errors";
 import {
   getNamedType,
   isAbstractType,
-  isCompositeType,
   Kind,
   parse,
   TypeInfo,
@@ -12,38 +11,66 @@ import {
   type ConstDirectiveNode,
   type ConstValueNode,
   type DocumentNode,
-  type GraphQLCompositeType,
+  type GraphQLNamedType,
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from "graphql";
+import { errors } from "./errors.ts";
 
 /**
- * What the supergraph demands of a caller (@authenticated, @requiresScopes), checked on the whole operation before
- * anything is fetched, for HTTP and sockets alike. The subgraphs check again: this spares them the work.
+ * What the supergraph demands of a caller (@authenticated, @requiresScopes, @policy), checked on the whole operation before
+ * anything is fetched, for HTTP and sockets alike. Scopes the subgraphs check again: this spares them the work. Of policies
+ * they know nothing.
  */
 
-/** What one type or field demands: one scope set of each group, all scopes of the set. */
+/** AND of OR of AND: of each directive one set, all names of the set. No set at all is met by nobody. */
+type Groups = readonly (readonly (readonly string[])[])[];
+
+/** What one type or field demands beside being signed in. */
 interface Requirement {
   readonly coordinate: string;
-  /** AND of OR of AND, as @requiresScopes on several types and subgraphs composes. Empty: signed in is enough. */
-  readonly groups: readonly (readonly (readonly string[])[])[];
+  readonly scopes: Groups;
+  readonly policies: Groups;
 }
 
 export interface Requirements {
   /** What an operation demands, computed once for each document. */
   readonly of: (document: DocumentNode, operation: OperationDefinitionNode) => readonly Requirement[];
+  /** Every policy that anything demands. */
+  readonly policies: ReadonlySet<string>;
 }
 
-/** Those of a stream without which there is none: of its root field. The others are of fields, which may be null. */
+/** As the supergraph calls the directives: whoever links them may give them other names. */
+export interface SecurityDirectives {
+  readonly authenticated: string;
+  readonly requiresScopes: string;
+  readonly policy: string;
+}
+
+const USUAL_NAMES: SecurityDirectives = {
+  authenticated: "authenticated",
+  requiresScopes: "requiresScopes",
+  policy: "policy",
+};
+
+/**
+ * Those without which there is no stream: of its root field, and all policies. The other scopes are of fields, which may be
+ * null, and their subgraphs see to that.
+ */
 export function ofStreamItself(requirements: readonly Requirement[]): readonly Requirement[] {
-  return requirements.filter(({ coordinate }) => coordinate.startsWith("Subscription."));
+  return requirements.filter(({ coordinate, policies }) => /^Subscription\b/.test(coordinate) || policies.length > 0);
 }
 
-/** Reads the demands of a supergraph. @throws for @policy, which nothing here would enforce. */
-export function readRequirements(supergraphSdl: string, schema: GraphQLSchema): Requirements {
-  const byCoordinate = indexRequirements(parse(supergraphSdl));
+/** Reads the demands of a supergraph. */
+export function readRequirements(
+  supergraphSdl: string,
+  schema: GraphQLSchema,
+  names: SecurityDirectives = USUAL_NAMES,
+): Requirements {
+  const byCoordinate = indexRequirements(parse(supergraphSdl), names);
   const known = new WeakMap<OperationDefinitionNode, readonly Requirement[]>();
   return {
+    policies: new Set([...byCoordinate.values()].flatMap(({ policies }) => policies.flat(2))),
     of: (document, operation) => {
       const existing = known.get(operation);
       if (existing) return existing;
@@ -56,37 +83,55 @@ export function readRequirements(supergraphSdl: string, schema: GraphQLSchema): 
 
 /**
  * The first refusal of an operation, or undefined when the caller may run it.
- * CREDENTIALS_MISSING without a caller, PERMISSION_MISSING naming the permissions, TENANT_SUSPENDED when that is why.
+ * CREDENTIALS_MISSING without a caller, PERMISSION_MISSING and POLICY_MISSING naming what is missing, TENANT_SUSPENDED when that is why.
  */
 export function findRefusal(requirements: readonly Requirement[], caller: Caller | undefined): AppError | undefined {
   const [first] = requirements;
   if (!first) return undefined;
   if (!caller) return platformErrors.CREDENTIALS_MISSING({ details: { coordinate: first.coordinate } });
-  const held: ReadonlySet<string> = caller.permissions;
-  const refused = requirements.filter(
-    ({ groups }) => !groups.every((sets) => sets.some((set) => set.every((scope) => held.has(scope)))),
-  );
-  if (refused.length === 0) return undefined;
-  return caller.isSuspended ? platformErrors.TENANT_SUSPENDED() : permissionMissing(refused, held);
+  const permissions = findMissing(requirements, "scopes", caller.permissions);
+  const missing = permissions ?? findMissing(requirements, "policies", caller.policies ?? NONE);
+  if (!missing) return undefined;
+  if (caller.isSuspended) return platformErrors.TENANT_SUSPENDED();
+  const { names, coordinates } = missing;
+  return permissions
+    ? platformErrors.PERMISSION_MISSING({
+        message: `${names.length === 1 ? "The permission" : "The permissions"} ${names.join(", ")} ${names.length === 1 ? "is" : "are"} missing.`,
+        details: { permissions: names, coordinates },
+      })
+    : errors.POLICY_MISSING({
+        message: `${names.length === 1 ? "The policy" : "The policies"} ${names.join(", ")} ${names.length === 1 ? "does" : "do"} not hold for you.`,
+        details: { policies: names, coordinates },
+      });
 }
 
-function permissionMissing(refused: readonly Requirement[], held: ReadonlySet<string>): AppError {
-  const missing = new Set(
-    refused.flatMap(({ groups }) => groups.flatMap((sets) => sets[0] ?? [])).filter((scope) => !held.has(scope)),
-  );
-  const permissions = [...missing].toSorted();
-  return platformErrors.PERMISSION_MISSING({
-    message: `${permissions.length === 1 ? "The permission" : "The permissions"} ${permissions.join(", ")} ${permissions.length === 1 ? "is" : "are"} missing.`,
-    details: { permissions, coordinates: refused.map(({ coordinate }) => coordinate) },
-  });
+const NONE: ReadonlySet<string> = new Set();
+
+interface Missing {
+  /** Of each group that is not met, those of its first set. */
+  readonly names: readonly string[];
+  readonly coordinates: readonly string[];
+}
+
+function findMissing(
+  requirements: readonly Requirement[],
+  kind: "scopes" | "policies",
+  held: ReadonlySet<string>,
+): Missing | undefined {
+  const isMet = (sets: Groups[number]): boolean => sets.some((set) => set.every((name) => held.has(name)));
+  const refused = requirements.filter((requirement) => !requirement[kind].every(isMet));
+  if (refused.length === 0) return undefined;
+  const unmet = refused.flatMap((requirement) => requirement[kind].filter((sets) => !isMet(sets)));
+  const names = new Set(unmet.flatMap(([first = []]) => first).filter((name) => !held.has(name)));
+  return { names: [...names].toSorted(), coordinates: refused.map(({ coordinate }) => coordinate) };
 }
 
 type RequirementIndex = ReadonlyMap<string, Requirement>;
 
-function indexRequirements(supergraph: DocumentNode): RequirementIndex {
+function indexRequirements(supergraph: DocumentNode, names: SecurityDirectives): RequirementIndex {
   const index = new Map<string, Requirement>();
   const add = (coordinate: string, directives: readonly ConstDirectiveNode[] | undefined): void => {
-    const requirement = requirementOf(coordinate, directives ?? []);
+    const requirement = requirementOf(coordinate, directives ?? [], names);
     if (requirement) index.set(coordinate, requirement);
   };
   for (const definition of supergraph.definitions) {
@@ -105,17 +150,24 @@ function indexRequirements(supergraph: DocumentNode): RequirementIndex {
   return index;
 }
 
-function requirementOf(coordinate: string, directives: readonly ConstDirectiveNode[]): Requirement | undefined {
-  if (directives.some(({ name }) => name.value === "policy"))
-    throw new Error(`${coordinate}: this gateway does not enforce @policy`);
-  const scopes = directives.filter(({ name }) => name.value === "requiresScopes").map(scopesOf);
-  const authenticated = directives.some(({ name }) => name.value === "authenticated");
-  return authenticated || scopes.length > 0 ? { coordinate, groups: scopes } : undefined;
+function requirementOf(
+  coordinate: string,
+  directives: readonly ConstDirectiveNode[],
+  names: SecurityDirectives,
+): Requirement | undefined {
+  const scopes = groupsOf(directives, names.requiresScopes);
+  const policies = groupsOf(directives, names.policy);
+  const isAuthenticated = directives.some(({ name }) => name.value === names.authenticated);
+  return isAuthenticated || scopes.length + policies.length > 0 ? { coordinate, scopes, policies } : undefined;
 }
 
-function scopesOf({ arguments: given }: ConstDirectiveNode): string[][] {
-  const value = given?.find(({ name }) => name.value === "scopes")?.value;
-  return listOf(value).map((set) => listOf(set).map((scope) => (scope.kind === Kind.STRING ? scope.value : "")));
+/** Either directive has one argument: its sets. */
+function groupsOf(directives: readonly ConstDirectiveNode[], directive: string): Groups {
+  return directives
+    .filter(({ name }) => name.value === directive)
+    .map(({ arguments: given }) =>
+      listOf(given?.[0]?.value).map((set) => listOf(set).map((each) => (each.kind === Kind.STRING ? each.value : ""))),
+    );
 }
 
 function listOf(value: ConstValueNode | undefined): readonly ConstValueNode[] {
@@ -143,17 +195,18 @@ function collect(
         const parent = types.getParentType();
         const field = types.getFieldDef();
         if (!parent || !field || node.name.value.startsWith("__")) return;
+        // A root type is nobody's result.
+        add(parent.name);
         // An interface's field is answered by its implementations: what any of them demands is demanded.
         for (const type of selfAndPossible(schema, parent)) add(`${type.name}.${node.name.value}`);
-        const result = getNamedType(field.type);
-        if (isCompositeType(result)) for (const type of selfAndPossible(schema, result)) add(type.name);
+        for (const type of selfAndPossible(schema, getNamedType(field.type))) add(type.name);
       },
     }),
   );
   return [...found.values()];
 }
 
-function selfAndPossible(schema: GraphQLSchema, type: GraphQLCompositeType): readonly GraphQLCompositeType[] {
+function selfAndPossible(schema: GraphQLSchema, type: GraphQLNamedType): readonly GraphQLNamedType[] {
   return isAbstractType(type) ? [type, ...schema.getPossibleTypes(type)] : [type];
 }
 

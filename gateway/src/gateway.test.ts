@@ -1,7 +1,9 @@
+import { newId } from "@sba/platform/ids";
 import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createWorld, post, serve, type Deployment, type Served, type World } from "./testing.ts";
+import type { PolicyEvaluator } from "./policies.ts";
+import { createWorld, openTestSocket, post, serve, tell, type Deployment, type Served, type World } from "./testing.ts";
 
 useDatabase();
 
@@ -126,6 +128,90 @@ describe.each<Deployment>(["in process", "over HTTP"])("a gateway with its subgr
   test("answers for the health of all its parts", async () => {
     expect((await fetch(`${served.gateway.url}/livez`)).status).toBe(200);
     expect((await fetch(`${served.gateway.url}/readyz`)).status).toBe(200);
+  });
+});
+
+describe("a supergraph with policies", () => {
+  const STORY = `subscription($id: ID!) { storyEvents(storyId: $id) { seq ... on StoryEnded { story { price } } } }`;
+  let world: World;
+  let served: Served;
+  /** Whom each policy holds for; who asks for `slow` is never answered. */
+  const holding = new Map<string, string>();
+  const policies: PolicyEvaluator = ({ principalId }, asked) => {
+    if (holding.get("slow") === principalId) return Promise.reject(new Error("the evaluator is down"));
+    return [...asked, "beyond"].filter((policy) => holding.get(policy) === principalId);
+  };
+  /** As composition prints it for `price: Int @policy(...)` in the prices domain. */
+  const withPolicies = (sdl: string): string =>
+    sdl
+      .replace("\n{\n  query:", '\n  @link(url: "https://specs.apollo.dev/policy/v0.1", for: SECURITY)\n{\n  query:')
+      .replace(/price: Int @join__field\(graph: PRICES\)/, `$& @policy(policies: [["pricing", "europe"], ["owner"]])`)
+      .concat(
+        "directive @policy(policies: [[policy__Policy!]!]!) on FIELD_DEFINITION | OBJECT | INTERFACE | SCALAR | ENUM\nscalar policy__Policy\n",
+      );
+  beforeAll(async () => {
+    useSecretKey("a secret key for the gateway's tests");
+    world = await createWorld();
+    served = await serve({ ...world, supergraphSdl: withPolicies(world.supergraphSdl) }, "in process", { policies });
+  });
+  afterAll(() => served.close());
+  const PRICE = `{ story(id: "moby") { price } }`;
+  const refused = {
+    message: "The policies europe, pricing do not hold for you.",
+    extensions: {
+      code: "FORBIDDEN",
+      reason: "POLICY_MISSING",
+      details: { policies: ["europe", "pricing"], coordinates: ["Story.price"] },
+    },
+  };
+
+  test("is refused to whom none holds for before anything is fetched, on HTTP and on sockets", async () => {
+    const token = await world.join(["run:read"]).token();
+    const before = { ...world.asked };
+    const { status, body } = await post(served, token, PRICE);
+    expect(status).toBe(403);
+    expect(body.errors).toEqual([
+      expect.objectContaining({ ...refused, extensions: expect.objectContaining(refused.extensions) }),
+    ]);
+    const socket = await openTestSocket(served, { authorization: `Bearer ${token}` });
+    expect(await socket.subscribe(PRICE).next()).toMatchObject({ errors: [refused], final: true });
+    expect(await socket.subscribe(STORY, { id: newId() }).next()).toMatchObject({ errors: [refused], final: true });
+    expect(world.asked).toEqual(before);
+    expect(world.sources.open).toBe(0);
+    await socket.close();
+  });
+
+  test("is served to whom one of the sets holds for", async () => {
+    const member = world.join(["run:read"]);
+    holding.set("owner", member.principalId);
+    expect((await post(served, await member.token(), PRICE)).body).toEqual({ data: { story: { price: 4 } } });
+  });
+
+  test("answers nobody on a guess when the evaluator fails", async () => {
+    const member = world.join(["run:read"]);
+    holding.set("slow", member.principalId);
+    const response = await post(served, await member.token(), PRICE);
+    expect(response.status).toBe(503);
+    expect(JSON.stringify(response.body)).toContain("POLICIES_UNDECIDED");
+  });
+
+  test("ends a stream when its policy does not hold any more, and none by being served anew", async () => {
+    const member = world.join(["run:read"]);
+    holding.set("owner", member.principalId);
+    const storyId = newId();
+    const socket = await openTestSocket(served, { authorization: `Bearer ${await member.token()}` });
+    const stream = socket.subscribe(STORY, { id: storyId });
+    await tell(member, storyId, ["first"]);
+    expect(await stream.next()).toMatchObject({ data: { storyEvents: { seq: 1 } } });
+    // The new supergraph asks for a policy that nobody was judged by yet.
+    holding.set("europe", member.principalId);
+    await served.gateway.reload(withPolicies(world.supergraphSdl).replace(`["owner"]`, `["europe"]`));
+    await tell(member, storyId, ["second"]);
+    expect(await stream.next()).toMatchObject({ data: { storyEvents: { seq: 2 } } });
+    holding.delete("europe");
+    world.setPermissions(member, ["run:read"]);
+    expect(await stream.next()).toMatchObject({ errors: [{ extensions: { reason: "POLICY_MISSING" } }], final: true });
+    await socket.close();
   });
 });
 

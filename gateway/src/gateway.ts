@@ -17,6 +17,7 @@ import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./l
 import type { LiveServices } from "./live.ts";
 import { mountMetrics } from "./metrics.ts";
 import { allowOrigins } from "./origins.ts";
+import { withPolicies, type PolicyEvaluator } from "./policies.ts";
 import { openCounter } from "./quotas.ts";
 import { mountRunEvents } from "./run-events.ts";
 import { openSessions, type Sessions, type SessionsOptions } from "./sessions.ts";
@@ -37,6 +38,8 @@ export interface GatewayOptions extends LinkOptions {
   readonly subgraphs: readonly GivenSubgraph[];
   /** Issuers beside the local one. */
   readonly issuers?: readonly Issuer[];
+  /** Says which @policy of the supergraph hold for whom; none when absent. */
+  readonly policies?: PolicyEvaluator;
   /** Nobody is asked who he is, and nothing is demanded: for a gateway alone before somebody else's subgraphs. */
   readonly anybody?: boolean;
   /** Who may read the schema; in development everyone, else nobody, unless it is said. */
@@ -86,7 +89,11 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const links = openLinks(options.subgraphs, options);
   const subgraphs = links.byName;
   const access = options.anybody ? openToAnybody() : await openAccess(subgraphs, options.issuers ?? []);
-  const { authenticator } = access;
+  const authenticator = withPolicies(
+    access.authenticator,
+    options.policies ?? (() => []),
+    () => graphs.current.requirements.policies,
+  );
   const tolls = await tollsOf(options, limits);
   const trusted = openTrustedDocuments({ manifests: [], only: false, ...options.trustedDocuments });
   const quotas = { connections: openCounter(limits.connections), subscriptions: openCounter(limits.subscriptions) };
@@ -111,7 +118,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     documents: createDocuments(limits),
     fanOut: createFanOut(options.fanOut),
   };
-  graphs.onReplaced(parts.sessions.replan);
+  graphs.onReplaced(() => {
+    parts.sessions.replan({ judged: graphs.current.requirements.policies.size === 0 });
+  });
   return serve(options, links, parts, access.close);
 }
 

@@ -18,7 +18,7 @@ import {
 import { readContract, type Contract } from "./contract.ts";
 import { createCosts, type Costs } from "./cost.ts";
 import { readCostRules } from "./cost-rules.ts";
-import { readRequirements, type Requirements } from "./enforce.ts";
+import { readRequirements, type Requirements, type SecurityDirectives } from "./enforce.ts";
 import { introspect } from "./introspect.ts";
 import { DEFAULT_LIMITS } from "./limits.ts";
 import type { RunnablePlan } from "./plan-run.ts";
@@ -54,7 +54,7 @@ export interface GraphOptions {
 /** As subgraphs tag what is for partners. */
 const PARTNER_TAG = "partner";
 
-const NO_REQUIREMENTS: Requirements = { of: () => [] };
+const NO_REQUIREMENTS: Requirements = { of: () => [], policies: new Set() };
 
 /** For a query or mutation, the whole of it; for a subscription, what is joined to each event. */
 export interface OperationPlan extends RunnablePlan {
@@ -95,10 +95,21 @@ export function loadGraph(
     sdl,
     schema: apiSchema,
     subgraphs: urlsOf(supergraph),
-    requirements: enforced ? readRequirements(sdl, apiSchema) : NO_REQUIREMENTS,
+    requirements: enforced ? readRequirements(sdl, apiSchema, securityDirectivesOf(supergraph)) : NO_REQUIREMENTS,
     contract: readContract(sdl, apiSchema, PARTNER_TAG),
     costs: createCosts(apiSchema, readCostRules(sdl), assumedListSize),
     planOf: rememberPlans((document, operationName) => plan(parts, document, operationName)),
+  };
+}
+
+/** What the links of a supergraph call the directives; one that is not linked is not used. */
+function securityDirectivesOf({ schema }: Supergraph): SecurityDirectives {
+  const nameOf = (name: keyof SecurityDirectives): string =>
+    schema.coreFeatures?.getByIdentity(`https://specs.apollo.dev/${name}`)?.directiveNameInSchema(name) ?? name;
+  return {
+    authenticated: nameOf("authenticated"),
+    requiresScopes: nameOf("requiresScopes"),
+    policy: nameOf("policy"),
   };
 }
 

@@ -47,8 +47,8 @@ export interface Sessions {
   /** New credentials of the same principal; false for anyone else's. @returns "unavailable" when nobody can say: the old ones still hold. */
   renew(session: Session, authorization: unknown): Promise<boolean | "unavailable">;
   leave(session: Session): void;
-  /** Plans every stream anew. */
-  replan(): void;
+  /** Plans every stream anew, for who its owner is known to be (`judged`), or after that has been asked again. */
+  replan(how: { readonly judged: boolean }): void;
   close(): void;
 }
 
@@ -95,8 +95,13 @@ export function openSessions(options: SessionsOptions): Sessions {
       for (const stream of session.streams) stream.leave();
       quotas.connections.giveFor(session.principal);
     },
-    replan: () => {
-      for (const session of sessions) planAnew(session);
+    replan: ({ judged }) => {
+      for (const session of sessions)
+        if (judged) planAnew(session);
+        else
+          void reauthorise(session, authenticator).finally(() => {
+            planAnew(session);
+          });
     },
     close: () => {
       clearInterval(timer);
@@ -158,15 +163,19 @@ function take(session: Session, authorization: string, now: Authenticated): void
   session.authorization = authorization;
   session.principal = now;
   expireAt(session, now.expiresAtMs);
-  if (!samePermissions(before, now)) planAnew(session);
+  if (!sameRights(before, now)) planAnew(session);
 }
 
 function planAnew({ streams }: Session): void {
   for (const stream of [...streams]) stream.replan();
 }
 
-function samePermissions(a: Authenticated, b: Authenticated): boolean {
-  return (
-    a.permissions.size === b.permissions.size && [...a.permissions].every((permission) => b.permissions.has(permission))
-  );
+function sameRights(a: Authenticated, b: Authenticated): boolean {
+  return areEqual(a.permissions, b.permissions) && areEqual(a.policies ?? NONE, b.policies ?? NONE);
+}
+
+const NONE: ReadonlySet<string> = new Set();
+
+function areEqual(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  return a.size === b.size && [...a].every((each) => b.has(each));
 }

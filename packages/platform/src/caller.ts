@@ -24,6 +24,8 @@ export interface Caller extends TenantScope {
   readonly expiresAtMs?: number;
   /** The tenant is suspended, and the permissions are what that leaves: the gateway says so when it refuses. */
   readonly isSuspended?: boolean;
+  /** Those of the supergraph's @policy that hold for it: the gateway's own business, no subgraph is told. */
+  readonly policies?: ReadonlySet<string>;
 }
 
 /** A caller as it travels in a job or an internal token. */
@@ -37,7 +39,15 @@ export interface SerializedCaller {
 }
 
 export function serializeCaller(caller: Caller): SerializedCaller {
-  return { ...caller, permissions: [...caller.permissions] };
+  const { tenantId, principalId, principalKind, permissions, requestId, expiresAtMs } = caller;
+  return {
+    tenantId,
+    principalId,
+    principalKind,
+    permissions: [...permissions],
+    requestId,
+    ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+  };
 }
 
 /** Unknown permissions (of a newer or older deployment) are dropped: a caller can only lose by it. */

@@ -40,6 +40,7 @@ describe("the configuration", () => {
       TRUSTED_DOCUMENTS: "any",
       LIMITS: new Map(),
       RATE_LIMITS: new Map(),
+      POLICIES: new Map(),
       TRUSTED_PROXIES: [],
     });
   });
@@ -65,7 +66,15 @@ describe("the configuration", () => {
       LIMITS: "maxDepth=12, maxCost=20000",
       RATE_LIMITS: "principal=600/10s,cost=500000/1m",
       SUBGRAPH_TIMEOUTS_MS: "knowledge=60000,*=10000",
+      POLICIES: "auditor=audit:read+usage:read, eu.reader=run:read",
     });
+    expect(config.POLICIES).toEqual(
+      new Map([
+        ["auditor", ["audit:read", "usage:read"]],
+        ["eu.reader", ["run:read"]],
+      ]),
+    );
+    expect(problemsOf({ POLICIES: "auditor=audit:read+sing" })).toEqual([expect.stringContaining("POLICIES: must")]);
     expect(config.LIMITS).toEqual(
       new Map([
         ["maxDepth", 12],

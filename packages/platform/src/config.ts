@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { isEgressEntry } from "./egress-policy.ts";
+import { isPermission, type Permission } from "./permissions.ts";
 
 /**
  * The one place that reads the environment. Everything is parsed at once, every problem is reported at once, and code
@@ -67,7 +68,7 @@ function parseEntries<Value>(
       .map((entry) => entry.trim())
       .filter(Boolean)
       .map((entry) => {
-        const [, name = "", value = ""] = /^([\w*]+)=(.+)$/.exec(entry) ?? [];
+        const [, name = "", value = ""] = /^([^\s=]+)=(.+)$/.exec(entry) ?? [];
         return [name, name !== "" && (names?.includes(name) ?? true) ? parse(value) : undefined] as const;
       });
     if (entries.some(([, value]) => value === undefined)) {
@@ -100,6 +101,11 @@ const RATE_LIMIT_NAMES = ["tenant", "principal", "operation", "address", "connec
 
 function parseCount(text: string): number | undefined {
   return /^[1-9]\d{0,12}$/.test(text) ? Number(text) : undefined;
+}
+
+function parsePermissions(text: string): readonly Permission[] | undefined {
+  const names = text.split("+").map((name) => name.trim());
+  return names.every(isPermission) ? names : undefined;
 }
 
 /** `600/10s`, `20/1m`. */
@@ -187,6 +193,11 @@ const environmentSchema = z.object({
     .string()
     .default("")
     .transform(parseEntries("name=number/window", RATE_LIMIT_NAMES, parseRate)),
+  /** What the supergraph's @policy of a name asks for: permissions, all of them, `auditor=audit:read+usage:read`. One that is not here holds for nobody. */
+  POLICIES: z
+    .string()
+    .default("")
+    .transform(parseEntries("name=permission+permission", undefined, parsePermissions)),
   /** Addresses of proxies whose `X-Forwarded-For` is believed, with commas between them. */
   TRUSTED_PROXIES: list.default([]),
   /** Issuers of tokens beside the local one, as JSON: `[{"issuer","audience","jwksUrl"}]`. */
