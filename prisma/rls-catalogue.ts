@@ -14,6 +14,8 @@ const GLOBAL_TABLES: Readonly<Record<string, string>> = {
   'identity."user"':
     "a person may belong to several tenants; read by e-mail address at sign-in, before a tenant is known",
   "identity.sign_in_attempt": "counts failures by a hash of the e-mail address, before a tenant is known",
+  "identity.known_origin":
+    "a browser asks before a tenant is known; it counts the tenants of an origin, and names none",
   "identity.signing_key": "one issuer signs for every tenant; private keys are sealed with the secret key",
 };
 

@@ -4,11 +4,13 @@ import type { JSONWebKeySet } from "jose";
 import { createAuthenticator, type Authenticated, type Authenticator, type Issuer } from "./authenticate.ts";
 import type { SubgraphLink, SubgraphLinks } from "./forward.ts";
 import { openGrants } from "./grants.ts";
+import { askTenants, openOrigins, type OriginOptions, type Origins } from "./origins.ts";
 
 /** Who is let in: by identity's word, or, where there is no identity to ask, anybody. */
 
 export interface Access {
   readonly authenticator: Authenticator;
+  readonly origins: Origins;
   readonly close: () => Promise<void>;
 }
 
@@ -19,12 +21,20 @@ const KEYS_PATH = "/.well-known/jwks.json";
 const KEYS_TIMEOUT_MS = 3_000;
 
 /** Asks identity. Needs pub/sub, by which it is told of revocations. */
-export async function openAccess(links: SubgraphLinks, issuers: readonly Issuer[]): Promise<Access> {
+export async function openAccess(
+  links: SubgraphLinks,
+  issuers: readonly Issuer[],
+  options: OriginOptions,
+): Promise<Access> {
   const identity = links.get(IDENTITY);
   if (!identity) throw new Error(`the gateway needs the subgraph ${IDENTITY}: it knows who may do what`);
   const grants = await openGrants(identity);
   const local = { ...LOCAL_ISSUER, keys: () => fetchKeys(identity) };
-  return { authenticator: createAuthenticator([local, ...issuers], grants), close: grants.close };
+  return {
+    authenticator: createAuthenticator([local, ...issuers], grants),
+    origins: openOrigins(options, askTenants(identity, grants.onRevoked)),
+    close: grants.close,
+  };
 }
 
 const NOBODY = "00000000-0000-0000-0000-000000000000";
@@ -36,8 +46,9 @@ const ANYBODY: Authenticated = {
 };
 
 /** Lets anybody in, as nobody in particular. For a gateway that stands alone before somebody else's subgraphs. */
-export function openToAnybody(): Access {
+export function openToAnybody(options: OriginOptions): Access {
   return {
+    origins: openOrigins(options),
     authenticator: {
       anonymous: ANYBODY,
       authenticate: () => Promise.resolve(ANYBODY),

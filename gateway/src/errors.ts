@@ -16,6 +16,10 @@ export const errors = defineErrors("gateway", {
   COST_BUDGET_EXHAUSTED: { kind: "rate_limited", message: "What may be asked for in a while has been asked for." },
   OPERATION_BATCH_TOO_LARGE: { kind: "invalid_input", message: "Too many operations in one request." },
   FIELD_NOT_IN_CONTRACT: { kind: "permission_denied", message: "What partners are given does not have this." },
+  ORIGIN_NOT_ALLOWED: {
+    kind: "permission_denied",
+    message: "The tenant does not allow this page's origin to call for it: setAllowedOrigins does.",
+  },
   POLICY_MISSING: { kind: "permission_denied", message: "A policy that this asks for does not hold." },
   POLICIES_UNDECIDED: { kind: "unavailable", message: "Nobody can say now which policies hold." },
   DOCUMENT_NOT_TRUSTED: {

@@ -6,7 +6,7 @@ import { errors, toShownError } from "./errors.ts";
 import type { Sink } from "./fan-out.ts";
 import type { OpenedStream } from "./live.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
-import type { Session, SessionEnd, Sessions } from "./sessions.ts";
+import { endOf, type Session, type SessionEnd, type Sessions } from "./sessions.ts";
 import type { Batch, StreamItem } from "./stream-item.ts";
 
 /**
@@ -62,6 +62,7 @@ export function openEventStreams(options: EventStreamsOptions): EventStreams {
       });
       const session = await options.sessions.admit(request.headers.authorization, {
         address,
+        page: { origin: request.headers.origin, host: request.headers.host },
         end: (why) => {
           stream.expel(why);
         },
@@ -153,9 +154,7 @@ export class EventStream implements Sink {
 
   /** Ends it because its credentials have. */
   expel(why: SessionEnd): void {
-    const error: AppError =
-      why === "expired" ? platformErrors.CREDENTIALS_EXPIRED() : platformErrors.CREDENTIALS_INVALID();
-    this.end(new OperationFailed([toShownError(error)]));
+    this.end(new OperationFailed([toShownError(endOf(why))]));
   }
 
   hangUp(): void {

@@ -16,7 +16,7 @@ import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./links.ts";
 import type { LiveServices } from "./live.ts";
 import { mountMetrics } from "./metrics.ts";
-import { allowOrigins } from "./origins.ts";
+import type { Origins } from "./origins.ts";
 import { withPolicies, type PolicyEvaluator } from "./policies.ts";
 import { openCounter } from "./quotas.ts";
 import { mountRunEvents } from "./run-events.ts";
@@ -88,7 +88,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const graphs = openGraphs(graph);
   const links = openLinks(options.subgraphs, options);
   const subgraphs = links.byName;
-  const access = options.anybody ? openToAnybody() : await openAccess(subgraphs, options.issuers ?? []);
+  const access = options.anybody ? openToAnybody(options) : await openAccess(subgraphs, options.issuers ?? [], options);
+  const { origins } = access;
   const authenticator = withPolicies(
     access.authenticator,
     options.policies ?? (() => []),
@@ -106,7 +107,8 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     tolls,
     trusted,
     authenticator,
-    sessions: openSessions({ authenticator, quotas, tolls, recheckMs: options.sockets?.recheckMs }),
+    origins,
+    sessions: openSessions({ authenticator, origins, quotas, tolls, recheckMs: options.sockets?.recheckMs }),
     operations: await startOperations({
       graphs,
       subgraphs,
@@ -128,6 +130,7 @@ interface Parts extends LiveServices {
   readonly graphOptions: GraphOptions;
   readonly limits: Limits;
   readonly authenticator: Authenticator;
+  readonly origins: Origins;
   readonly sessions: Sessions;
 }
 
@@ -148,15 +151,13 @@ async function serve(
     development: options.development,
     trustedProxies: options.trustedProxies ?? [],
     apiVersion: () => graphs.current.id,
-    isAllowedOrigin: allowOrigins(options),
     isReady: () =>
       allReady([...all.map((link) => () => link.isReady()), options.isReady ?? (() => Promise.resolve(true))]),
   });
   const streams = openEventStreams({ ...parts, heartbeatMs: options.sockets?.keepAliveMs });
   mountGraphqlStream(app, { ...parts, streams, maxMessageBytes: parts.limits.maxMessageBytes });
   mountRunEvents(app, { ...parts, streams });
-  const isAllowedOrigin = allowOrigins(options);
-  const sockets = serveSockets(app.server, { ...parts, ...options.sockets, isAllowedOrigin });
+  const sockets = serveSockets(app.server, { ...parts, ...options.sockets });
   const load = () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams });
   mountMetrics(app, load);
   await app.listen({ host: options.host, port: options.port });

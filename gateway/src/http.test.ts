@@ -11,7 +11,7 @@ import { getIntrospectionQuery } from "graphql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import fastify from "fastify";
 import { limitArrival } from "./http.ts";
-import { createWorld, post, serve, type Served, type World } from "./testing.ts";
+import { createWorld, openTestSocket, post, serve, type Served, type World } from "./testing.ts";
 
 useDatabase();
 
@@ -393,5 +393,74 @@ describe("a body that is long in coming", () => {
     file.sent.end("b");
     expect(await file.answered).toBe(200);
     await app.close();
+  });
+});
+
+describe("a tenant's pages", () => {
+  const page = (): string => `https://${newId()}.example`;
+  const preflight = async (origin: string) => {
+    const { headers } = await fetch(served.gateway.graphqlUrl, {
+      method: "OPTIONS",
+      headers: { origin, "access-control-request-method": "POST", "access-control-request-headers": "authorization" },
+    });
+    return headers.get("access-control-allow-origin");
+  };
+
+  test("are let on by the preflight when any tenant allows them, and answered for that tenant alone", async () => {
+    const [mine, theirs, origin] = [world.join(["run:read"]), world.join(["run:read"]), page()];
+    expect(await preflight(origin)).toBeNull();
+    world.setAllowedOrigins(mine, [origin]);
+    await eventually(async () => expect(await preflight(origin)).toBe(origin));
+    const answer = await post(served, await mine.token(), "{ whoAmI }", {}, { origin });
+    expect(answer.body).toEqual({ data: { whoAmI: mine.principalId } });
+    expect(answer.headers.get("access-control-allow-origin")).toBe(origin);
+    expect(answer.headers.get("vary")).toContain("Origin");
+    const before = { ...world.asked };
+    const refused = await post(served, await theirs.token(), `{ story(id: "x") { id } }`, {}, { origin });
+    expect(refused.status).toBe(403);
+    expect(JSON.stringify(refused.body)).toContain("ORIGIN_NOT_ALLOWED");
+    expect(world.asked.stories).toBe(before.stories);
+    // Nobody's tenant is known before signing in.
+    expect((await post(served, undefined, `{ greeting(name: "you") }`, {}, { origin })).status).toBe(200);
+    const route = await fetch(`${served.gateway.url}/mine`, {
+      headers: { origin, authorization: `Bearer ${await theirs.token()}` },
+    });
+    expect(route.status).toBe(403);
+  });
+
+  test("open sockets for their tenant alone, which end when it does not allow them any more", async () => {
+    const [mine, theirs, origin] = [world.join(["run:read"]), world.join(["run:read"]), page()];
+    await expect(openTestSocket(served, undefined, origin)).rejects.toThrow("403");
+    world.setAllowedOrigins(mine, [origin]);
+    await eventually(async () => expect(await preflight(origin)).toBe(origin));
+    const stranger = await openTestSocket(served, undefined, origin);
+    stranger.send({ type: "connection_init", payload: { authorization: `Bearer ${await theirs.token()}` } });
+    expect(await stranger.closed).toEqual({ code: 4401, reason: "Origin not allowed" });
+    const authorization = `Bearer ${await mine.token()}`;
+    const [socket, noBrowser] = [
+      await openTestSocket(served, { authorization }, origin),
+      await openTestSocket(served, { authorization }),
+    ];
+    const stream = socket.subscribe("subscription { ticks }");
+    expect(await socket.subscribe("{ whoAmI }").next()).toEqual({ data: { whoAmI: mine.principalId } });
+    world.setAllowedOrigins(mine, []);
+    expect(await stream.next()).toMatchObject({
+      errors: [{ extensions: { code: "FORBIDDEN", reason: "ORIGIN_NOT_ALLOWED" } }],
+      final: true,
+    });
+    expect(await socket.closed).toEqual({ code: 4401, reason: "Origin not allowed" });
+    expect(await noBrowser.subscribe("{ whoAmI }").next()).toEqual({ data: { whoAmI: mine.principalId } });
+    await noBrowser.close();
+  });
+
+  test("are asked about once in a while", async () => {
+    const [mine, origin] = [world.join(["run:read"]), page()];
+    world.setAllowedOrigins(mine, [origin]);
+    await eventually(async () => expect(await preflight(origin)).toBe(origin));
+    const ask = async () => post(served, await mine.token(), `{ greeting(name: "you") }`, {}, { origin });
+    await ask();
+    const before = world.asked.identity;
+    for (let i = 0; i < 3; i++) await ask();
+    expect(world.asked.identity).toBe(before);
   });
 });

@@ -15,7 +15,7 @@ import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
 import { mountConsole, type ConsoleFiles } from "./console.ts";
 import { clientOf } from "./metrics.ts";
-import type { IsAllowedOrigin } from "./origins.ts";
+import { requireOrigin, type Origins } from "./origins.ts";
 import { mountGraphiql } from "./graphiql.ts";
 import type { Limits } from "./limits.ts";
 
@@ -27,7 +27,7 @@ export interface HttpOptions {
   readonly links: readonly SubgraphLink[];
   readonly limits: Limits;
   readonly development: boolean;
-  readonly isAllowedOrigin: IsAllowedOrigin;
+  readonly origins: Origins;
   /** The hash of the supergraph that is served now. */
   readonly apiVersion: () => string;
   readonly trustedProxies: readonly string[];
@@ -64,9 +64,9 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
   app.setErrorHandler((error, request, reply) => sendHttpError(reply, error, request.id));
   app.setNotFoundHandler((request, reply) => sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id));
   await app.register(cors, {
-    origin: (origin, decide) => {
-      decide(null, origin !== undefined && options.isAllowedOrigin(origin, undefined));
-    },
+    // Nobody is known yet, of a preflight never.
+    origin: async (origin: string | undefined) =>
+      origin !== undefined && options.origins.isAllowed({ origin, host: undefined }),
     methods: ["GET", "HEAD", "POST", "PUT"],
     allowedHeaders: [
       "authorization",
@@ -83,8 +83,7 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
   });
   mountPages(app, options);
   mountGraphql(app, options);
-  for (const { routes } of options.links)
-    await mountRoutes(app, routes, (route) => identifyFor(route, options.authenticator));
+  for (const { routes } of options.links) await mountRoutes(app, routes, (route) => identifyFor(route, options));
   return app;
 }
 
@@ -131,7 +130,8 @@ function mountPages(app: FastifyInstance, { development, isReady, console }: Htt
 }
 
 /** Credentials are judged before the body is read: a stranger's large body is not taken in. */
-function mountGraphql(app: FastifyInstance, { operations, authenticator, limits, development }: HttpOptions): void {
+function mountGraphql(app: FastifyInstance, options: HttpOptions): void {
+  const { operations, limits, development } = options;
   const callers = new WeakMap<FastifyRequest, Caller>();
   void app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
@@ -144,7 +144,7 @@ function mountGraphql(app: FastifyInstance, { operations, authenticator, limits,
       parsed(null);
     });
     scope.addHook("onRequest", async (request) => {
-      const caller = await callerOf(request, authenticator);
+      const caller = await callerOf(request, options);
       if (caller) callers.set(request, caller);
     });
     scope.route({
@@ -159,18 +159,28 @@ function mountGraphql(app: FastifyInstance, { operations, authenticator, limits,
   });
 }
 
-/** @throws CREDENTIALS_INVALID, CREDENTIALS_EXPIRED for a header that is there and not good: nobody falls back to being a stranger. */
-async function callerOf(request: FastifyRequest, authenticator: Authenticator): Promise<Caller | undefined> {
-  const { authorization } = request.headers;
+type CallerOptions = Pick<HttpOptions, "authenticator" | "origins">;
+
+/**
+ * @throws CREDENTIALS_INVALID, CREDENTIALS_EXPIRED for a header that is there and not good: nobody falls back to being a stranger
+ * @throws ORIGIN_NOT_ALLOWED when it comes from a page that the caller's tenant does not allow
+ */
+async function callerOf(
+  request: FastifyRequest,
+  { authenticator, origins }: CallerOptions,
+): Promise<Caller | undefined> {
+  const { authorization, origin, host } = request.headers;
   if (authorization === undefined)
     return authenticator.anonymous && { ...authenticator.anonymous, requestId: request.id };
-  return { ...(await authenticator.authenticate(authorization)), requestId: request.id };
+  const caller = { ...(await authenticator.authenticate(authorization)), requestId: request.id };
+  await requireOrigin(origins, { origin, host }, caller.tenantId);
+  return caller;
 }
 
-function identifyFor(route: Route, authenticator: Authenticator): Identify {
+function identifyFor(route: Route, options: CallerOptions): Identify {
   if (!route.authenticated) return (request) => Promise.resolve({ caller: undefined, requestId: request.id });
   return async (request) => {
-    const caller = await callerOf(request, authenticator);
+    const caller = await callerOf(request, options);
     if (!caller) throw platformErrors.CREDENTIALS_MISSING();
     return { caller, requestId: request.id };
   };

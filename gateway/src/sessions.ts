@@ -3,6 +3,7 @@ import { logger } from "@sba/platform/log";
 import type { Authenticated, Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { isConcerned } from "./grants.ts";
+import { requireOrigin, type Origins, type Page } from "./origins.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
 import type { Tolls } from "./tolls.ts";
 
@@ -16,13 +17,22 @@ export interface Session {
   authorization: string;
   principal: Authenticated;
   readonly address: string;
+  /** Where its socket or stream was opened. */
+  readonly page: Page;
   readonly streams: Set<ActiveStream>;
   /** Ends the connection. */
   readonly end: (why: SessionEnd) => void;
   expiry: NodeJS.Timeout | undefined;
 }
 
-export type SessionEnd = "expired" | "refused";
+/** `elsewhere`: the tenant does not allow the page's origin any more. */
+export type SessionEnd = "expired" | "refused" | "elsewhere";
+
+/** What a session that ends is told. */
+export function endOf(why: SessionEnd): AppError {
+  if (why === "elsewhere") return errors.ORIGIN_NOT_ALLOWED();
+  return why === "expired" ? platformErrors.CREDENTIALS_EXPIRED() : platformErrors.CREDENTIALS_INVALID();
+}
 
 /** One subscription of a session. */
 export interface ActiveStream {
@@ -34,6 +44,7 @@ export interface ActiveStream {
 
 export interface SessionsOptions {
   readonly authenticator: Authenticator;
+  readonly origins: Origins;
   readonly quotas: Quotas;
   readonly tolls: Tolls;
   /** How often every session's rights are looked at again, for the revocation that was not heard. */
@@ -42,8 +53,8 @@ export interface SessionsOptions {
 
 export interface Sessions {
   readonly size: number;
-  /** Lets somebody in, or says why not: unauthenticated, rate_limited, or unavailable when nobody can say. */
-  admit(authorization: unknown, connection: Pick<Session, "address" | "end">): Promise<Session | AppError>;
+  /** Lets somebody in, or says why not: unauthenticated, permission_denied (the page), rate_limited, or unavailable when nobody can say. */
+  admit(authorization: unknown, connection: Pick<Session, "address" | "page" | "end">): Promise<Session | AppError>;
   /** New credentials of the same principal; false for anyone else's. @returns "unavailable" when nobody can say: the old ones still hold. */
   renew(session: Session, authorization: unknown): Promise<boolean | "unavailable">;
   leave(session: Session): void;
@@ -56,10 +67,10 @@ const RECHECK_MS = 15_000;
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export function openSessions(options: SessionsOptions): Sessions {
-  const { authenticator, quotas, tolls } = options;
+  const { authenticator, origins, quotas, tolls } = options;
   const sessions = new Set<Session>();
   const recheck = (concerned: (principal: Authenticated) => boolean): void => {
-    for (const session of sessions) if (concerned(session.principal)) void reauthorise(session, authenticator);
+    for (const session of sessions) if (concerned(session.principal)) void reauthorise(session, options);
   };
   const stopListening = authenticator.onRevoked((revocation) => {
     recheck((principal) => isConcerned(principal, revocation));
@@ -74,6 +85,8 @@ export function openSessions(options: SessionsOptions): Sessions {
     admit: async (authorization, connection) => {
       const principal = await identify(authorization, authenticator);
       if (principal instanceof AppError) return principal;
+      const misplaced = await refusalOfPage(origins, connection.page, principal);
+      if (misplaced) return misplaced;
       const { refusal } = await tolls.connect({ caller: principal });
       if (refusal) return refusal;
       if (!quotas.connections.takeFor(principal)) return errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() });
@@ -99,7 +112,7 @@ export function openSessions(options: SessionsOptions): Sessions {
       for (const session of sessions)
         if (judged) planAnew(session);
         else
-          void reauthorise(session, authenticator).finally(() => {
+          void reauthorise(session, options).finally(() => {
             planAnew(session);
           });
     },
@@ -150,12 +163,26 @@ async function renew(
 }
 
 /** Asks again what a session's owner may do, and takes from its streams what it may no longer see. */
-async function reauthorise(session: Session, authenticator: Authenticator): Promise<void> {
-  const { authorization } = session;
+async function reauthorise(session: Session, { authenticator, origins }: SessionsOptions): Promise<void> {
+  const { authorization, page, principal } = session;
+  const misplaced = await refusalOfPage(origins, page, principal);
+  if (misplaced?.kind === "permission_denied") {
+    session.end("elsewhere");
+    return;
+  }
   const now = await identify(authorization, authenticator);
   if (session.authorization !== authorization) return;
   if (!(now instanceof AppError)) take(session, authorization, now);
   else if (now.kind === "unauthenticated") session.end("refused");
+}
+
+async function refusalOfPage(origins: Origins, page: Page, { tenantId }: Authenticated): Promise<AppError | undefined> {
+  try {
+    await requireOrigin(origins, page, tenantId);
+    return undefined;
+  } catch (error) {
+    return ensureAppError(error);
+  }
 }
 
 function take(session: Session, authorization: string, now: Authenticated): void {

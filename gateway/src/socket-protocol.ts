@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { AppError, platformErrors } from "@sba/platform/errors";
+import { AppError } from "@sba/platform/errors";
 import { OperationFailed } from "@sba/platform/execute";
 import { logger } from "@sba/platform/log";
 import { newId } from "@sba/platform/ids";
@@ -17,7 +17,7 @@ import {
   type PreparedOperation,
 } from "./live.ts";
 import { retryAfterMs } from "./quotas.ts";
-import type { Session, SessionEnd, Sessions } from "./sessions.ts";
+import { endOf, type Session, type SessionEnd, type Sessions } from "./sessions.ts";
 import type { Batch } from "./stream-item.ts";
 
 /**
@@ -37,13 +37,23 @@ const CLOSE_TRY_AGAIN = 1013;
 /** What may wait for a peer that does not read, before we stop reading what it asks. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 
+const ORIGIN_REFUSED = "Origin not allowed";
+const FAREWELLS: Readonly<Record<SessionEnd, string>> = {
+  expired: "Credentials expired",
+  refused: "Unauthorized",
+  elsewhere: ORIGIN_REFUSED,
+};
+
+/** Who has opened a socket, as far as the transport knows. */
+export type Peer = Pick<Session, "address" | "page">;
+
 /** A query, mutation or stream under way: how to leave it. */
 type Underway = OpenedStream;
 
 export class Connection {
   readonly socket: WebSocket;
   readonly transport: Duplex;
-  readonly address: string;
+  readonly from: Peer;
   readonly options: ProtocolOptions;
   readonly compresses: boolean;
   session: Session | undefined;
@@ -52,10 +62,10 @@ export class Connection {
   #awaitsDrain = false;
   readonly #operations = new Map<string, Underway>();
 
-  constructor(socket: WebSocket, transport: Duplex, address: string, options: ProtocolOptions) {
+  constructor(socket: WebSocket, transport: Duplex, from: Peer, options: ProtocolOptions) {
     this.socket = socket;
     this.transport = transport;
-    this.address = address;
+    this.from = from;
     this.options = options;
     this.compresses = socket.extensions.includes("permessage-deflate");
     this.#initTimer = setTimeout(() => {
@@ -110,13 +120,15 @@ export class Connection {
     this.#isInitialising = true;
     clearTimeout(this.#initTimer);
     const session = await this.options.sessions.admit(payload?.["authorization"], {
-      address: this.address,
+      ...this.from,
       end: (why) => {
         this.#end(why);
       },
     });
     if (session instanceof AppError) {
       if (session.kind === "unauthenticated") this.socket.close(CloseCode.Unauthorized, "Unauthorized");
+      // Not 4403, after which clients come again for ever.
+      else if (session.kind === "permission_denied") this.socket.close(CloseCode.Unauthorized, ORIGIN_REFUSED);
       else if (session.kind === "rate_limited") closeTooMany(this.socket, session.retryAfterMs);
       else this.socket.close(CLOSE_TRY_AGAIN, "Try again later");
       return;
@@ -132,9 +144,9 @@ export class Connection {
 
   /** What was revoked is gone for good, so every operation is told; credentials that have ended are renewed, and streams resumed. */
   #end(why: SessionEnd): void {
-    const refusal = toShownError(platformErrors.CREDENTIALS_INVALID(), newId());
-    if (why === "refused") for (const id of this.#operations.keys()) this.#fail(id, [refusal]);
-    this.socket.close(CloseCode.Unauthorized, why === "expired" ? "Credentials expired" : "Unauthorized");
+    const refusal = toShownError(endOf(why), newId());
+    if (why !== "expired") for (const id of this.#operations.keys()) this.#fail(id, [refusal]);
+    this.socket.close(CloseCode.Unauthorized, FAREWELLS[why]);
   }
 
   /** A ping with credentials renews the socket's; any other ping comes back as it is. */

@@ -5,8 +5,8 @@ import { logger } from "@sba/platform/log";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from "graphql-ws";
 import { WebSocketServer, type WebSocket } from "ws";
-import type { IsAllowedOrigin } from "./origins.ts";
-import { closeTooMany, Connection, type ProtocolOptions } from "./socket-protocol.ts";
+import type { Origins, Page } from "./origins.ts";
+import { closeTooMany, Connection, type Peer as From, type ProtocolOptions } from "./socket-protocol.ts";
 
 /** The gateway's sockets: who may open one, what is let go, and how all end. What is said on them is `socket-protocol.ts`. */
 
@@ -15,7 +15,7 @@ export interface SocketOptions extends Omit<ProtocolOptions, "initTimeoutMs" | "
   /** Pings go out this often; a peer that has not answered by the next one is gone. */
   readonly keepAliveMs?: number | undefined;
   readonly initTimeoutMs?: number | undefined;
-  readonly isAllowedOrigin: IsAllowedOrigin;
+  readonly origins: Origins;
 }
 
 export interface SocketServer {
@@ -44,21 +44,30 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
     perMessageDeflate: DEFLATE,
   });
   const peers = new Map<WebSocket, Peer>();
+  // A page of somebody else's would connect with whatever its visitor's browser adds by itself.
+  const letOn = async (request: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
+    const { origin, host } = request.headers;
+    const page: Page = { origin, host };
+    try {
+      if (!(await options.origins.isAllowed(page))) {
+        refuseUpgrade(duplex, "403 Forbidden");
+        return;
+      }
+      const from = { address: request.socket.remoteAddress ?? "", page };
+      sockets.handleUpgrade(request, duplex, head, (socket) => {
+        attach(socket, duplex, from, { protocol, peers });
+      });
+    } catch {
+      refuseUpgrade(duplex, "503 Service Unavailable");
+    }
+  };
   server.on("upgrade", (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
     duplex.on("error", destroySelf);
     if (pathOf(request) !== GRAPHQL_PATH) {
       refuseUpgrade(duplex, "404 Not Found");
       return;
     }
-    // A page of somebody else's would connect with whatever its visitor's browser adds by itself.
-    if (!options.isAllowedOrigin(request.headers.origin, request.headers.host)) {
-      refuseUpgrade(duplex, "403 Forbidden");
-      return;
-    }
-    const address = request.socket.remoteAddress ?? "";
-    sockets.handleUpgrade(request, duplex, head, (socket) => {
-      attach(socket, duplex, address, { protocol, peers });
-    });
+    void letOn(request, duplex, head);
   });
   const beating = setInterval(() => {
     for (const [socket, peer] of peers) beat(socket, peer);
@@ -99,7 +108,7 @@ interface Attaching {
   readonly peers: Map<WebSocket, Peer>;
 }
 
-function attach(socket: WebSocket, transport: Duplex, address: string, { protocol, peers }: Attaching): void {
+function attach(socket: WebSocket, transport: Duplex, from: From, { protocol, peers }: Attaching): void {
   // A frame that is too long or malformed: `ws` closes with the right code by itself.
   socket.on("error", () => undefined);
   if (socket.protocol !== GRAPHQL_TRANSPORT_WS_PROTOCOL) {
@@ -107,13 +116,13 @@ function attach(socket: WebSocket, transport: Duplex, address: string, { protoco
     return;
   }
   const { connections } = protocol.quotas;
-  if (!connections.takeForAddress(address)) {
+  if (!connections.takeForAddress(from.address)) {
     closeTooMany(socket);
     return;
   }
   const peer: Peer = { transport, answered: true, taken: 0 };
   peers.set(socket, peer);
-  const connection = new Connection(socket, transport, address, protocol);
+  const connection = new Connection(socket, transport, from, protocol);
   socket.on("message", (data) => {
     peer.answered = true;
     connection.receive(asText(data)).catch((error: unknown) => {
@@ -126,7 +135,7 @@ function attach(socket: WebSocket, transport: Duplex, address: string, { protoco
   });
   socket.once("close", () => {
     peers.delete(socket);
-    connections.giveForAddress(address);
+    connections.giveForAddress(from.address);
     connection.closed();
   });
 }

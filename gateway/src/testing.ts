@@ -59,6 +59,8 @@ export interface World {
   setPermissions(member: Member, permissions: readonly Permission[] | undefined, told?: "told" | "untold"): void;
   /** Suspends everybody of a tenant, or resumes it, and announces it as identity does. */
   setSuspended(scope: TenantScope, isSuspended: boolean): void;
+  /** Says whose pages may call for a tenant from a browser, and announces it as identity does. */
+  setAllowedOrigins(scope: TenantScope, origins: readonly string[]): void;
   /** Ends a session that a token names in its `sid`, and announces it as identity does. */
   endSession(member: Member, sessionId: string): void;
   /** Called before identity answers for a principal. */
@@ -122,6 +124,10 @@ export async function createWorld(): Promise<World> {
       else identity.suspended.delete(tenantId);
       announce({ tenantId });
     },
+    setAllowedOrigins: ({ tenantId }, origins) => {
+      identity.allowedOrigins.set(tenantId, origins);
+      announce({ tenantId });
+    },
     endSession: ({ tenantId, principalId }, sessionId) => {
       identity.endedSessions.add(sessionId);
       announce({ tenantId, principalId });
@@ -137,6 +143,7 @@ export async function createWorld(): Promise<World> {
     apiKeys: new Map(),
     suspended: new Set(),
     endedSessions: new Set(),
+    allowedOrigins: new Map(),
   };
   world.subgraphs = [identitySubgraph(world, identity), storiesSubgraph(world), pricesSubgraph(world)];
   world.supergraphSdl = compose(world.subgraphs);
@@ -164,6 +171,7 @@ interface IdentityState {
   readonly apiKeys: Map<string, string>;
   readonly suspended: Set<string>;
   readonly endedSessions: Set<string>;
+  readonly allowedOrigins: Map<string, readonly string[]>;
 }
 
 function announce(revocation: { readonly tenantId: string; readonly principalId?: string }): void {
@@ -284,6 +292,20 @@ function identitySubgraph(world: World, identity: IdentityState): Subgraph {
       authScopes: { internal: true },
       args: { key: t.arg.string({ required: true }) },
       resolve: (_root, { key }) => grantsOf(identity.apiKeys.get(key)),
+    }),
+  );
+  builder.queryField("isOriginAllowed", (t) =>
+    t.boolean({
+      inaccessible: true,
+      authScopes: { internal: true },
+      args: { origin: t.arg.string({ required: true }), tenantId: t.arg.id() },
+      resolve: (_root, { origin, tenantId }) => {
+        world.asked.identity++;
+        const allowed = tenantId
+          ? (identity.allowedOrigins.get(tenantId) ?? [])
+          : [...identity.allowedOrigins.values()].flat();
+        return allowed.includes(origin);
+      },
     }),
   );
   builder.queryField("whoAmI", (t) =>
@@ -631,8 +653,8 @@ export interface TestSocket {
 }
 
 /** A raw socket that speaks the protocol by hand, so that what graphql-ws's client hides can be seen. */
-export async function openTestSocket(served: Served, payload?: unknown): Promise<TestSocket> {
-  const socket = connectRaw(served);
+export async function openTestSocket(served: Served, payload?: unknown, origin?: string): Promise<TestSocket> {
+  const socket = connectRaw(served, origin);
   await once(socket.socket, "open");
   if (payload === undefined) return socket;
   socket.send({ type: "connection_init", payload });
@@ -645,9 +667,12 @@ export async function openTestSocket(served: Served, payload?: unknown): Promise
   return socket;
 }
 
-function connectRaw({ gateway }: Served): TestSocket {
-  // Compression would hide how much is on its way.
-  const socket = new WebSocket(gateway.subscriptionsUrl, "graphql-transport-ws", { perMessageDeflate: false });
+function connectRaw({ gateway }: Served, origin: string | undefined): TestSocket {
+  const socket = new WebSocket(gateway.subscriptionsUrl, "graphql-transport-ws", {
+    // Compression would hide how much is on its way.
+    perMessageDeflate: false,
+    ...(origin === undefined ? {} : { origin }),
+  });
   const streams = new Map<string, Queue<SocketResult>>();
   const loose = new Map<string, Queue<Message>>();
   const queueOf = (type: string): Queue<Message> => {
@@ -665,7 +690,11 @@ function connectRaw({ gateway }: Served): TestSocket {
       stream.end();
     } else stream.end();
   });
-  const closed = once(socket, "close").then(([code, reason]) => ({ code: Number(code), reason: String(reason) }));
+  const closed = new Promise<{ readonly code: number; readonly reason: string }>((resolve) => {
+    socket.once("close", (code, reason) => {
+      resolve({ code, reason: String(reason) });
+    });
+  });
   // Who still waits for a message then is told that there is none.
   void closed.then(() => {
     for (const queue of [...loose.values(), ...streams.values()]) queue.end();

@@ -14,6 +14,12 @@ export const errors = defineErrors("identity", {
     message: "The platform has suspended this tenant: only its operators resume it.",
   },
   IDENTITY_TENANT_EXISTS: { kind: "conflict", message: "The tenant exists, with another owner." },
+  IDENTITY_ORIGIN_INVALID: {
+    kind: "invalid_input",
+    message:
+      "An origin is written as browsers send it: https://app.example.com, or http://localhost:3000, and no more.",
+  },
+  IDENTITY_ORIGINS_TOO_MANY: { kind: "invalid_input", message: "A tenant cannot allow so many origins." },
   IDENTITY_USER_INVALID: { kind: "invalid_input", message: "This person cannot be added as given." },
   IDENTITY_USER_NOT_FOUND: { kind: "not_found", message: "There is no such user." },
   IDENTITY_PRINCIPAL_NOT_FOUND: { kind: "not_found", message: "The tenant or whoever asks is no longer known." },

@@ -7,6 +7,7 @@ import "./principal/principal.graphql.ts";
 import "./role/role.graphql.ts";
 import "./session/session.graphql.ts";
 import "./session/socket-session.graphql.ts";
+import "./tenant/origins.graphql.ts";
 import "./tenant/suspend.graphql.ts";
 import "./tenant/tenant.graphql.ts";
 

@@ -1,10 +1,9 @@
-import type { Suspension, Tenant } from "@sba/platform/generated/prisma/client";
-import { callerOf, defineListLoader, type GraphContext } from "@sba/platform/graphql";
+import type { Suspension } from "@sba/platform/generated/prisma/client";
+import { callerOf, defineListLoader } from "@sba/platform/graphql";
 import { findSuspensions } from "@sba/platform/suspension";
 import { builder } from "../builder.ts";
-import { errors } from "../errors.ts";
 import { resumeTenant, suspendTenant } from "./suspend.ts";
-import { tenantById, TenantRef } from "./tenant.graphql.ts";
+import { getOwnTenant, TenantRef } from "./tenant.graphql.ts";
 
 const suspensionsOf = defineListLoader(
   (caller, _ids: readonly string[]) => findSuspensions(caller),
@@ -63,9 +62,3 @@ builder.mutationFields((t) => ({
     },
   }),
 }));
-
-async function getOwnTenant(context: GraphContext): Promise<Tenant> {
-  const tenant = await tenantById(context).load(callerOf(context).tenantId);
-  if (!tenant) throw errors.IDENTITY_TENANT_NOT_FOUND();
-  return tenant;
-}

@@ -1,7 +1,8 @@
 import type { Tenant } from "@sba/platform/generated/prisma/client";
-import { defineLoader } from "@sba/platform/graphql";
+import { callerOf, defineLoader, type GraphContext } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
 import { builder } from "../builder.ts";
+import { errors } from "../errors.ts";
 import { listTenants } from "./tenant.ts";
 
 export const tenantById = defineLoader(listTenants, (tenant) => tenant.tenantId);
@@ -18,3 +19,10 @@ builder.asEntity(TenantRef, {
   key: builder.selection<{ id: string }>("id"),
   resolveReference: ({ id }, context) => tenantById(context).load(decodeId("Tenant", id)),
 });
+
+/** The tenant of who asks. @throws IDENTITY_TENANT_NOT_FOUND */
+export async function getOwnTenant(context: GraphContext): Promise<Tenant> {
+  const tenant = await tenantById(context).load(callerOf(context).tenantId);
+  if (!tenant) throw errors.IDENTITY_TENANT_NOT_FOUND();
+  return tenant;
+}
