@@ -1,7 +1,8 @@
 import { decideApproval, startRun } from "@sba/agent/index";
 import { approvalRequested, runStatusChanged, stepStarted, type ApprovalSnapshot } from "@sba/agent/events";
-import { streamRunEvents, type RunEventRecord } from "@sba/agent/run/run-events";
+import { streamRunEvents } from "@sba/agent/run/run-events";
 import { deserializeCaller, type Caller, type SerializedCaller } from "@sba/platform/caller";
+import type { EventRecord } from "@sba/platform/events";
 import { repeat } from "../load.ts";
 import { APPROVAL_PROMPT } from "./model.ts";
 
@@ -45,7 +46,7 @@ export function decideRuns({ caller, approver, runIds, concurrency }: DecideRuns
   return repeat(runIds.length, concurrency, (index) => decideOnce(by, other, runIds[index]!));
 }
 
-type Events = AsyncGenerator<RunEventRecord, void, undefined>;
+type Events = AsyncGenerator<EventRecord, void, undefined>;
 
 function followRun(caller: Caller, runId: string): Events {
   return streamRunEvents(caller, { runId, after: null, signal: new AbortController().signal });

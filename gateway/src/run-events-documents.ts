@@ -49,6 +49,7 @@ export const WORKFLOW_RUN_EVENTS: EventsOf = {
     ... on WorkflowStepFinished { step { number key kind status output error { code message } startedAt endedAt } }
     ... on WorkflowRunFinished { workflowRun { id status output } }
     ... on WorkflowRunFailed { workflowRun { id status } error { code message } }
+    ... on WorkflowStreamGap { fromSeq toSeq cause }
   }
 }`,
   state: `query WorkflowRunEventStreamState($id: ID!) { workflowRun(id: $id) { endedAt cursor } }`,

@@ -47,7 +47,15 @@ export function isAnnounced({ event, quiet }: NewEvent): boolean {
   return event.announced === true && quiet !== true;
 }
 
+/** A part of a stream that the journal no longer has, both ends included. */
+export interface EventGap {
+  readonly fromSeq: number;
+  readonly toSeq: number;
+}
+
 export interface EventRecord<Payload = unknown> {
+  /** Of an event that is streamed: what should have come before it. */
+  readonly gap?: EventGap;
   readonly stream: string;
   readonly seq: number;
   readonly tenantId: string;
@@ -239,7 +247,7 @@ const LEFT = new Error("the reader has left");
 /**
  * Every event after a position, then every new one as it is committed, each exactly once and in order. Subscribes
  * first, then reads, then waits: what is committed in between is found by the read. Nothing is buffered: a slow reader
- * only reads later. A seq that skips means that the journal no longer has what lay between.
+ * only reads later. An event before which the journal no longer has others says so in its `gap`.
  */
 export function streamEvents(
   caller: Caller,
@@ -257,6 +265,17 @@ export function streamEvents(
   return events;
 }
 
+/** The type of an event that is none of the journal's: its `gap` is all that it tells. */
+export const GAP = "gap";
+
+/** A stream whose gaps are events of their own, in the place of those that are missing. */
+export async function* tellGaps(events: AsyncIterable<EventRecord>): AsyncGenerator<EventRecord, void, undefined> {
+  for await (const { gap, ...event } of events) {
+    if (gap) yield { ...event, type: GAP, seq: gap.toSeq, payload: {}, gap };
+    yield event;
+  }
+}
+
 async function* followStream(
   caller: Caller,
   stream: string,
@@ -270,8 +289,9 @@ async function* followStream(
       bell.reset();
       const page = await readEvents(caller, stream, { after: position, first: PAGE_SIZE });
       for (const event of page) {
+        const gap = event.seq > position + 1 ? { fromSeq: position + 1, toSeq: event.seq - 1 } : undefined;
         position = event.seq;
-        yield event;
+        yield gap ? { ...event, gap } : event;
         if (isLast?.(event) || signal.aborted) return;
       }
       if (page.length < PAGE_SIZE) await bell.wait(LOOK_AGAIN_MS);

@@ -7,6 +7,7 @@ import type { GraphQLSchema } from "graphql";
 import type { ZodError } from "zod";
 import type { Caller } from "./caller.ts";
 import { type AppError, platformErrors } from "./errors.ts";
+import type { EventGap } from "./events.ts";
 import { AUTH_DIRECTIVES, LIST_SIZES, VALIDATION } from "./graphql-plugins.ts";
 import { encodePageCursor, type Page } from "./pages.ts";
 import type { Permission } from "./permissions.ts";
@@ -182,6 +183,21 @@ export const usageLineRef = oncePerBuilder((builder) =>
       meter: t.exposeString("meter"),
       quantity: t.field({ type: "BigInt", resolve: (line) => line.quantity }),
       cost: t.field({ type: moneyRef(builder), resolve: (line) => line.cost }),
+    }),
+  }),
+);
+
+/** What the `gap` of an event says of itself. */
+export const GAP_FIELD = "What should have come before this event; null when nothing is missing.";
+
+export const eventGapRef = oncePerBuilder((builder) =>
+  builder.objectRef<EventGap>("EventGap").implement({
+    shareable: true,
+    description: "Events that the journal no longer has: read anew what you follow.",
+    fields: (t) => ({
+      fromSeq: t.exposeInt("fromSeq"),
+      toSeq: t.exposeInt("toSeq"),
+      cause: t.string({ resolve: () => "RETENTION" }),
     }),
   }),
 );

@@ -19,7 +19,7 @@ const ADD = `mutation AddDocuments($collectionId: ID!, $documents: [DocumentInpu
     ingestion { id status documentsTotal documentsReady documentsFailed }
   } }`;
 const EVENTS = `subscription IngestionEvents($ingestionId: ID!, $after: Cursor) {
-  ingestionEvents(ingestionId: $ingestionId, after: $after) { cursor seq at ingestion { id status documentsTotal documentsReady documentsFailed } } }`;
+  ingestionEvents(ingestionId: $ingestionId, after: $after) { cursor seq at gap { fromSeq toSeq cause } ingestion { id status documentsTotal documentsReady documentsFailed } } }`;
 const SEARCH = `query SearchKnowledge($query: String!, $collectionIds: [ID!], $topK: Int = 10) {
   searchKnowledge(input: { query: $query, collectionIds: $collectionIds, topK: $topK }) {
     hits { score rank chunk { id text } document { id title externalId uri } } } }`;
@@ -64,6 +64,10 @@ test("takes the operations of the contract from an empty collection to a hit", a
     after: events[0].cursor,
   });
   expect(resumed.map(({ ingestionEvents }) => ingestionEvents)).toEqual([events[1]]);
+  expect(events[1].gap).toBeNull();
+  await database().owner.query("DELETE FROM platform.event WHERE tenant_id = $1 AND seq = 1", [caller.tenantId]);
+  const [left] = await collectEvents(schema, caller, EVENTS, { ingestionId: addDocuments.ingestion.id });
+  expect(left.ingestionEvents).toEqual({ ...events[1], gap: { fromSeq: 1, toSeq: 1, cause: "RETENTION" } });
   const { searchKnowledge } = await expectData(schema, caller, SEARCH, { query: "days of leave" });
   expect(searchKnowledge.hits).toMatchObject([
     { rank: 1, chunk: { text: "Thirty days of leave." }, document: { title: "Leave", externalId: "leave", uri: null } },

@@ -18,4 +18,5 @@ export const approvalsModel: LiveModel<ApprovalsLiveSnapshotQuery, ApprovalsLive
       }
       return [...waiting.values()].reverse();
     },
+    isGap: ({ approvalEvents }) => approvalEvents.gap !== null,
   };

@@ -9,6 +9,7 @@ export const workflowRunModel: LiveModel<WorkflowRunLiveSnapshotQuery, WorkflowR
   from: "after",
   begin: ({ workflowRun }) => workflowRun,
   fold: (state, events) => events.reduce((run, { data }) => apply(run, data.workflowRunEvents), state),
+  isGap: ({ workflowRunEvents }) => workflowRunEvents.__typename === "WorkflowStreamGap",
 };
 
 function apply(run: WorkflowRunLive, event: WorkflowRunLiveSubscription["workflowRunEvents"]): WorkflowRunLive {

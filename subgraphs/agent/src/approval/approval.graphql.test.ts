@@ -33,7 +33,7 @@ const DECIDE = `mutation DecideApproval($approvalId: ID!, $decision: ApprovalDec
   }
 }`;
 const EVENTS = `subscription ApprovalEvents($after: Cursor) {
-  approvalEvents(after: $after) { cursor seq at change approval { id status action run { id } decisions { decision } policy { quorum approvers { role { key } } } supersededBy { id } } }
+  approvalEvents(after: $after) { cursor seq at change gap { fromSeq toSeq } approval { id status action run { id } decisions { decision } policy { quorum approvers { role { key } } } supersededBy { id } } }
 }`;
 
 describe("the inbox", () => {
@@ -82,6 +82,11 @@ describe("the inbox", () => {
     const [firstId, secondId] = [first, second].map(({ approval }) => encodeId("Approval", approval.id));
     expect(await toldAfter(read.cursor)).toEqual([secondId]);
     expect(await toldAfter(nothing.cursor)).toEqual([firstId, secondId]);
+    await database().owner.query("DELETE FROM platform.event WHERE stream = $1 AND seq = 1", [
+      approvalStream(owner.tenantId),
+    ]);
+    const [left] = await collectEvents(schema, owner, EVENTS, {}, isLast);
+    expect(left.approvalEvents).toMatchObject({ seq: 2, gap: { fromSeq: 1, toSeq: 1 } });
   });
 
   it("says what the caller may decide, by the rules by which a decision is taken, and lists only that when asked", async () => {

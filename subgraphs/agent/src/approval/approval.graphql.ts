@@ -6,13 +6,15 @@ import { streamEvents, encodeCursor, type EventRecord } from "@sba/platform/even
 import {
   callerOf,
   connectionRef,
+  type ConnectionShape,
   defineListLoader,
   defineLoader,
+  eventGapRef,
+  GAP_FIELD,
+  type GraphContext,
   idCursor,
   moneyRef,
   toConnection,
-  type ConnectionShape,
-  type GraphContext,
 } from "@sba/platform/graphql";
 import type { Approval } from "@sba/platform/generated/prisma/client";
 import { decodeId, encodeId } from "@sba/platform/ids";
@@ -327,6 +329,12 @@ const ApprovalEventRef = builder.objectRef<ApprovalEvent>("ApprovalEvent").imple
     cursor: t.field({ type: "Cursor", resolve: (event) => encodeCursor(event.stream, event.seq) }),
     seq: t.exposeInt("seq"),
     at: t.field({ type: "DateTime", resolve: (event) => event.at }),
+    gap: t.field({
+      type: eventGapRef(builder),
+      nullable: true,
+      description: GAP_FIELD,
+      resolve: ({ gap }) => gap,
+    }),
     change: t.field({ type: ApprovalChangeRef, resolve: (event) => event.payload.change }),
     approval: t.field({ type: ApprovalRef, resolve: (event) => approvalOfEvent(event.payload) }),
   }),

@@ -1,5 +1,5 @@
 import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
-import { encodeCursor } from "@sba/platform/events";
+import { encodeCursor, GAP, type EventRecord } from "@sba/platform/events";
 import {
   callerOf,
   connectionRef,
@@ -20,7 +20,7 @@ import { StepRef, ToolCallRef } from "../step/step.graphql.ts";
 import { RunErrorRef, RunStatusRef } from "./run.graphql.ts";
 import { RunInputModeRef } from "./send-input.graphql.ts";
 import { PrincipalStub } from "../stubs.graphql.ts";
-import { readRunEvents, streamRunEvents, type RunEventRecord } from "./run-events.ts";
+import { readRunEvents, streamRunEvents } from "./run-events.ts";
 import { RunRef, runById } from "./run.ref.ts";
 import type { RunStatus } from "./run.state.ts";
 import type { Run } from "./run.ts";
@@ -44,24 +44,24 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   [events.inputTold.type]: "RunInputTold",
   [events.runFinished.type]: "RunFinished",
   [events.runFailed.type]: "RunFailed",
-  gap: "StreamGap",
+  [GAP]: "StreamGap",
 };
 
 const LEVELS = ["INFO", "WARN", "ERROR"] as const;
 const LEVEL_OF: Readonly<Record<string, (typeof LEVELS)[number]>> = {
   [events.stepRestarted.type]: "WARN",
   [events.toolOutcomeUnknown.type]: "WARN",
-  gap: "WARN",
+  [GAP]: "WARN",
   [events.runFailed.type]: "ERROR",
 };
 
 const EventLevel = builder.enumType("EventLevel", { values: LEVELS });
 
-function runIdOf(event: RunEventRecord): string {
+function runIdOf(event: EventRecord): string {
   return event.stream.slice("run:".length);
 }
 
-const RunEventRef = builder.interfaceRef<RunEventRecord>("RunEvent").implement({
+const RunEventRef = builder.interfaceRef<EventRecord>("RunEvent").implement({
   description: "Something that happened in a run. `seq` is contiguous; `cursor` goes on after it.",
   resolveType: (event) => TYPE_NAMES[event.type],
   fields: (t) => ({
@@ -78,7 +78,7 @@ const RunEventRef = builder.interfaceRef<RunEventRecord>("RunEvent").implement({
 
 /** The payload of a declared event; it was parsed when it was appended. */
 type PayloadOf<E extends { payload: z.ZodType }> = z.infer<E["payload"]>;
-type Shown<E extends { payload: z.ZodType }> = RunEventRecord & { readonly payload: PayloadOf<E> };
+type Shown<E extends { payload: z.ZodType }> = EventRecord & { readonly payload: PayloadOf<E> };
 
 const implementsRunEvent = { interfaces: [RunEventRef] };
 
@@ -211,7 +211,7 @@ builder.objectRef<Shown<typeof events.runFailed>>("RunFailed").implement({
   }),
 });
 
-builder.objectRef<RunEventRecord>("StreamGap").implement({
+builder.objectRef<EventRecord>("StreamGap").implement({
   ...implementsRunEvent,
   description: "The journal no longer has these events: read the run anew.",
   fields: (t) => ({

@@ -1,20 +1,11 @@
 import type { Caller } from "@sba/platform/caller";
 import { startAfter, type StreamStart } from "@sba/platform/consumers";
-import { decodeCursor, readEvents, streamEvents, type EventRecord } from "@sba/platform/events";
+import { decodeCursor, readEvents, streamEvents, tellGaps, type EventRecord } from "@sba/platform/events";
 import { toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { runFailed, runFinished, runStream } from "../events.ts";
 import { getRun } from "./run.ts";
 
 /** The events of a run, replayed and live. */
-
-/** A part of the stream that the journal no longer has; it takes the place of the events that are missing. */
-export interface Gap {
-  readonly fromSeq: number;
-  readonly toSeq: number;
-}
-
-/** An event as it is shown: a record of the journal, or a gap before one. */
-export type RunEventRecord = EventRecord & { readonly gap?: Gap };
 
 const LAST: readonly string[] = [runFinished.type, runFailed.type];
 
@@ -26,22 +17,13 @@ function isLast(event: EventRecord): boolean {
 export async function* streamRunEvents(
   caller: Caller,
   { runId, signal, ...start }: StreamStart & { readonly runId: string; readonly signal: AbortSignal },
-): AsyncGenerator<RunEventRecord, void, undefined> {
+): AsyncGenerator<EventRecord, void, undefined> {
   const run = await getRun(caller, runId);
   const stream = runStream(run.id);
-  let position = await startAfter(caller, stream, start);
+  const position = await startAfter(caller, stream, start);
   // A client that comes back with the cursor of the terminal event: nothing follows it.
   if (run.endedAt !== null && position >= run.lastSeq) return;
-  for await (const event of streamEvents(caller, stream, { after: position, signal, isLast })) {
-    if (event.seq > position + 1) yield gapBefore(event, position);
-    position = event.seq;
-    yield event;
-  }
-}
-
-function gapBefore(event: EventRecord, position: number): RunEventRecord {
-  const gap = { fromSeq: position + 1, toSeq: event.seq - 1 };
-  return { ...event, type: "gap", seq: gap.toSeq, payload: {}, gap };
+  yield* tellGaps(streamEvents(caller, stream, { after: position, signal, isLast }));
 }
 
 /** A page of the same events, oldest first. @throws AGENT_RUN_NOT_FOUND, CURSOR_INVALID */
@@ -49,7 +31,7 @@ export async function readRunEvents(
   caller: Caller,
   runId: string,
   { first, after }: PageRequest,
-): Promise<Page<RunEventRecord>> {
+): Promise<Page<EventRecord>> {
   const run = await getRun(caller, runId);
   const stream = runStream(run.id);
   const position = decodeCursor(stream, after);

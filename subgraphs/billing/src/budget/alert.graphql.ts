@@ -1,6 +1,6 @@
 import { CONSUMER_ARGUMENT, CONSUMER_NAME, startAfter } from "@sba/platform/consumers";
 import { encodeCursor, streamEvents, type EventRecord } from "@sba/platform/events";
-import { callerOf, moneyRef } from "@sba/platform/graphql";
+import { callerOf, eventGapRef, GAP_FIELD, moneyRef } from "@sba/platform/graphql";
 import { builder } from "../builder.ts";
 import { usageAlertStream, type BudgetPassed } from "../events.ts";
 import { CURRENCY } from "../meter/price-list.ts";
@@ -16,6 +16,12 @@ const UsageAlert = builder.objectRef<UsageAlertRecord>("UsageAlert").implement({
     cursor: t.field({ type: "Cursor", resolve: ({ stream, seq }) => encodeCursor(stream, seq) }),
     seq: t.exposeInt("seq"),
     at: t.field({ type: "DateTime", resolve: ({ at }) => at }),
+    gap: t.field({
+      type: eventGapRef(builder),
+      nullable: true,
+      description: GAP_FIELD,
+      resolve: ({ gap }) => gap,
+    }),
     percent: t.int({
       description: "80, or 100 when all is spent or a run could not reserve what it needs.",
       resolve: ({ payload }) => payload.percent,

@@ -11,9 +11,9 @@ import { announceBudgetAlerts } from "./alert.ts";
 import { removeBudget, setBudget } from "./budget.ts";
 import { aRun, exhausted, giveBack, reserve, settle, tenantDay, type TestRun } from "./testing.ts";
 
-useDatabase();
+const database = useDatabase();
 
-const ALERTS = `subscription ($after: Cursor) { usageAlerts(after: $after) { cursor seq percent periodStart limit { amountMicros } spent { amountMicros } budget { id period } } }`;
+const ALERTS = `subscription ($after: Cursor) { usageAlerts(after: $after) { cursor seq gap { fromSeq toSeq cause } percent periodStart limit { amountMicros } spent { amountMicros } budget { id period } } }`;
 
 /** A run that spends this and ends. */
 async function spend(caller: Caller, micros: bigint): Promise<TestRun> {
@@ -108,6 +108,7 @@ describe("usageAlerts", () => {
     const [first] = await collectEvents(schema, reader, ALERTS, {}, () => true);
     expect(first.usageAlerts).toMatchObject({
       seq: 1,
+      gap: null,
       percent: 80,
       limit: { amountMicros: "10" },
       spent: { amountMicros: "8" },
@@ -120,6 +121,20 @@ describe("usageAlerts", () => {
     await removeBudget(caller, id);
     const [removed] = await collectEvents(schema, reader, ALERTS, {}, () => true);
     expect(removed.usageAlerts).toMatchObject({ seq: 1, budget: null });
+  });
+
+  it("say which of them the journal no longer has", async () => {
+    const caller = aCaller();
+    await setBudget(caller, tenantDay(10n));
+    for (const micros of [8n, 2n]) {
+      await spend(caller, micros);
+      await announceBudgetAlerts();
+    }
+    await database().owner.query("DELETE FROM platform.event WHERE stream = $1 AND seq = 1", [
+      usageAlertStream(caller.tenantId),
+    ]);
+    const [left] = await collectEvents(schema, caller, ALERTS, {}, () => true);
+    expect(left.usageAlerts).toMatchObject({ seq: 2, gap: { fromSeq: 1, toSeq: 1, cause: "RETENTION" } });
   });
 
   it("is refused without budget:read", async () => {

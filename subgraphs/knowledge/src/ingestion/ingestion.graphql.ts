@@ -1,6 +1,6 @@
 import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
 import { encodeCursor, type EventRecord } from "@sba/platform/events";
-import { callerOf, defineLoader } from "@sba/platform/graphql";
+import { callerOf, defineLoader, eventGapRef, GAP_FIELD } from "@sba/platform/graphql";
 import { createdAtOf, decodeId, encodeId } from "@sba/platform/ids";
 import { builder } from "../builder.ts";
 import type { IngestionSnapshot } from "../events.ts";
@@ -117,6 +117,12 @@ const IngestionEventRef = builder.objectRef<IngestionEvent>("IngestionEvent").im
     seq: t.exposeInt("seq"),
     at: t.field({ type: "DateTime", resolve: (event) => event.at }),
     traceId: t.exposeString("traceId", { nullable: true }),
+    gap: t.field({
+      type: eventGapRef(builder),
+      nullable: true,
+      description: GAP_FIELD,
+      resolve: ({ gap }) => gap,
+    }),
     ingestion: t.field({
       type: IngestionRef,
       description: "As of this event.",

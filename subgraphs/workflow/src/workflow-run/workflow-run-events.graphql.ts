@@ -1,5 +1,5 @@
 import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
-import { encodeCursor, type EventRecord } from "@sba/platform/events";
+import { encodeCursor, GAP, type EventRecord } from "@sba/platform/events";
 import { callerOf, type GraphContext } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
 import type { z } from "zod";
@@ -24,6 +24,7 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   [events.workflowStepFinished.type]: "WorkflowStepFinished",
   [events.workflowRunFinished.type]: "WorkflowRunFinished",
   [events.workflowRunFailed.type]: "WorkflowRunFailed",
+  [GAP]: "WorkflowStreamGap",
 };
 
 function workflowRunIdOf(event: EventRecord): string {
@@ -101,6 +102,16 @@ builder.objectRef<Shown<typeof events.workflowRunFailed>>("WorkflowRunFailed").i
       resolve: (event, _args, context) => runAt(event, context),
     }),
     error: t.field({ type: WorkflowErrorRef, resolve: ({ payload }) => payload.error }),
+  }),
+});
+
+builder.objectRef<EventRecord>("WorkflowStreamGap").implement({
+  ...implementsEvent,
+  description: "The journal no longer has these events: read the workflow run anew.",
+  fields: (t) => ({
+    fromSeq: t.int({ resolve: ({ gap }) => gap?.fromSeq ?? 0 }),
+    toSeq: t.int({ resolve: ({ gap }) => gap?.toSeq ?? 0 }),
+    cause: t.string({ resolve: () => "RETENTION" }),
   }),
 });
 

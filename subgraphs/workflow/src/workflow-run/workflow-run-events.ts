@@ -1,6 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
 import { startAfter, type StreamStart } from "@sba/platform/consumers";
-import { streamEvents, type EventRecord } from "@sba/platform/events";
+import { streamEvents, tellGaps, type EventRecord } from "@sba/platform/events";
 import { workflowRunFailed, workflowRunFinished, workflowRunStream } from "../events.ts";
 import { getWorkflowRun } from "./workflow-run.ts";
 
@@ -26,5 +26,6 @@ export async function* streamWorkflowRunEvents(
   const position = await startAfter(caller, stream, start);
   // A client that comes back with the cursor of the terminal event: nothing follows it.
   if (run.endedAt !== null && position >= run.lastSeq) return;
-  yield* streamEvents(caller, stream, { after: position, signal, isLast: (event) => LAST.includes(event.type) });
+  const isLast = ({ type }: EventRecord): boolean => LAST.includes(type);
+  yield* tellGaps(streamEvents(caller, stream, { after: position, signal, isLast }));
 }

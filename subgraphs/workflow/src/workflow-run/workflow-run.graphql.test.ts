@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { schema } from "../schema.ts";
 import { driveWorkflowRun, withBuiltIns } from "../testing.ts";
 
-useDatabase();
+const database = useDatabase();
 useBlobs();
 
 const START = `mutation ($workflowKey: String!, $input: JSON, $idempotencyKey: String) {
@@ -24,6 +24,7 @@ const EVENTS = `subscription ($id: ID!, $after: Cursor) { workflowRunEvents(work
   ... on WorkflowStepFinished { step { key status output } }
   ... on WorkflowRunFinished { workflowRun { id status output } }
   ... on WorkflowRunFailed { workflowRun { id status } error { code message } }
+  ... on WorkflowStreamGap { fromSeq toSeq cause }
 } }`;
 const RENDER = { workflowKey: "render", input: { title: "Report", markdown: "# Fine", format: "markdown" } };
 
@@ -82,6 +83,15 @@ describe("workflow runs over GraphQL", () => {
     });
     const rest = await collectEvents(schema, caller, EVENTS, { id, after: events[2].cursor });
     expect(rest.map(({ workflowRunEvents }) => workflowRunEvents)).toEqual(events.slice(3));
+    await database().owner.query("DELETE FROM platform.event WHERE stream = $1 AND seq < 3", [
+      `workflowRun:${decodeId("WorkflowRun", id)}`,
+    ]);
+    const left = await collectEvents(schema, caller, EVENTS, { id });
+    expect(left[0].workflowRunEvents).toMatchObject({
+      ...{ __typename: "WorkflowStreamGap", seq: 2, cursor: events[0].cursor, workflowRunId: id },
+      ...{ fromSeq: 1, toSeq: 2, cause: "RETENTION" },
+    });
+    expect(left.slice(1).map(({ workflowRunEvents }) => workflowRunEvents)).toEqual(events.slice(1));
   });
 
   it("end their stream with the error when they fail", async () => {
