@@ -1,9 +1,25 @@
 import { createRequire } from "node:module";
-import { defineConfig } from "vitest/config";
+import { configDefaults, defineConfig } from "vitest/config";
 
 // graphql is published twice, as CommonJS and as ES modules. Vitest would give sources the one and their dependencies the
 // other, and graphql refuses schemas "from another module or realm": everything is sent to the one that Node itself loads.
 const graphql = createRequire(import.meta.url).resolve("graphql");
+
+const oneGraphql = { resolve: { alias: [{ find: /^graphql$/, replacement: graphql }] } };
+
+const UNIT = [
+  "{packages,subgraphs,clients}/*/src/**/*.test.ts",
+  "{gateway,workers}/src/**/*.test.ts",
+  "{prisma,schema,scripts,bench}/**/*.test.ts",
+];
+/** What these do to their process, others would feel: they load modules anew, or set up what a process has one of. */
+const OF_THEIR_OWN = ["packages/platform/src/{secrets,telemetry}.test.ts"];
+/** Stories that start a system of their own, and touch no other. */
+const OWN_SYSTEM = ["e2e/{start-and-stop,one-trace}/*.e2e.ts", "e2e/*/{split-deployment,login}.e2e.ts"];
+// Only to end what hangs: tests start real servers, and a loaded machine is slow. Nothing is timed by it.
+const PATIENCE = { testTimeout: 30_000, hookTimeout: 60_000 };
+// Stories start the whole system as separate processes: minutes, not milliseconds, on a busy machine.
+const STORIES = { testTimeout: 120_000, hookTimeout: 180_000 };
 
 export default defineConfig({
   test: {
@@ -20,29 +36,34 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        resolve: { alias: [{ find: /^graphql$/, replacement: graphql }] },
+        ...oneGraphql,
         test: {
           name: "unit",
-          // Only to end what hangs: tests start real servers, and a loaded machine is slow. Nothing is timed by it.
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
-          include: [
-            "{packages,subgraphs,clients}/*/src/**/*.test.ts",
-            "{gateway,workers}/src/**/*.test.ts",
-            "{prisma,schema,scripts,bench}/**/*.test.ts",
-          ],
+          ...PATIENCE,
+          // The files of one worker share a process, and what they import is evaluated once: it was a quarter of the time.
+          isolate: false,
+          include: UNIT,
+          exclude: [...configDefaults.exclude, ...OF_THEIR_OWN],
         },
       },
       {
         extends: true,
+        ...oneGraphql,
+        test: { name: "alone", ...PATIENCE, include: OF_THEIR_OWN },
+      },
+      {
+        extends: true,
+        test: { name: "systems", ...STORIES, include: OWN_SYSTEM },
+      },
+      {
+        extends: true,
         test: {
-          name: "e2e",
+          name: "stories",
+          ...STORIES,
           globalSetup: "e2e/global-setup.ts",
           include: ["e2e/**/*.e2e.ts"],
-          // Stories start the whole system as separate processes: minutes, not milliseconds, on a busy machine.
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
-          // Each story measures and crashes a system of its own: two at once would disturb each other.
+          exclude: [...configDefaults.exclude, ...OWN_SYSTEM],
+          // They share a system, and crash it and measure it: two at once would disturb each other.
           fileParallelism: false,
         },
       },

@@ -11,7 +11,7 @@ import { parseId } from "@sba/platform/ids";
 import { eventually } from "@sba/testkit/eventually";
 import { changeRows as changeRowsOf } from "@sba/testkit/running-system";
 import { afterAll, beforeAll, inject } from "vitest";
-import { readReady, type Ready } from "./system.ts";
+import { readReady, untilReady, type Ready } from "./system.ts";
 
 /** What stories have in common: clients of the shared system, as the people and programs of the demo tenants. */
 
@@ -33,7 +33,7 @@ export function useSystem(): () => Story {
   let ready: Ready | undefined;
   const opened: Client[] = [];
   beforeAll(async () => {
-    ready = await readReady(inject("readyFile"));
+    ready = await untilReady(inject("readyFile"));
   });
   afterAll(async () => {
     await Promise.all(opened.map((client) => client.close()));

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,8 +41,8 @@ export interface System {
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const READY_WITHIN_MS = 170_000;
 
-/** Starts a system and waits until it is ready. `env` adds to the environment of its processes. */
-export async function startSystem(env: NodeJS.ProcessEnv = {}): Promise<System> {
+/** Starts a system without waiting for it. `env` adds to the environment of its processes. */
+export async function launchSystem(env: NodeJS.ProcessEnv = {}): Promise<System> {
   const dataDir = await mkdtemp(join(tmpdir(), "sba-e2e-"));
   const readyFile = join(dataDir, "e2e-ready.json");
   const output: string[] = [];
@@ -52,11 +53,10 @@ export async function startSystem(env: NodeJS.ProcessEnv = {}): Promise<System> 
   });
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk: Buffer) => output.push(chunk.toString()));
-  const endedEarly = once(child, "exit").then(([code]) => {
-    throw new Error(`the system ended with ${String(code)}:\n${output.join("")}`);
+  child.once("exit", (code) => {
+    // For those who wait: it is removed with the folder when the system was stopped.
+    if (existsSync(dataDir)) writeFileSync(endedFile(readyFile), `the system ended with ${code}:\n${output.join("")}`);
   });
-  await Promise.race([endedEarly, eventually(() => readReady(readyFile), { timeoutMs: READY_WITHIN_MS })]);
-  endedEarly.catch(() => undefined); // from here on it ends when it is stopped
   return {
     readyFile,
     stop: async () => {
@@ -64,6 +64,18 @@ export async function startSystem(env: NodeJS.ProcessEnv = {}): Promise<System> 
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+const endedFile = (readyFile: string): string => `${readyFile}.ended`;
+
+/** Waits for a system to be ready; what it says then. Throws what a system said that ended before. */
+export async function untilReady(readyFile: string): Promise<Ready> {
+  const ready = await eventually(
+    () => readReady(readyFile).catch(() => (existsSync(endedFile(readyFile)) ? "ended" : undefined)),
+    { timeoutMs: READY_WITHIN_MS },
+  );
+  if (ready === "ended") throw new Error(await readFile(endedFile(readyFile), "utf8"));
+  return ready;
 }
 
 /** What `ready.json` says now. */

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
  * Every gate, one after the other, whatever the one before said; ends with `N passed, N failed`.
  *
  *     npm run check               all but the tests, the drills and the console in a browser
- *     npm run check -- --tests    these first, the tests with coverage: what .ci/run does
+ *     npm run check -- --tests    first the tests with coverage, all trials of the races, the drills and the browser: what .ci/run does
  *     npm run check -- lint types only these
  */
 
@@ -12,6 +12,8 @@ interface Gate {
   readonly name: string;
   /** A command of a dependency, or a `.ts` file of ours, and its arguments. */
   readonly command: readonly [string, ...string[]];
+  /** Added to the environment. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 const CRUISED = [
@@ -29,6 +31,8 @@ const CRUISED = [
 ];
 
 const TESTS: Gate = { name: "tests and coverage", command: ["npm", "test", "--", "--coverage"] };
+/** `npm test` tries them less often. */
+const RACES: Gate = { name: "races", command: ["npm", "test", "--", "races"], env: { RACES: "all" } };
 const DRILLS: Gate = { name: "drills", command: ["bench/drills/main.ts", "--short"] };
 const BROWSER: Gate = { name: "console", command: ["npm", "run", "browser"] };
 const GATES: readonly Gate[] = [
@@ -66,9 +70,13 @@ function whyOf(output: string): readonly string[] {
 }
 
 /** Runs a gate with its output shown; undefined when it passed, else why it failed. */
-async function runGate({ command }: Gate): Promise<readonly string[] | undefined> {
+async function runGate({ command, env }: Gate): Promise<readonly string[] | undefined> {
   const [program, args] = programOf(command);
-  const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const output: Buffer[] = [];
   for (const [from, to] of [
     [child.stdout, process.stdout],
@@ -99,7 +107,7 @@ function selectGates(args: readonly string[]): readonly Gate[] {
   if (unknown.length > 0)
     throw new Error(`there is no gate ${unknown.join(", ")}: ${GATES.map(({ name }) => name).join(" ")}`);
   const selected = names.length === 0 ? GATES : GATES.filter(({ name }) => names.includes(name));
-  return args.includes("--tests") ? [TESTS, DRILLS, BROWSER, ...selected] : selected;
+  return args.includes("--tests") ? [TESTS, RACES, DRILLS, BROWSER, ...selected] : selected;
 }
 
 const results: { readonly name: string; readonly seconds: string; readonly why: readonly string[] | undefined }[] = [];

@@ -11,7 +11,7 @@ useDatabase();
 let world: World;
 let served: Served;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
   served = await serve(world, "in process", { development: false, allowedOrigins: ["https://app.example"] });
 });

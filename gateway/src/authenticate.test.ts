@@ -16,7 +16,7 @@ let world: World;
 let served: Served;
 let member: Member;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
   served = await serve(world, "in process");
   member = world.join(["run:read"]);

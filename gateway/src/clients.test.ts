@@ -20,7 +20,7 @@ let member: Member;
 let headers: { readonly authorization: string };
 let socket: Client;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
   served = await serve(world, "in process");
   member = world.join(["run:read"]);

@@ -49,7 +49,7 @@ test("is not there where nothing is tagged for it", () => {
 });
 
 test("is all that a partner's key sees and reaches", async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   const world = await createWorld();
   const served = await serve(world, "in process");
   const ask = (query: string, key = world.join(["usage:read"], { apiKey: true }).apiKey) => post(served, key, query);

@@ -26,7 +26,7 @@ afterEach(async () => {
 
 beforeAll(() => {
   setLogLevel("silent");
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
 });
 
 async function subgraphThat(answer: Answer, options: Parameters<typeof linkRemote>[1] = {}): Promise<SubgraphLink> {

@@ -11,7 +11,7 @@ describe.each<Deployment>(["in process", "over HTTP"])("a gateway with its subgr
   let world: World;
   let served: Served;
   beforeAll(async () => {
-    useSecretKey("a secret key for the gateway's tests");
+    useSecretKey("a-secret-key-that-only-tests-know");
     world = await createWorld();
     served = await serve(world, deployment);
   });
@@ -217,7 +217,7 @@ describe("a supergraph with policies", () => {
 
 describe("a gateway that has lost a subgraph", () => {
   test("gives the rest of the result, and one typed error for each path that is owed", async () => {
-    useSecretKey("a secret key for the gateway's tests");
+    useSecretKey("a-secret-key-that-only-tests-know");
     const world = await createWorld();
     const served = await serve(world, "over HTTP");
     try {

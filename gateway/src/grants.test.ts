@@ -24,7 +24,7 @@ const grantsOf = (member: Member, sessionId?: string) =>
 const permissionsOf = async (member: Member) => [...((await grantsOf(member))?.permissions ?? [])];
 
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
 });
 beforeEach(async () => {

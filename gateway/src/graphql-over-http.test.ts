@@ -10,7 +10,7 @@ useDatabase();
 
 let served: Served;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   served = await serve(await createWorld(), "in process");
 });
 afterAll(() => served.close());

@@ -17,7 +17,7 @@ useDatabase();
 let world: World;
 let folder: string;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
 });
 beforeEach(async () => {

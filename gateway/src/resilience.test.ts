@@ -14,7 +14,7 @@ useDatabase();
 
 let world: World;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
 });
 

@@ -73,7 +73,7 @@ describe.each([
   let gateways: readonly [Served, Served];
 
   beforeAll(async () => {
-    useSecretKey("a secret key for the gateway's tests");
+    useSecretKey("a-secret-key-that-only-tests-know");
     pubsub = await openPubSub({ databaseUrl: database().urls.app, redisUrl: redisUrl() });
     usePubSub(pubsub);
     world = await createWorld();

@@ -16,7 +16,7 @@ describe.each<Deployment>(["in process", "over HTTP"])("a gateway's sockets, wit
   let world: World;
   let served: Served;
   beforeAll(async () => {
-    useSecretKey("a secret key for the gateway's tests");
+    useSecretKey("a-secret-key-that-only-tests-know");
     world = await createWorld();
     served = await serve(world, deployment);
   });

@@ -17,7 +17,7 @@ let served: Served;
 let member: Member;
 let close: () => Promise<void>;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   redis = await startRedisServer();
   const pubsub = await openRedisPubSub(redis.url);
   usePubSub(pubsub);

@@ -18,7 +18,7 @@ const REFUSED = { code: "RATE_LIMITED", reason: "RATE_LIMITED", retryable: true,
 
 let world: World;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
 });
 

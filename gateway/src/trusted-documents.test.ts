@@ -17,7 +17,7 @@ const MANIFESTS: readonly Manifest[] = [
 let world: World;
 let member: Member;
 beforeAll(async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   world = await createWorld();
   member = world.join(["run:read"]);
 });

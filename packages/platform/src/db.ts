@@ -67,6 +67,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const INT8_OID = 20;
 
 let pools: Pools | undefined;
+const forgetting: (() => void)[] = [];
 
 const types = {
   getTypeParser: ((oid: number, format?: "text" | "binary"): unknown =>
@@ -108,10 +109,16 @@ export function connectDatabase(options: DatabaseOptions): void {
   pools = { app: openPool(options.app, size), system: openPool(options.system, Math.max(2, Math.ceil(size / 4))) };
 }
 
+/** Calls `forget` when the database is closed: what a process remembers of one is not so of the next that it connects to. */
+export function onDatabaseClosed(forget: () => void): void {
+  forgetting.push(forget);
+}
+
 /** Ends every connection after the statements under way. */
 export async function closeDatabase(): Promise<void> {
   const closing = pools;
   pools = undefined;
+  for (const forget of forgetting) forget();
   await Promise.all([closing?.app.end(), closing?.system.end()]);
 }
 

@@ -5,7 +5,7 @@ import { signInternalToken, verifyInternalToken } from "./internal-token.ts";
 import { deriveKey, useSecretKey } from "./secrets.ts";
 
 beforeAll(() => {
-  useSecretKey("a secret key for internal tokens in tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
 });
 
 const refusal = { code: "CREDENTIALS_INVALID", kind: "unauthenticated" };

@@ -12,7 +12,7 @@ import { MAX_MESSAGE_BYTES, openPubSub, usePubSub, type PubSub } from "./pubsub.
 
 const database = useDatabase({ pubsub: false });
 const counted = defineEvent({
-  type: "test.counted",
+  type: "test.heard",
   version: 1,
   description: "A number.",
   payload: z.object({ number: z.number() }),

@@ -217,7 +217,7 @@ describe("a subgraph's server", () => {
   let server: RunningServer;
   let ready = true;
   beforeAll(async () => {
-    useSecretKey("a secret key for a subgraph's server in tests");
+    useSecretKey("a-secret-key-that-only-tests-know");
     server = await startSubgraphServer(
       {
         name: "things",

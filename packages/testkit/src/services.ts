@@ -27,7 +27,7 @@ import { setLogLevel } from "@sba/platform/log";
 import { usePubSub } from "@sba/platform/pubsub";
 import { openPostgresPubSub } from "@sba/platform/pubsub-postgres";
 import { closeReaders } from "@sba/platform/reader";
-import { provisionRoles } from "@sba/platform/roles";
+import { roleUrlsOf } from "@sba/platform/roles";
 import { Redis } from "ioredis";
 import pg from "pg";
 import { afterAll, beforeAll, inject } from "vitest";
@@ -106,8 +106,7 @@ export async function makeDatabase(migrated = true): Promise<{ database: TestDat
   // Dropping the database, or a test that ends every connection, ends this one too.
   owner.on("error", () => undefined);
   await owner.connect();
-  // In the cluster's one database: the lock that keeps two files from altering a role at once is of a database.
-  const roles = await provisionRoles(adminUrl, secretKey);
+  const roles = roleUrlsOf(adminUrl, secretKey);
   const urls = { app: withPath(roles.app, name), system: withPath(roles.system, name), admin };
   return { database: { urls, owner }, drop: () => asAdmin(adminUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
 }

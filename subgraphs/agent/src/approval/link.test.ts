@@ -19,7 +19,7 @@ import { setApprovalPolicy } from "./policy.ts";
 import { aRunThatAsks, auditOfApproval, changesOf, decide, reread } from "./testing.ts";
 
 const database = useDatabase();
-useSecretKey("a secret key for the tests of links");
+useSecretKey("a-secret-key-that-only-tests-know");
 
 let server: RunningServer;
 let headers: Record<string, string>;

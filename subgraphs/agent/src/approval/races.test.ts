@@ -4,6 +4,7 @@ import { withTenant } from "@sba/platform/db";
 import { newId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { useBlobs, useDatabase } from "@sba/testkit/services";
+import { trialsOf } from "@sba/testkit/trials";
 import { describe, expect, it } from "vitest";
 import { cancelRun } from "../run/cancel.ts";
 import { driveRun } from "../testing.ts";
@@ -15,7 +16,7 @@ import { anApproval, aRunThatAsks, decide } from "./testing.ts";
 const database = useDatabase();
 useBlobs();
 
-const TRIALS = 300;
+const TRIALS = trialsOf(300);
 // Each takes up to four connections: more at once would only wait for the pool.
 const AT_A_TIME = 3;
 // Only to end what hangs.

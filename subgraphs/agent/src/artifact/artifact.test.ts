@@ -16,7 +16,7 @@ import { artifactRoute, downloadUrl } from "./download.ts";
 
 const database = useDatabase();
 useBlobs();
-useSecretKey("a secret key for the tests of artifacts");
+useSecretKey("a-secret-key-that-only-tests-know");
 
 const anInput = (text = "# Hello") => ({
   id: newId(),

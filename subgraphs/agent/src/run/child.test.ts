@@ -332,29 +332,3 @@ it("is asked nothing of by a run that delegates nothing", async () => {
   const { statements } = await countStatements(() => driveRun(caller, runId));
   expect(statements.filter((text) => /parent_run_id|run_link|run_input\b/.test(text))).toEqual([]);
 });
-
-const TRIALS = { trials: 100, atOnce: 4, timeout: 300_000 };
-const PATIENCE = { timeoutMs: 60_000 };
-
-it("a coordinator that is cancelled while its work begins leaves none of it behind", TRIALS, async () => {
-  const helper = await anAgent(caller, { instructions: "You are the helper." });
-  const leader = await anAgent(caller, { instructions: "You lead.", tools: ["agent.delegate"] });
-  model().answer = (response, request) => {
-    const { messages } = request.body;
-    const leads = String(messages[0]!.content).startsWith("You lead") && messages.length === 2;
-    return (leads ? delegates(() => helper, {}, {}) : says("Well."))(response, request);
-  };
-  const drain = await startDispatcher({ capacity: 8 });
-  const left = new Set<number>();
-  await inTrials(TRIALS.trials, TRIALS.atOnce, async (trial) => {
-    const runId = await startRun(caller, { agentKey: leader, prompt: "Plan." });
-    await eventually(async () => (await getRun(caller, runId)).lastSeq >= pick(trial, 20), PATIENCE);
-    await cancelRun(caller, { runId }).catch(() => undefined);
-    await eventually(async () => (await getRun(caller, runId)).endedAt !== null, PATIENCE);
-    await eventually(async () => (await childrenOf(runId)).every(({ endedAt }) => endedAt !== null), PATIENCE);
-    left.add((await childrenOf(runId)).length);
-  });
-  await drain();
-  expect([...left].toSorted()).toEqual([0, 1, 2]);
-  await expectSoundRuns(database(), caller);
-});

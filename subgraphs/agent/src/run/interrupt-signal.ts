@@ -1,4 +1,4 @@
-import { pubsub } from "@sba/platform/pubsub";
+import { pubsub, type PubSub } from "@sba/platform/pubsub";
 
 /** Reaches the worker that is in the middle of a run's step, so that what a person asked for does not wait for the lease's next renewal. */
 
@@ -10,7 +10,7 @@ export type Interruptible = Readonly<Record<Interrupt, AbortController>>;
 
 const TOPIC = "agent.run.interrupted";
 const underWay = new Map<string, Interruptible>();
-let listening: Promise<unknown> | undefined;
+const listeningTo = new WeakSet<PubSub>();
 
 /** Says, after the commit, that a run is being cancelled or is paused. */
 export function announceInterrupt(runId: string, why: Interrupt): void {
@@ -19,16 +19,18 @@ export function announceInterrupt(runId: string, why: Interrupt): void {
 
 /** Aborts one of `controllers` when the run is interrupted; call what it returns when the run is let go of. */
 export function abortOnInterrupt(runId: string, controllers: Interruptible): () => void {
-  listening ??= pubsub()
-    .subscribe(TOPIC, interrupt)
-    // Not heard: the lease's next renewal finds it, and the next run that is leased subscribes again.
-    .catch(() => {
-      listening = undefined;
-    });
+  listen(pubsub());
   underWay.set(runId, controllers);
   return () => {
     if (underWay.get(runId) === controllers) underWay.delete(runId);
   };
+}
+
+function listen(current: PubSub): void {
+  if (listeningTo.has(current)) return;
+  listeningTo.add(current);
+  // Not heard: the lease's next renewal finds it, and the next run that is leased subscribes again.
+  current.subscribe(TOPIC, interrupt).catch(() => listeningTo.delete(current));
 }
 
 function interrupt(message: string | undefined): void {

@@ -1,16 +1,17 @@
 import { AppError } from "@sba/platform/errors";
 import { aCaller, eventually } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
+import { inTrials, pick, trialsOf } from "@sba/testkit/trials";
 import { expect, test } from "vitest";
 import { createAgent } from "../agent/agent.ts";
 import { driveRun } from "../testing.ts";
 import { startDispatcher } from "./dispatch.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { getRun, startRun } from "./run.ts";
-import { expectSoundRuns, inTrials, pick } from "./testing.ts";
+import { expectSoundRuns } from "./testing.ts";
 
 const database = useDatabase();
-const TRIALS = { trials: 300, atOnce: 8, timeout: 600_000 };
+const TRIALS = { trials: trialsOf(300), atOnce: 8, timeout: 600_000 };
 const PATIENCE = { timeoutMs: 60_000 };
 
 test("a run that is paused while it ends has ended, or rests and ends after it has gone on", TRIALS, async () => {

@@ -26,7 +26,7 @@ const AT_REST = { status: "PAUSED", dueAt: null, leaseExpiresAt: null };
 const ALL = { free: 8, most: 8, held: [] };
 
 beforeAll(() => {
-  useSecretKey("a secret key that only this test knows");
+  useSecretKey("a-secret-key-that-only-tests-know");
 });
 let caller: Caller;
 beforeEach(() => {

@@ -15,7 +15,7 @@ import { startRun } from "./run.ts";
 useDatabase();
 useBlobs();
 beforeAll(() => {
-  useSecretKey("a secret key that only this test knows");
+  useSecretKey("a-secret-key-that-only-tests-know");
 });
 
 const EVERYTHING = `query Runs($first: Int!) { runs(first: $first) {

@@ -283,38 +283,3 @@ describe("sendRunInput", () => {
     await finish();
   });
 });
-
-const TRIALS = { trials: 100, atOnce: 4, timeout: 300_000 };
-const PATIENCE = { timeoutMs: 60_000 };
-
-it("a steer while the run ends is told, or refused: none is taken and lost, none is told twice", TRIALS, async () => {
-  model().answer = says("Well.");
-  const agentKey = await anAgent(caller);
-  const { lastSeq } = await driveRun(caller, await startRun(caller, { agentKey, prompt: "Hello?" }));
-  const drain = await startDispatcher({ capacity: 8 });
-  const outcomes = new Set<string>();
-  await inTrials(TRIALS.trials, TRIALS.atOnce, async (trial) => {
-    const runId = await startRun(caller, { agentKey, prompt: "Hello?" });
-    await eventually(async () => (await getRun(caller, runId)).lastSeq >= pick(trial, lastSeq + 1), PATIENCE);
-    const sent = await Promise.all(
-      ["1", "2"].map((input) =>
-        sendRunInput(caller, { runId, input, mode: "STEER" }).then(
-          () => "taken",
-          (error: unknown) => (error instanceof AppError ? error.code : String(error)),
-        ),
-      ),
-    );
-    for (const outcome of sent) outcomes.add(outcome);
-    await eventually(async () => (await getRun(caller, runId)).endedAt !== null, PATIENCE);
-    expect(await getRun(caller, runId)).toMatchObject({ status: "COMPLETED", unreadInputs: 0 });
-    const received = (await eventsOf(runId, "inputReceived")) as { ordinal: number }[];
-    const toldOnes = ((await eventsOf(runId, "inputTold")) as { ordinals: number[] }[]).flatMap(
-      ({ ordinals }) => ordinals,
-    );
-    expect(toldOnes).toEqual(received.map(({ ordinal }) => ordinal));
-    expect(received).toHaveLength(sent.filter((outcome) => outcome === "taken").length);
-  });
-  await drain();
-  expect([...outcomes].toSorted()).toEqual(["AGENT_RUN_ENDED", "taken"]);
-  await expectSoundRuns(database(), caller);
-});

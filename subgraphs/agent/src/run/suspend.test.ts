@@ -27,7 +27,7 @@ const ALL = { free: 8, most: 8, held: [] };
 const START = `mutation ($agentKey: String!) { startRun(input: { agentKey: $agentKey, prompt: "Hello?" }) { id } }`;
 
 beforeAll(() => {
-  useSecretKey("a secret key that only this test knows");
+  useSecretKey("a-secret-key-that-only-tests-know");
 });
 let caller: Caller;
 beforeEach(async () => {

@@ -113,18 +113,3 @@ export async function expectSoundRuns({ owner }: TestDatabase, { tenantId }: Cal
   const { rows } = await owner.query<{ id: string }>(ended, [tenantId]);
   for (const { id } of rows) expect((await replayRun({ tenantId }, id)).difference, "can be replayed").toBeUndefined();
 }
-
-/** A number from 0 to `below` - 1, the same for the same trial. */
-export function pick(trial: number, below: number): number {
-  // Fibonacci hashing: neighbours are far apart.
-  return Math.floor(((Math.imul(trial + 1, 0x9e3779b1) >>> 0) / 2 ** 32) * below);
-}
-
-/** Runs numbered trials, some at once. */
-export async function inTrials(trials: number, atOnce: number, run: (trial: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    for (let trial = next++; trial < trials; trial = next++) await run(trial);
-  };
-  await Promise.all(Array.from({ length: atOnce }, lane));
-}

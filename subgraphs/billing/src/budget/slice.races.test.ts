@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
+import { trialsOf } from "@sba/testkit/trials";
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { setBudget } from "./budget.ts";
@@ -32,14 +33,15 @@ function randomOf(seed: number): (below: number) => number {
   };
 }
 
+const TRIALS = trialsOf(300);
 const MANY_TRIALS_MS = 600_000;
 
 describe("at the edge of a budget", () => {
   it(
-    "parallel runs never reserve one micro too much, in 300 trials, and in the end everything is returned",
+    `parallel runs never reserve one micro too much, in ${TRIALS} trials, and in the end everything is returned`,
     { timeout: MANY_TRIALS_MS },
     async () => {
-      for (let trial = 0; trial < 300; trial++) {
+      for (let trial = 0; trial < TRIALS; trial++) {
         const random = randomOf(trial);
         const caller = aCaller();
         const limit = BigInt(50 + random(100));

@@ -12,26 +12,14 @@ import { subscribeToPlan, type PlanQuotas } from "../plan/plan.ts";
 import { schema } from "../schema.ts";
 import { recordUsage } from "../usage/record.ts";
 import { admitRuns, listQuotas, readStartLimits, releaseRunSlot, setQuotaPolicy, takeRunSlot } from "./quota.ts";
+import { end, exceeded, NOON, quotas, runsOnly, start, used } from "./testing.ts";
 import { recountQuotaUse } from "./use.ts";
 
 useDatabase();
 
-const NOON = new Date("2026-11-21T12:00:00Z");
-const quotas: PlanQuotas = { tokensPerMonth: 1_000n, toolCallsPerMonth: 10n, concurrentRuns: 3 };
-const runsOnly = (concurrentRuns: number): PlanQuotas => ({ ...quotas, concurrentRuns });
-
-const start = (caller: Caller, runId = newId(), plan = quotas, at = NOON) =>
-  withTenant(caller, (tx) => takeRunSlot(tx, caller, { runId, quotas: plan, at }));
-const end = (caller: Caller, runId: string, at = NOON) =>
-  withTenant(caller, (tx) => releaseRunSlot(tx, caller, { runId, at }));
 const letIn = (caller: Caller) => withTenant(caller, (tx) => admitRuns(tx, caller));
 const use = (caller: Caller, runId: string, lines: MeteredLine[], at = NOON) =>
   withTenant(caller, (tx) => recordUsage(tx, caller, { key: newId(), runId, lines, at }));
-const used = async (caller: Caller, at = NOON) => {
-  const shown = await listQuotas(caller, at);
-  return Object.fromEntries(shown.map((quota) => [quota.kind, quota.used]));
-};
-const exceeded = (quota: string) => ({ code: "BILLING_QUOTA_EXCEEDED", kind: "quota_exceeded", details: { quota } });
 const tokens = (input: bigint, output: bigint): MeteredLine[] => [
   { meter: "model.inputTokens", quantity: input, model: "local" },
   { meter: "model.outputTokens", quantity: output, model: "local" },
@@ -39,36 +27,6 @@ const tokens = (input: bigint, output: bigint): MeteredLine[] => [
 const MANY_AT_ONCE_MS = 300_000;
 
 describe("the quota of concurrent runs", () => {
-  it("lets exactly 100 of 200 parallel starts in at a quota of 100", { timeout: MANY_AT_ONCE_MS }, async () => {
-    const caller = aCaller();
-    const starts = await Promise.allSettled(Array.from({ length: 200 }, () => start(caller, newId(), runsOnly(100))));
-    expect(starts.filter(({ status }) => status === "fulfilled")).toHaveLength(100);
-    const refused = starts.filter((outcome) => outcome.status === "rejected");
-    for (const { reason } of refused) expect(reason).toMatchObject({ ...exceeded("CONCURRENT_RUNS"), retryable: true });
-    expect(await used(caller)).toMatchObject({ CONCURRENT_RUNS: 100n });
-  });
-
-  it("is never exceeded while runs start and end at once, in 300 trials", { timeout: MANY_AT_ONCE_MS }, async () => {
-    for (let trial = 0; trial < 300; trial++) {
-      const caller = aCaller();
-      const live = async () => {
-        const runId = newId();
-        const began = await start(caller, runId).catch((error: unknown) => {
-          expect(error).toMatchObject(exceeded("CONCURRENT_RUNS"));
-          return false;
-        });
-        if (!began) return 0;
-        const { CONCURRENT_RUNS } = await used(caller);
-        expect(CONCURRENT_RUNS).toBeLessThanOrEqual(3n);
-        await Promise.all([end(caller, runId), end(caller, runId)]);
-        return 1;
-      };
-      const began = await Promise.all([1, 2, 3, 4, 5, 6].map(live));
-      expect(began.filter(Boolean).length).toBeGreaterThanOrEqual(3);
-      expect(await used(caller)).toMatchObject({ CONCURRENT_RUNS: 0n });
-    }
-  });
-
   it("counts a run once, however often it is started and ended", async () => {
     const caller = aCaller();
     const runId = newId();

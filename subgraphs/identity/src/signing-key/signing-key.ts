@@ -8,7 +8,7 @@ import {
   type JSONWebKeySet,
   type JWK,
 } from "jose";
-import { json, withTenant, type Tx } from "@sba/platform/db";
+import { json, onDatabaseClosed, withTenant, type Tx } from "@sba/platform/db";
 import type { SigningKey } from "@sba/platform/generated/prisma/client";
 import { logger } from "@sba/platform/log";
 import { open, seal } from "@sba/platform/secrets";
@@ -56,6 +56,7 @@ function remember(signer: Signer): Signer {
 export function forgetSigner(): void {
   cached = undefined;
 }
+onDatabaseClosed(forgetSigner);
 
 async function findSigner(tx: Tx): Promise<Signer | undefined> {
   const [row] = await tx.sql<SigningKey>`
