@@ -1,2 +1,2 @@
 /** The hash of the supergraph that this client was made for. */
-export const API_VERSION: string = "OZOzgUJo4UYbEd4M";
+export const API_VERSION: string = "bVvnLXzNSwBrmBe3";
