@@ -1,6 +1,6 @@
 import type { TestProject } from "vitest/node";
 import { startSlowModel } from "../slow-model.ts";
-import { startSystem } from "../system.ts";
+import { launchSystem, untilReady } from "../system.ts";
 
 /** One system for all of the console's checks; with READY_FILE the one that wrote it, so that a check is tried within seconds. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -10,7 +10,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     return () => Promise.resolve();
   }
   const model = await startSlowModel();
-  const system = await startSystem(model.env);
+  const system = await launchSystem(model.env);
+  await untilReady(system.readyFile);
   project.provide("readyFile", system.readyFile);
   return async () => {
     await system.stop();
