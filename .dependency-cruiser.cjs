@@ -122,7 +122,7 @@ module.exports = {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
     doNotFollow: { path: ["node_modules", "/generated/"] },
-    exclude: { path: "/generated/prisma/" },
+    exclude: { path: "(/generated/prisma/|/dist/)" },
     enhancedResolveOptions: {
       exportsFields: ["exports"],
       conditionNames: ["import", "types", "node", "default"],

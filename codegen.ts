@@ -39,8 +39,9 @@ const TYPES = {
 
 /** The console's own documents: a folder for each file, so that a page loads its own and no other's. */
 function consoleOf(files: readonly string[]): CodegenConfig["generates"] {
+  type Output = readonly [string, CodegenConfig["generates"][string]];
   return Object.fromEntries(
-    files.flatMap((file) => {
+    files.flatMap((file): Output[] => {
       const documents = `${CONSOLE_OPERATIONS}${file}`;
       const folder = `${CONSOLE}${file.replace(/\.graphql$/, "")}/`;
       const config = { ...TYPES, onlyOperationTypes: true };

@@ -7,7 +7,7 @@ import type { Permission } from "./session/permission.tsx";
 export interface Route {
   readonly path: string;
   readonly title: Readonly<Record<Locale, string>>;
-  readonly icon: ComponentType<{ readonly size?: number; readonly stroke?: number }>;
+  readonly Icon: ComponentType<{ readonly size?: number; readonly stroke?: number }>;
   /** Who may see it: without one of these it is not in the navigation. */
   readonly needs: Permission;
   readonly Page: ComponentType;
@@ -23,5 +23,5 @@ const page = (path: string, load: Loader, rest: Omit<Route, "path" | "Page">): R
 /** One line a page, in the order of the navigation. */
 // prettier-ignore
 export const ROUTES: readonly Route[] = [
-  page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, icon: IconMessageCircle, needs: "run:read" }),
+  page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, Icon: IconMessageCircle, needs: "run:read" }),
 ];

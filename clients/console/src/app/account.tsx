@@ -1,51 +1,50 @@
-import { Avatar, Divider, Menu, Text, UnstyledButton, VisuallyHidden } from "@mantine/core";
+import { Avatar, Text, UnstyledButton, VisuallyHidden } from "@mantine/core";
+import { lazy, Suspense, useState, type ComponentPropsWithRef } from "react";
 import { useMessages } from "../i18n/messages.ts";
-import { IconDotsVertical, IconLogout } from "../parts/icons.ts";
-import { useNotify } from "../parts/error-notice.tsx";
+import { IconDotsVertical } from "../parts/icons.ts";
 import { useMe } from "../session/permission.tsx";
-import { session } from "../session/use-session.ts";
 import classes from "./account.module.css";
 import { messages } from "./messages.ts";
-import { Preferences } from "./preferences.tsx";
 
-/** Who is signed in and where, their preferences, and the way out. */
+// Loaded when somebody opens it.
+const AccountMenu = lazy(() => import("./account-menu.tsx"));
+
+/** Who is signed in and where; opened, their preferences, and the way out. */
 export function Account() {
+  const [isWanted, setWanted] = useState(false);
+  const button = (
+    <AccountButton
+      aria-haspopup="menu"
+      onClick={() => {
+        setWanted(true);
+      }}
+    />
+  );
+  return isWanted ? (
+    <Suspense fallback={button}>
+      <AccountMenu />
+    </Suspense>
+  ) : (
+    button
+  );
+}
+
+export function AccountButton(props: ComponentPropsWithRef<"button">) {
   const t = useMessages(messages);
-  const notify = useNotify();
-  const { displayName, email, roles } = useMe();
-  const role = roles.map(({ name }) => name).join(", ");
+  const { displayName, roles } = useMe();
   return (
-    <Menu position="top-start" width={260} shadow="md" withArrow>
-      <Menu.Target>
-        <UnstyledButton className={classes["account"]}>
-          <VisuallyHidden>{t.account}</VisuallyHidden>
-          <Avatar name={displayName} color="brand" radius="xl" size={36} aria-hidden />
-          <div className={classes["names"]}>
-            <Text size="sm" fw={600} truncate>
-              {displayName}
-            </Text>
-            <Text size="xs" c="dimmed" truncate>
-              {role}
-            </Text>
-          </div>
-          <IconDotsVertical size={16} aria-hidden />
-        </UnstyledButton>
-      </Menu.Target>
-      <Menu.Dropdown>
-        {email !== null && <Menu.Label>{email}</Menu.Label>}
-        <div className={classes["preferences"]}>
-          <Preferences />
-        </div>
-        <Divider my={4} />
-        <Menu.Item
-          leftSection={<IconLogout size={16} />}
-          onClick={() => {
-            void session.signOut().catch(notify.error);
-          }}
-        >
-          {t.signOut}
-        </Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+    <UnstyledButton {...props} className={classes["account"]}>
+      <VisuallyHidden>{t.account}</VisuallyHidden>
+      <Avatar name={displayName} color="brand" radius="xl" size={36} aria-hidden />
+      <span className={classes["names"]}>
+        <Text size="sm" fw={600} truncate>
+          {displayName}
+        </Text>
+        <Text size="xs" c="dimmed" truncate>
+          {roles.map(({ name }) => name).join(", ")}
+        </Text>
+      </span>
+      <IconDotsVertical size={16} aria-hidden />
+    </UnstyledButton>
   );
 }

@@ -1,23 +1,24 @@
 import { Center, Container, Loader, MantineProvider } from "@mantine/core";
-import { Notifications } from "@mantine/notifications";
 import { useDocumentVisibility } from "@mantine/hooks";
 import { setNonce } from "get-nonce";
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { DataProvider } from "../data/provider.tsx";
 import { useShellMeQuery } from "../generated/shell/hooks.ts";
 import { LocaleProvider } from "../i18n/provider.tsx";
 import { ErrorBoundary } from "../parts/error-boundary.tsx";
 import { ErrorNotice } from "../parts/error-notice.tsx";
+import { Notices } from "../parts/notices.tsx";
 import { MeContext } from "../session/permission.tsx";
 import { useSession } from "../session/use-session.ts";
 import { InboxProvider } from "./inbox.tsx";
 import { Shell } from "./shell.tsx";
-import { SignIn } from "./sign-in.tsx";
 import { cssVariables, theme } from "./theme.ts";
 
 // The content security policy takes style elements with it only: Mantine's own, and what keeps the page behind a dialog still.
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce ?? "";
 setNonce(nonce);
+
+const SignIn = lazy(() => import("./sign-in.tsx"));
 
 export function App() {
   return (
@@ -29,7 +30,7 @@ export function App() {
         getStyleNonce={() => nonce}
       >
         <ErrorBoundary>
-          <Notifications position="bottom-right" />
+          <Notices />
           <SignedIn />
         </ErrorBoundary>
       </MantineProvider>
@@ -39,7 +40,12 @@ export function App() {
 
 function SignedIn() {
   const { principal } = useSession();
-  if (principal === undefined) return <SignIn />;
+  if (principal === undefined)
+    return (
+      <Suspense fallback={null}>
+        <SignIn />
+      </Suspense>
+    );
   return (
     <DataProvider key={principal}>
       <AsMe />

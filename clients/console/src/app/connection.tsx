@@ -1,4 +1,4 @@
-import { Alert, Badge, Group, Tooltip } from "@mantine/core";
+import { Alert, Badge, Group } from "@mantine/core";
 import { useNetwork } from "@mantine/hooks";
 import type { ConnectionState } from "@sba/client";
 import { useConnection, useOutbox } from "@sba/client/react";
@@ -23,11 +23,9 @@ export function ConnectionBadge() {
   return (
     <Group gap={6} role="status" data-connection={status}>
       {label !== undefined && (
-        <Tooltip label={error?.message} disabled={error === undefined}>
-          <Badge variant="dot" color={COLOURS[status]} size="sm" tt="none" fw={500}>
-            {label}
-          </Badge>
-        </Tooltip>
+        <Badge variant="dot" color={COLOURS[status]} size="sm" tt="none" fw={500} title={error?.message}>
+          {label}
+        </Badge>
       )}
       {outbox.length > 0 && (
         <Badge variant="light" color="yellow" size="sm" tt="none" fw={500}>

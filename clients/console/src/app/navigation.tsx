@@ -1,4 +1,4 @@
-import { Badge, NavLink, ScrollArea, Stack } from "@mantine/core";
+import { Badge, NavLink, Stack } from "@mantine/core";
 import { Link, useLocation } from "wouter";
 import { useLocale } from "../i18n/locale.ts";
 import { useMessages } from "../i18n/messages.ts";
@@ -6,6 +6,7 @@ import { ROUTES, type Route } from "../routes.tsx";
 import { useMe } from "../session/permission.tsx";
 import { useInbox } from "./inbox.tsx";
 import { messages } from "./messages.ts";
+import classes from "./shell.module.css";
 
 /** The pages that the one who is signed in may see. */
 export function useRoutes(): readonly Route[] {
@@ -19,9 +20,9 @@ export function Navigation({ onNavigate }: { readonly onNavigate?: () => void })
   const [location] = useLocation();
   const { mine } = useInbox();
   return (
-    <ScrollArea component="nav" aria-label={t.navigation} flex={1} type="auto">
+    <nav aria-label={t.navigation} className={classes["navigation"]}>
       <Stack gap={4}>
-        {useRoutes().map(({ path, title, icon: Icon }) => {
+        {useRoutes().map(({ path, title, Icon }) => {
           const isHere = location === `/${path}` || location.startsWith(`/${path}/`);
           const count = path === "inbox" ? mine.length : 0;
           return (
@@ -48,6 +49,6 @@ export function Navigation({ onNavigate }: { readonly onNavigate?: () => void })
           );
         })}
       </Stack>
-    </ScrollArea>
+    </nav>
   );
 }

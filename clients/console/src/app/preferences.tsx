@@ -52,7 +52,7 @@ function Choice<T extends string>({ label, value, options, onChange }: ChoicePro
         value={value}
         data={[...options]}
         onChange={(chosen) => {
-          onChange(chosen as T);
+          onChange(chosen);
         }}
       />
     </div>

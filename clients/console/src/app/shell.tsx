@@ -1,6 +1,6 @@
-import { Alert, AppShell, Burger, Drawer, Group, Loader, Center, Stack, Text } from "@mantine/core";
+import { Alert, AppShell, Burger, Group, Loader, Center, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { Suspense, useEffect, useRef } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Redirect, Route, Switch, useLocation } from "wouter";
 import { useMessages } from "../i18n/messages.ts";
 import { ErrorBoundary } from "../parts/error-boundary.tsx";
@@ -14,10 +14,15 @@ import { Navigation, useRoutes } from "./navigation.tsx";
 import { NotAllowed, NotFound } from "./not-found.tsx";
 import classes from "./shell.module.css";
 
+// Of small screens only, and there when somebody opens it.
+const MenuDrawer = lazy(() => import("./menu-drawer.tsx"));
+
 /** What is around every page: navigation, who is signed in, how live it is. */
 export function Shell() {
   const t = useMessages(messages);
   const [isOpen, { open, close }] = useDisclosure(false);
+  const [wasOpened, setWasOpened] = useState(false);
+  if (isOpen && !wasOpened) setWasOpened(true);
   useFocusOnNewPage();
   return (
     <>
@@ -42,19 +47,13 @@ export function Shell() {
         <AppShell.Navbar p="md" visibleFrom="sm">
           <Side />
         </AppShell.Navbar>
-        <Drawer
-          opened={isOpen}
-          onClose={close}
-          size={300}
-          title={<Brand />}
-          hiddenFrom="sm"
-          padding="md"
-          closeButtonProps={{ "aria-label": t.closeMenu }}
-        >
-          <Stack h="calc(100dvh - 92px)" gap="md">
-            <Side isInDrawer onNavigate={close} />
-          </Stack>
-        </Drawer>
+        {wasOpened && (
+          <Suspense fallback={null}>
+            <MenuDrawer opened={isOpen} onClose={close}>
+              <Side isInDrawer onNavigate={close} />
+            </MenuDrawer>
+          </Suspense>
+        )}
         <AppShell.Main id="main" tabIndex={-1} className={classes["main"]}>
           <OfflineBanner />
           <SuspendedBanner />

@@ -10,7 +10,7 @@ import { Preferences } from "./preferences.tsx";
 import classes from "./sign-in.module.css";
 
 /** Shown in place of any page while nobody is signed in: afterwards it is that page. */
-export function SignIn() {
+export default function SignIn() {
   const t = useMessages(messages);
   const { wasEnded } = useSession();
   useEffect(() => {

@@ -181,22 +181,9 @@ function Actions({ approval, decide, drafts, setDrafts }: ActionsProps) {
         }}
       />
     );
-  const edited = editedOf(paramsOf(approval.params, approval.editableParams), drafts ?? {});
-  const approve = () => {
-    const { params } = edited;
-    void decide.decide({ decision: "APPROVED", ...(params === undefined ? {} : { editedParams: params }) });
-  };
   return (
     <Group gap="xs">
-      <Button
-        size="sm"
-        leftSection={<IconCheck size={16} />}
-        loading={decide.isDeciding}
-        disabled={edited.invalid.length > 0}
-        onClick={approve}
-      >
-        {edited.params === undefined ? t.approve : t.approveEdited}
-      </Button>
+      <ApproveButton approval={approval} decide={decide} drafts={drafts} />
       <Button
         size="sm"
         variant="default"
@@ -222,6 +209,24 @@ function Actions({ approval, decide, drafts, setDrafts }: ActionsProps) {
         </Button>
       )}
     </Group>
+  );
+}
+
+function ApproveButton({ approval, decide, drafts = {} }: Pick<ActionsProps, "approval" | "decide" | "drafts">) {
+  const t = useMessages(messages);
+  const { params, invalid } = editedOf(paramsOf(approval.params, approval.editableParams), drafts);
+  return (
+    <Button
+      size="sm"
+      leftSection={<IconCheck size={16} />}
+      loading={decide.isDeciding}
+      disabled={invalid.length > 0}
+      onClick={() => {
+        void decide.decide({ decision: "APPROVED", ...(params === undefined ? {} : { editedParams: params }) });
+      }}
+    >
+      {params === undefined ? t.approve : t.approveEdited}
+    </Button>
   );
 }
 

@@ -8,7 +8,11 @@ export interface Param {
 
 export function paramsOf(params: unknown, editable: readonly string[]): readonly Param[] {
   if (typeof params !== "object" || params === null) return [];
-  return Object.entries(params).map(([name, value]) => ({ name, value, isEditable: editable.includes(name) }));
+  return Object.entries(params as Readonly<Record<string, unknown>>).map(([name, value]) => ({
+    name,
+    value,
+    isEditable: editable.includes(name),
+  }));
 }
 
 /** As it stands in a field: texts as they are, everything else as JSON. */

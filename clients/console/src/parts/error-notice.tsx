@@ -1,5 +1,4 @@
 import { Alert, Button, Code, CopyButton, Group, Stack, Text } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import {
   BadInputError,
   ConflictError,
@@ -14,6 +13,7 @@ import {
 import { IconAlertTriangle, IconRefresh } from "./icons.ts";
 import { useMessages } from "../i18n/messages.ts";
 import { messages } from "./messages.ts";
+import { showNotice } from "./notices.tsx";
 
 type Texts = ReturnType<typeof useMessages<(typeof messages)["en"]>>;
 
@@ -88,10 +88,10 @@ export function useNotify(): Notify {
       const apiError = toApiError(error);
       const { title, text } = explain(apiError, t);
       const id = apiError.requestId === undefined ? "" : ` (${t.requestId(apiError.requestId)})`;
-      notifications.show({ color: "red", title, message: `${text}${id}`, autoClose: 10_000 });
+      showNotice({ color: "red", title, message: `${text}${id}`, autoClose: 10_000 });
     },
     success: (message) => {
-      notifications.show({ color: "teal", message });
+      showNotice({ color: "teal", message });
     },
   };
 }

@@ -111,6 +111,22 @@ describe("what the run was read with", () => {
   });
 });
 
+test("what a person said to a run is there, and in which step its model was told", () => {
+  const said = (ordinal: number | null, text: string) =>
+    event({ __typename: "RunInputReceived", text, mode: "STEER", ordinal, answeringRunId: "run_1", sentBy: null });
+  const { inputs } = fold([
+    said(1, "shorter"),
+    said(2, "in French"),
+    said(null, "and then?"),
+    event({ __typename: "RunInputTold", ordinals: [1], stepNumber: 3 }),
+  ]);
+  expect(inputs).toMatchObject([
+    { text: "shorter", toldInStep: 3 },
+    { text: "in French", toldInStep: undefined },
+    { text: "and then?", toldInStep: undefined },
+  ]);
+});
+
 test("an event that a newer API has added changes nothing, of a run or of a workflow's", () => {
   const added = { __typename: "SomethingNew", cursor: "c", seq: 1 };
   expect(fold([event(added)])).toEqual(fold([]));

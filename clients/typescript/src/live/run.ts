@@ -20,6 +20,19 @@ export interface RunLiveStep {
   readonly text: string;
 }
 
+/** What a person said to the run while it was under way. */
+export interface RunLiveInput {
+  readonly text: string;
+  readonly mode: EventOf<"RunInputReceived">["mode"];
+  readonly at: string;
+  readonly sentBy: EventOf<"RunInputReceived">["sentBy"];
+  /** Null when another run answers: `answeringRunId`. */
+  readonly ordinal: number | null;
+  readonly answeringRunId: string;
+  /** The step whose model turn was begun with it; undefined until one was. */
+  readonly toldInStep: number | undefined;
+}
+
 export interface RunLive {
   /** Status, output, cost, usage, citations and error are those of now. */
   readonly run: Omit<RunSnapshot, "approvals" | "artifacts" | "cursor">;
@@ -29,6 +42,7 @@ export interface RunLive {
   readonly toolCalls: readonly RunLiveToolCall[];
   readonly approvals: readonly RunLiveApproval[];
   readonly artifacts: readonly RunLiveArtifact[];
+  readonly inputs: readonly RunLiveInput[];
   /** What was metered since the run began; undefined when not all events are there, and only the snapshot knows. */
   readonly metered: UsageLines | undefined;
 }
@@ -43,6 +57,7 @@ export const runModel: LiveModel<RunLiveSnapshotQuery, RunLiveSubscription, RunL
     toolCalls: [],
     approvals,
     artifacts,
+    inputs: [],
     metered: isWhole ? [] : undefined,
   }),
   fold: (state, events) => {
@@ -60,9 +75,10 @@ interface Draft {
   readonly toolCalls: Map<string, RunLiveToolCall>;
   readonly approvals: Map<string, RunLiveApproval>;
   readonly artifacts: Map<string, RunLiveArtifact>;
+  inputs: readonly RunLiveInput[];
 }
 
-function draftOf({ run, metered, steps, toolCalls, approvals, artifacts }: RunLive): Draft {
+function draftOf({ run, metered, steps, toolCalls, approvals, artifacts, inputs }: RunLive): Draft {
   const byId = <T extends { readonly id: string }>(items: readonly T[]) =>
     new Map(items.map((item) => [item.id, item]));
   return {
@@ -72,10 +88,11 @@ function draftOf({ run, metered, steps, toolCalls, approvals, artifacts }: RunLi
     toolCalls: byId(toolCalls),
     approvals: byId(approvals),
     artifacts: byId(artifacts),
+    inputs,
   };
 }
 
-function stateOf({ run, metered, steps: byNumber, toolCalls, approvals, artifacts }: Draft): RunLive {
+function stateOf({ run, metered, steps: byNumber, toolCalls, approvals, artifacts, inputs }: Draft): RunLive {
   const steps = [...byNumber.values()].sort((one, other) => one.number - other.number);
   return {
     run,
@@ -85,6 +102,7 @@ function stateOf({ run, metered, steps: byNumber, toolCalls, approvals, artifact
     toolCalls: [...toolCalls.values()],
     approvals: [...approvals.values()],
     artifacts: [...artifacts.values()],
+    inputs,
   };
 }
 
@@ -125,8 +143,18 @@ function apply(draft: Draft, { data: { runEvents: event }, isPast }: LiveEvent<R
     case "RunFailed":
       if (!isPast) draft.run = { ...draft.run, ...known(event.run ?? {}), status: "FAILED", error: event.error };
       break;
-    case "RunInputReceived":
+    case "RunInputReceived": {
+      const { text, mode, at, sentBy, ordinal, answeringRunId } = event;
+      draft.inputs = [...draft.inputs, { text, mode, at, sentBy, ordinal, answeringRunId, toldInStep: undefined }];
+      break;
+    }
     case "RunInputTold":
+      draft.inputs = draft.inputs.map((input) =>
+        input.ordinal !== null && event.ordinals.includes(input.ordinal)
+          ? { ...input, toldInStep: event.stepNumber }
+          : input,
+      );
+      break;
     default:
       // What changes nothing that is shown, and what a newer API has added.
       break;

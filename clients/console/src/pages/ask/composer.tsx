@@ -1,0 +1,116 @@
+import { ActionIcon, Group, NativeSelect, Paper, SegmentedControl, Text, Textarea } from "@mantine/core";
+import { useState, type ReactNode } from "react";
+import { useMessages } from "../../i18n/messages.ts";
+import { IconSend2 } from "../../parts/icons.ts";
+import { preloadMarkdown } from "../../parts/markdown/markdown.tsx";
+import classes from "./ask.module.css";
+import { messages } from "./messages.ts";
+
+interface ComposerProps {
+  readonly placeholder: string;
+  readonly onSend: (text: string) => void;
+  readonly isSending?: boolean;
+  readonly autoFocus?: boolean;
+  /** Under the text, at its left: who is asked, or when it is heard. */
+  readonly children?: ReactNode;
+}
+
+/** Where a person writes. Enter sends, as in every chat; Shift + Enter is a new line. */
+export function Composer({ placeholder, onSend, isSending = false, autoFocus = false, children }: ComposerProps) {
+  const t = useMessages(messages);
+  const [text, setText] = useState("");
+  const isEmpty = text.trim() === "";
+  const send = () => {
+    if (isEmpty || isSending) return;
+    onSend(text.trim());
+    setText("");
+  };
+  return (
+    <Paper
+      component="form"
+      withBorder
+      radius="lg"
+      p="sm"
+      shadow="sm"
+      className={classes["composer"]}
+      onSubmit={(event) => {
+        event.preventDefault();
+        send();
+      }}
+    >
+      <Textarea
+        aria-label={t.question}
+        placeholder={placeholder}
+        variant="unstyled"
+        autosize
+        minRows={1}
+        maxRows={10}
+        maxLength={20_000}
+        autoFocus={autoFocus}
+        value={text}
+        classNames={{ input: classes["input"] ?? "" }}
+        onChange={({ currentTarget }) => {
+          // An answer is about to come.
+          preloadMarkdown();
+          setText(currentTarget.value);
+        }}
+        onKeyDown={(event) => {
+          if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+          event.preventDefault();
+          send();
+        }}
+      />
+      <Group justify="space-between" gap="xs" mt={6} wrap="nowrap">
+        <Group gap="xs" className={classes["grow"]}>
+          {children}
+        </Group>
+        <Text size="xs" c="dimmed" visibleFrom="md">
+          {t.hint}
+        </Text>
+        <ActionIcon type="submit" size={36} radius="md" aria-label={t.send} loading={isSending} disabled={isEmpty}>
+          <IconSend2 size={18} />
+        </ActionIcon>
+      </Group>
+    </Paper>
+  );
+}
+
+interface AgentPickerProps {
+  readonly agents: readonly { readonly key: string; readonly name: string }[];
+  readonly value: string;
+  readonly onChange: (key: string) => void;
+}
+
+export function AgentPicker({ agents, value, onChange }: AgentPickerProps) {
+  const t = useMessages(messages);
+  return (
+    <NativeSelect
+      aria-label={t.agent}
+      size="xs"
+      w={170}
+      value={value}
+      data={agents.map(({ key, name }) => ({ value: key, label: name }))}
+      onChange={({ currentTarget }) => {
+        onChange(currentTarget.value);
+      }}
+    />
+  );
+}
+
+export const MODES = ["STEER", "QUEUE", "INTERRUPT"] as const;
+export type Mode = (typeof MODES)[number];
+
+export function ModePicker({ value, onChange }: { readonly value: Mode; readonly onChange: (mode: Mode) => void }) {
+  const t = useMessages(messages);
+  return (
+    <SegmentedControl
+      aria-label={t.mode}
+      size="xs"
+      value={value}
+      data={MODES.map((mode) => ({ value: mode, label: t[mode] }))}
+      onChange={(mode) => {
+        onChange(mode as Mode);
+      }}
+    />
+  );
+}

@@ -1,0 +1,131 @@
+import { skipToken } from "@apollo/client/react";
+import { Button, Stack } from "@mantine/core";
+import type { RunLive } from "@sba/client";
+import { useRunLive } from "@sba/client/react";
+import { useState } from "react";
+import { useLocation } from "wouter";
+import { usePages } from "../../data/use-pages.ts";
+import { useAskContinueMutation, useAskSayMutation, useAskThreadQuery } from "../../generated/ask/hooks.ts";
+import { useMessages } from "../../i18n/messages.ts";
+import { useNotify } from "../../parts/error-notice.tsx";
+import { IconRefresh } from "../../parts/icons.ts";
+import { LoadMore } from "../../parts/load-more.tsx";
+import { Allowed, usePermission } from "../../session/permission.tsx";
+import classes from "./ask.module.css";
+import { Composer, ModePicker, type Mode } from "./composer.tsx";
+import { isEnded, isWorking } from "./flow.ts";
+import { messages } from "./messages.ts";
+import { LiveTurn, PastTurn, Turn } from "./turn.tsx";
+import { useAsk, type Asking } from "./use-ask.ts";
+import { useStickToEnd } from "./use-stick-to-end.ts";
+
+/** A conversation: what was asked and answered before, and the run of the address as it goes on. */
+export function Thread({ runId }: { readonly runId: string }) {
+  const live = useRunLive(runId);
+  const { data } = live;
+  const threadId = data?.run.thread.id;
+  const result = useAskThreadQuery(threadId === undefined ? skipToken : { variables: { threadId } });
+  const pages = usePages(result, ({ runs }) => runs);
+  const asking = useAsk();
+  useStickToEnd(data, data !== undefined && isWorking(data.run.status));
+  const others = pages.items.filter(({ id }) => id !== runId).toReversed();
+  const isAfter = ({ createdAt }: { readonly createdAt: string }) =>
+    data !== undefined && Date.parse(createdAt) > Date.parse(data.run.createdAt);
+  return (
+    <Stack gap="xl" mih="calc(100dvh - 180px)" justify="space-between">
+      <Stack gap="xl">
+        <LoadMore pages={pages} />
+        {others
+          .filter((run) => !isAfter(run))
+          .map((run) => (
+            <OtherTurn key={run.id} run={run} />
+          ))}
+        <LiveTurn live={live} />
+        {others.filter(isAfter).map((run) => (
+          <OtherTurn key={run.id} run={run} />
+        ))}
+        {asking.asked !== undefined && <Turn prompt={asking.asked} isBusy children={null} />}
+      </Stack>
+      {data && <Dock data={data} asking={asking} />}
+    </Stack>
+  );
+}
+
+type Run = Parameters<typeof PastTurn>[0]["run"];
+
+/** Another run of the thread: as it ended, or, while it goes on, live. */
+function OtherTurn({ run }: { readonly run: Run }) {
+  return isEnded(run.status) ? <PastTurn run={run} /> : <FollowedTurn runId={run.id} />;
+}
+
+function FollowedTurn({ runId }: { readonly runId: string }) {
+  return <LiveTurn live={useRunLive(runId)} />;
+}
+
+interface DockProps {
+  readonly data: RunLive;
+  readonly asking: Asking;
+}
+
+/** What can be said now: a next question, an answer to the agent, or something while it works. */
+function Dock({ data: { run }, asking }: DockProps) {
+  const t = useMessages(messages);
+  const [mode, setMode] = useState<Mode>("STEER");
+  const say = useSay();
+  if (!usePermission("run:start")) return null;
+  const agentKey = run.agent?.key;
+  const isOver = isEnded(run.status);
+  const send = (text: string) => {
+    if (run.status === "AWAITING_INPUT") say.answer(run.id, text);
+    else if (!isOver) say.say(run.id, text, mode);
+    else if (agentKey !== undefined) asking.ask(agentKey, text, run.thread.id);
+  };
+  return (
+    <Stack gap="xs" className={classes["dock"]}>
+      {run.status === "FAILED" && agentKey !== undefined && (
+        <Allowed to="run:start">
+          <Button
+            size="xs"
+            variant="default"
+            leftSection={<IconRefresh size={14} />}
+            style={{ alignSelf: "center" }}
+            onClick={() => {
+              asking.ask(agentKey, run.prompt, run.thread.id);
+            }}
+          >
+            {t.again}
+          </Button>
+        </Allowed>
+      )}
+      <Composer
+        key={run.id}
+        placeholder={run.status === "AWAITING_INPUT" ? t.answerAgent : isOver ? t.followUp : t.steer}
+        isSending={say.isSending || asking.asked !== undefined}
+        onSend={send}
+      >
+        {!isOver && run.status !== "AWAITING_INPUT" && <ModePicker value={mode} onChange={setMode} />}
+      </Composer>
+    </Stack>
+  );
+}
+
+/** Says something to a run; where another run answers, goes to that one. */
+function useSay() {
+  const [continueRun, { loading: isAnswering }] = useAskContinueMutation({ context: { outbox: true } });
+  const [sendInput, { loading: isSaying }] = useAskSayMutation({ context: { outbox: true } });
+  const [, navigate] = useLocation();
+  const notify = useNotify();
+  return {
+    isSending: isAnswering || isSaying,
+    answer: (runId: string, input: string) => {
+      continueRun({ variables: { runId, input } }).catch(notify.error);
+    },
+    say: (runId: string, input: string, mode: Mode) => {
+      sendInput({ variables: { runId, input, mode } })
+        .then(({ data }) => {
+          if (data && data.sendRunInput.id !== runId) navigate(`/ask/${data.sendRunInput.id}`);
+        })
+        .catch(notify.error);
+    },
+  };
+}
