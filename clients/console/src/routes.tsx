@@ -1,6 +1,6 @@
 import { lazy, type ComponentType } from "react";
 import type { Locale } from "./i18n/locale.ts";
-import { IconMessageCircle } from "./parts/icons.ts";
+import { IconBook2, IconMessageCircle } from "./parts/icons.ts";
 import type { Permission } from "./session/permission.tsx";
 
 /** A page of the console: its folder in `src/pages` is the first segment of its paths. */
@@ -24,4 +24,6 @@ const page = (path: string, load: Loader, rest: Omit<Route, "path" | "Page">): R
 // prettier-ignore
 export const ROUTES: readonly Route[] = [
   page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, Icon: IconMessageCircle, needs: "run:read" }),
+  page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, icon: IconMessageCircle, needs: "run:read" }),
+  page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, icon: IconBook2, needs: "knowledge:read" }),
 ];

@@ -30,8 +30,8 @@ export function createCache(): InMemoryCache {
         },
       },
       Agent: { fields: { versions: pages() } },
-      Collection: { fields: { documents: pages() } },
-      Document: { fields: { chunks: pages() } },
+      Collection: { fields: { documents: pages("status") } },
+      Document: { fields: { chunks: pages("from") } },
       Run: { fields: { steps: pages() } },
     },
   });
