@@ -9,6 +9,7 @@ import {
 } from "@sba/agent/index";
 import { announceBudgetAlerts } from "@sba/billing/index";
 import { forgetUploads, purgeRemoved, resumeIngestions } from "@sba/knowledge/index";
+import { forgetUnusedConsumers } from "@sba/platform/consumers";
 import { forgetOldKeys } from "@sba/platform/idempotency";
 import { logger } from "@sba/platform/log";
 import { reconcileWorkflowRuns } from "@sba/workflow/index";
@@ -31,6 +32,7 @@ export const schedules: readonly Schedule[] = [
   { name: "agent.forgetExpiredNotes", everyMs: 600_000, run: forgetExpiredNotes },
   { name: "agent.forgetExpiredAnswers", everyMs: 600_000, run: forgetExpiredAnswers },
   { name: "platform.forgetOldKeys", everyMs: 3_600_000, run: forgetOldKeys },
+  { name: "platform.forgetUnusedConsumers", everyMs: 3_600_000, run: forgetUnusedConsumers },
 ];
 
 export interface Schedule {

@@ -3,12 +3,12 @@ import { useDatabase } from "@sba/testkit/services";
 import { beforeEach, expect, test } from "vitest";
 import { z } from "zod";
 import type { Caller } from "./caller.ts";
-import { acknowledgeEvents, startAfter } from "./consumers.ts";
+import { acknowledgeEvents, forgetUnusedConsumers, startAfter } from "./consumers.ts";
 import { withTenant } from "./db.ts";
 import { appendEvents, defineEvent, encodeCursor, streamOf } from "./events.ts";
 import { newId } from "./ids.ts";
 
-useDatabase();
+const database = useDatabase();
 
 const noted = defineEvent({
   type: "platform.testing.noted",
@@ -71,4 +71,43 @@ test.each([
 ])("a cursor %s is refused, and nothing is kept", async (_what, acknowledge) => {
   await expect(acknowledge()).rejects.toMatchObject({ code: "CURSOR_INVALID" });
   expect(await start("a")).toBe(0);
+});
+
+test("a principal has 10,000 of them at most, also when many are added at once; those it has go on", async () => {
+  await database().owner.query(
+    `INSERT INTO platform.event_consumer (tenant_id, principal_id, consumer, stream, seq)
+     SELECT $1, $2, 'reader', 'run:' || n, 1 FROM generate_series(1, 9999) AS n`,
+    [caller.tenantId, caller.principalId],
+  );
+  const acknowledge = (consumer: string, of = caller) =>
+    acknowledgeEvents(of, { consumer, cursor: encodeCursor(stream, 1) });
+  const added = await Promise.allSettled(["a", "b", "c"].map((consumer) => acknowledge(consumer)));
+  expect(added.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  await expect(acknowledge("d")).rejects.toMatchObject({
+    code: "EVENT_CONSUMERS_TOO_MANY",
+    details: { limit: 10_000 },
+  });
+  const kept = ["a", "b", "c"][added.findIndex(({ status }) => status === "fulfilled")]!;
+  await acknowledgeEvents(caller, { consumer: kept, cursor: encodeCursor(stream, 2) });
+  expect(await start(kept)).toBe(2);
+  await acknowledge("d", aCaller({ tenantId: caller.tenantId }));
+});
+
+test("one that nobody has used for 90 days is forgotten, and subscribing is using it", async () => {
+  const names = ["unused", "read", "young"];
+  for (const consumer of names) await acknowledgeEvents(caller, { consumer, cursor: encodeCursor(stream, 2) });
+  const age = (consumer: string, days: number) =>
+    database().owner.query(
+      `UPDATE platform.event_consumer SET used_at = now() - make_interval(days => $2) WHERE tenant_id = $3 AND consumer = $1`,
+      [consumer, days, caller.tenantId],
+    );
+  for (const [consumer, days] of [
+    ["unused", 91],
+    ["read", 91],
+    ["young", 89],
+  ] as const)
+    await age(consumer, days);
+  expect(await start("read")).toBe(2);
+  expect(await forgetUnusedConsumers()).toBe(1);
+  expect(await Promise.all(names.map((consumer) => start(consumer)))).toEqual([0, 2, 2]);
 });

@@ -80,6 +80,11 @@ export const platformErrors = defineErrors("platform", {
   INPUT_INVALID: { kind: "invalid_input", message: "The input is not valid." },
   ID_INVALID: { kind: "invalid_input", message: "The id is not of the expected form." },
   CURSOR_INVALID: { kind: "invalid_input", message: "The cursor does not belong to this list or stream." },
+  EVENT_CONSUMERS_TOO_MANY: {
+    kind: "conflict",
+    message:
+      "So many cursors are kept for you that none can be added: those that nobody uses are forgotten after a while.",
+  },
   CREDENTIALS_MISSING: { kind: "unauthenticated", message: "Sign in, or send an API key." },
   CREDENTIALS_INVALID: { kind: "unauthenticated", message: "The credentials are not valid." },
   CREDENTIALS_EXPIRED: { kind: "unauthenticated", message: "The credentials have expired." },
