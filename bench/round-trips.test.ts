@@ -15,15 +15,15 @@ test("counts a wait for each statement that follows an answer", async () => {
       await tx.sql`SELECT 2 AS two`;
     }),
   );
-  // BEGIN travels with the first statement; the second and COMMIT each wait.
-  expect({ roundTrips, statements }).toEqual({ roundTrips: 3, statements: 4 });
+  // BEGIN and the tenant travel with the first statement; the second and COMMIT each wait.
+  expect({ roundTrips, statements }).toEqual({ roundTrips: 3, statements: 5 });
 });
 
 test("counts one wait for statements that are sent together", async () => {
   const { roundTrips, statements } = await countRoundTrips(() =>
     withTenant(caller, (tx) => Promise.all([tx.sql`SELECT 1 AS one`, tx.sql`SELECT 2 AS two`])),
   );
-  expect({ roundTrips, statements }).toEqual({ roundTrips: 2, statements: 4 });
+  expect({ roundTrips, statements }).toEqual({ roundTrips: 2, statements: 5 });
 });
 
 test("counts a read outside a transaction as one wait", async () => {

@@ -20,7 +20,7 @@ export async function countRoundTrips<T>(work: () => Promise<T>): Promise<RoundT
   const original = prototype.query;
   prototype.query = function query(this: WireClient, ...args: unknown[]) {
     const waiting = waitingOf(this);
-    statements += 1;
+    statements += countOf(args[0]);
     if (waiting === 0) roundTrips += 1;
     unanswered.set(this, waiting + 1);
     return original.apply(this, args);
@@ -30,6 +30,10 @@ export async function countRoundTrips<T>(work: () => Promise<T>): Promise<RoundT
   } finally {
     prototype.query = original;
   }
+}
+
+function countOf(query: unknown): number {
+  return typeof query === "object" && query !== null && "texts" in query ? (query.texts as string[]).length : 1;
 }
 
 /** Every query ends with one ReadyForQuery, whether it is answered or refused. */

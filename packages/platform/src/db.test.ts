@@ -1,7 +1,7 @@
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { afterEach, describe, expect, test } from "vitest";
-import { isUniqueViolation, json, systemTx, withTenant, withTenantOnce, type Tx } from "./db.ts";
+import { applicationPool, isUniqueViolation, json, systemTx, withTenant, withTenantOnce, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { newId } from "./ids.ts";
 
@@ -177,6 +177,31 @@ describe("a failed statement", () => {
     expect(await withTenant(caller, ids)).toEqual([id]);
   });
 
+  test("can be recovered from also when others were issued with it", async () => {
+    const caller = aCaller();
+    const id = newId();
+    await withTenant(caller, async (tx) => {
+      await insert(tx, id);
+      await tx.sql`SAVEPOINT here`;
+      void insert(tx, id);
+      void insert(tx, newId());
+      await tx.sql`ROLLBACK TO SAVEPOINT here`;
+    });
+    expect(await withTenant(caller, ids)).toEqual([id]);
+  });
+
+  test("does not make those that were skipped fail later on the same connection", async () => {
+    const caller = aCaller();
+    const id = newId();
+    const again = (tx: Tx): Promise<unknown> => tx.sql`SELECT ${id}::text AS skipped_once`;
+    for (let connection = 0; connection < 4; connection++)
+      await expect(
+        withTenantOnce(caller, (tx) => Promise.all([insert(tx, id), insert(tx, id), again(tx)])),
+      ).rejects.toMatchObject({ code: "23505" });
+    const answers = Array.from({ length: 8 }, () => withTenantOnce(caller, again));
+    expect(await Promise.all(answers)).toEqual(Array.from({ length: 8 }, () => [{ skippedOnce: id }]));
+  });
+
   test("of one branch stops the others from using the connection after the end", async () => {
     const caller = aCaller();
     const gate = Promise.withResolvers<void>();
@@ -195,6 +220,19 @@ describe("a failed statement", () => {
 });
 
 describe("the last statements of a transaction, sent together with its commit", () => {
+  test("are of their tenant, and leave none behind on their connection", async () => {
+    const caller = aCaller();
+    const tenant = (tx: Tx) => tx.sql`SELECT current_setting('app.current_tenant') AS tenant`;
+    const each = Array.from({ length: 8 }, () => withTenantOnce(caller, tenant));
+    expect((await Promise.all(each)).flat()).toEqual(Array.from({ length: 8 }, () => ({ tenant: caller.tenantId })));
+    const left = Array.from({ length: 8 }, () =>
+      applicationPool().query("SELECT coalesce(current_setting('app.current_tenant', true), '') AS tenant"),
+    );
+    expect((await Promise.all(left)).flatMap(({ rows }) => rows)).toEqual(
+      Array.from({ length: 8 }, () => ({ tenant: "" })),
+    );
+  });
+
   test("are committed, and what follows the commit is done", async () => {
     const caller = aCaller();
     const seen: string[] = [];

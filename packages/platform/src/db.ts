@@ -1,11 +1,11 @@
-import type { Socket } from "node:net";
 import pg from "pg";
 import type { TenantScope } from "./caller.ts";
 import { AppError, platformErrors } from "./errors.ts";
 import { openGathering } from "./gathering.ts";
 import { isUuid } from "./ids.ts";
 import { logger } from "./log.ts";
-import { camelCase, statementOf } from "./statement.ts";
+import { statementOf, type Statement } from "./statement.ts";
+import { RolledBackError, toWire, travel, typeParsers, type Answer, type Passenger } from "./trip.ts";
 
 /**
  * The door to Postgres. Writes are SQL in one transaction (`withTenant`), typed reads go through `reader.ts`.
@@ -64,24 +64,16 @@ interface Pools {
 const STATEMENT_TIMEOUT_MS = 30_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 5_000;
-const INT8_OID = 20;
 
 let pools: Pools | undefined;
 const forgetting: (() => void)[] = [];
-
-const types = {
-  getTypeParser: ((oid: number, format?: "text" | "binary"): unknown =>
-    oid === INT8_OID && format !== "binary"
-      ? (value: string) => BigInt(value)
-      : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
-};
 
 function openPool(connectionString: string, max: number): pg.Pool {
   const config: pg.PoolConfig & { pipeline: boolean } = {
     connectionString,
     max,
-    types,
-    // Statements are written as they are issued and answered in order: BEGIN, set_config and the first statement share a trip.
+    types: typeParsers,
+    // What is sent does not wait for the answers to what was sent before.
     pipeline: true,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -149,13 +141,25 @@ function openPools(): Pools {
  */
 export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
   if (!isUuid(scope.tenantId)) throw new Error("withTenant needs a tenant's UUID");
-  return transact(openPools().app, beginAs(scope), scope.tenantId, work);
+  return transact(openPools().app, { tenantId: scope.tenantId, setting: SET_TENANT }, work);
 }
 
-/** A utility statement: unlike `set_config` it is not planned. */
-function beginAs({ tenantId }: TenantScope): string {
-  return `BEGIN; SET LOCAL app.current_tenant = '${tenantId}'`;
+interface Beginning {
+  readonly tenantId: string | null;
+  /** Takes the tenant as its parameter; none for the system role. */
+  readonly setting: Statement | undefined;
 }
+
+const BEGIN: Statement = { name: "sba_begin", text: "BEGIN" };
+const COMMIT: Statement = { name: "sba_commit", text: "COMMIT" };
+const SET_TENANT: Statement = {
+  name: "sba_tenant",
+  text: "SELECT set_config('app.current_tenant', $1, true)",
+};
+const SET_TENANT_BY_KEY: Statement = {
+  name: "sba_tenant_by_key",
+  text: "SELECT set_config('app.current_tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)",
+};
 
 /**
  * Runs statements that do not wait for one another in one transaction and one round trip, as `withTenant`: reads, and writes
@@ -171,8 +175,8 @@ export function withTenantOnce<T>(scope: TenantScope, work: (tx: Tx) => Promise<
  */
 export function withTenantByKey<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
   if (!isUuid(scope.tenantId)) throw new Error("withTenantByKey needs a tenant's UUID");
-  const begin = `${beginAs(scope)}; SET LOCAL plan_cache_mode = force_generic_plan`;
-  return transact(openPools().app, begin, scope.tenantId, (tx) => tx.finish(() => work(tx)));
+  const beginning = { tenantId: scope.tenantId, setting: SET_TENANT_BY_KEY };
+  return transact(openPools().app, beginning, (tx) => tx.finish(() => work(tx)));
 }
 
 /**
@@ -181,37 +185,24 @@ export function withTenantByKey<T>(scope: TenantScope, work: (tx: Tx) => Promise
  */
 export function systemTx<T>(reason: string, work: (tx: Tx) => Promise<T>): Promise<T> {
   logger.trace({ reason }, "system transaction");
-  return transact(openPools().system, "BEGIN", null, work);
+  return transact(openPools().system, { tenantId: null, setting: undefined }, work);
 }
 
-async function transact<T>(
-  pool: pg.Pool,
-  begin: string,
-  tenantId: string | null,
-  work: (tx: Tx) => Promise<T>,
-): Promise<T> {
+async function transact<T>(pool: pg.Pool, beginning: Beginning, work: (tx: Tx) => Promise<T>): Promise<T> {
   const client = await pool.connect().catch((error: unknown) => {
     throw databaseError(error);
   });
-  const transaction = openTransaction(client, tenantId);
-  const send = holdWrites(client);
-  process.nextTick(send);
+  const transaction = openTransaction(client, beginning);
   let broken: Error | undefined;
   let worked: PromiseSettledResult<T>;
   try {
-    let begun: PromiseSettledResult<unknown>;
-    // Both are waited for, whichever fails: a connection goes back to the pool when nobody can issue a statement on it.
-    [begun, worked] = await Promise.allSettled([client.query(begin), work(transaction.tx)]);
+    [worked] = await Promise.allSettled([work(transaction.tx)]);
     const committing = transaction.end();
-    if (begun.status === "rejected") throw begun.reason;
     if (worked.status === "rejected" && !committing) throw worked.reason;
-    await (committing ?? commit(client));
+    await (committing ?? transaction.commit());
   } catch (error) {
-    broken = await client.query("ROLLBACK").then(
-      () => undefined,
-      (rollbackError: Error) => rollbackError,
-    );
-    throw databaseError(await transaction.causeOf(error));
+    broken = await transaction.rollBack();
+    throw databaseError(transaction.causeOf(error));
   } finally {
     client.release(broken);
   }
@@ -220,64 +211,101 @@ async function transact<T>(
   return worked.value;
 }
 
-/**
- * Holds back what is written to the server until the returned function is called: statements that are issued together then go
- * out in one system call instead of two each.
- */
-function holdWrites(client: pg.PoolClient): () => void {
-  const { stream } = (client as pg.PoolClient & { readonly connection: { readonly stream: Socket } }).connection;
-  stream.cork();
-  return () => {
-    stream.uncork();
-  };
-}
-
-/** The transaction failed before; why is in another statement's answer. */
-class RolledBackError extends Error {
-  override readonly name = "RolledBackError";
-}
-
-// https://www.postgresql.org/docs/18/errcodes-appendix.html: in_failed_sql_transaction
-const TRANSACTION_FAILED = "25P02";
+// https://www.postgresql.org/docs/18/errcodes-appendix.html: in_failed_sql_transaction; invalid_sql_statement_name is of what was
+// prepared by a statement that was skipped.
+const CONSEQUENCES = ["25P02", "26000"];
 
 function isConsequence(error: unknown): boolean {
-  return error instanceof RolledBackError || (error instanceof pg.DatabaseError && error.code === TRANSACTION_FAILED);
-}
-
-/** A transaction in which a statement failed answers COMMIT with ROLLBACK, and no error: nobody may take that for a success. */
-async function commit(client: pg.PoolClient): Promise<void> {
-  const { command } = await client.query("COMMIT");
-  if (command !== "COMMIT") throw new RolledBackError("the transaction was rolled back");
+  if (error instanceof RolledBackError) return true;
+  return error instanceof pg.DatabaseError && CONSEQUENCES.includes(error.code ?? "");
 }
 
 interface Transaction {
   readonly tx: Tx;
   /** Refuses what comes later: the connection is then another transaction's, of another tenant. Returns the commit if it was sent. */
   end(): Promise<void> | undefined;
+  /** Sends what was issued and not yet sent, with the commit. */
+  commit(): Promise<void>;
+  /** Returns why the connection is of no use any more. */
+  rollBack(): Promise<Error | undefined>;
   /** The first failure of a statement, when `error` only says that there was one; else `error`. */
-  causeOf(error: unknown): Promise<unknown>;
+  causeOf(error: unknown): unknown;
   runCommitted(): void;
 }
 
-function openTransaction(client: pg.PoolClient, tenantId: string | null): Transaction {
+/**
+ * What is issued in one turn travels together. A transaction whose commit is asked for before anything was sent needs neither BEGIN nor
+ * COMMIT: its one trip is one transaction.
+ */
+function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning): Transaction {
   const committed: (() => void)[] = [];
+  const settings = setting ? [[setting, [tenantId]] as const] : [];
+  let issued: Passenger[] = [];
   let failure: unknown;
+  let isIncomplete = false;
+  let begun = false;
   let ended = false;
   let committing: Promise<void> | undefined;
   const gathering = openGathering<RowWriter<never>>((write, rows) => void write(tx, rows as never[]));
+
+  const embark = (statement: Statement, values: readonly SqlValue[]): Promise<Answer> => {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+    // Statements need not be awaited one by one: one that fails is then reported by those that are, and by the commit.
+    promise.catch((error: unknown) => {
+      failure ??= error;
+    });
+    try {
+      issued.push({ ...statement, values: values.map(toWire), resolve, reject });
+    } catch (error) {
+      isIncomplete = true;
+      reject(error);
+    }
+    return promise;
+  };
+
+  /** Sends what was issued; the transaction goes on. */
+  const send = (): void => {
+    if (issued.length === 0 || ended) return;
+    const statements = issued;
+    issued = [];
+    if (!begun) for (const [statement, values] of [[BEGIN, []] as const, ...settings]) void embark(statement, values);
+    begun = true;
+    travel(client, [...issued.splice(0), ...statements]).catch(() => undefined); // heard by the statements
+  };
+
+  const issue = async (statement: Statement, values: readonly SqlValue[]): Promise<object[]> => {
+    // What takes a failure back must not be skipped because of it.
+    if (statement.text.startsWith("ROLLBACK TO")) send();
+    if (issued.length === 0) process.nextTick(send);
+    return (await embark(statement, values)).rows;
+  };
+
+  const commit = async (): Promise<void> => {
+    const last = issued.splice(0);
+    if (isIncomplete) {
+      abandon(last);
+      throw new RolledBackError("a statement could not be sent");
+    }
+    if (!begun) {
+      if (last.length === 0) return;
+      for (const [statement, values] of settings) void embark(statement, values);
+      return travel(client, [...issued.splice(0), ...last]);
+    }
+    const answer = embark(COMMIT, []);
+    travel(client, [...last, ...issued.splice(0)]).catch(() => undefined); // heard by the statements
+    // A transaction in which a statement failed answers COMMIT with ROLLBACK, and no error: nobody may take that for a success.
+    if ((await answer).tag !== "COMMIT") throw new RolledBackError("the transaction was rolled back");
+  };
+
   const tx: Tx = {
     tenantId,
     sql: <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
       gathering.send();
-      const answer = ended ? Promise.reject<Row[]>(lateStatement(strings)) : runStatement<Row>(client, strings, values);
-      // Statements need not be awaited one by one: one that fails is then reported by those that are, and by the commit.
-      answer.catch((error: unknown) => {
-        failure ??= error;
-      });
-      return answer;
+      const answer = ended ? Promise.reject<object[]>(lateStatement(strings)) : issue(statementOf(strings), values);
+      answer.catch(() => undefined); // heard by whoever commits
+      return answer as Promise<Row[]>;
     },
     finish: async (last) => {
-      const send = holdWrites(client);
       gathering.begin();
       const answers = (async () => last())();
       gathering.end();
@@ -287,9 +315,8 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
         refused = true;
       });
       // What fails before it reaches the server must not be committed without: by now it has said so.
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      if (!refused) committing = commit(client);
-      send();
+      await settled();
+      if (!refused) committing = commit();
       committing?.catch(() => undefined); // heard by transact
       return answers;
     },
@@ -302,16 +329,34 @@ function openTransaction(client: pg.PoolClient, tenantId: string | null): Transa
       ended = true;
       return committing;
     },
-    causeOf: async (error) => {
-      if (!isConsequence(error)) return error;
-      // Answers that arrived together settle one after the other.
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      return failure ?? error;
+    commit,
+    rollBack: async () => {
+      abandon(issued.splice(0));
+      if (!begun) return undefined;
+      return client.query("ROLLBACK").then(
+        () => undefined,
+        (error: Error) => error,
+      );
     },
+    causeOf: (error) => (isConsequence(error) ? (failure ?? error) : error),
     runCommitted: () => {
       for (const action of committed) runAction(action);
     },
   };
+}
+
+/** Resolves when every promise has been heard whose outcome is known now. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => {
+    queueMicrotask(() => {
+      process.nextTick(resolve);
+    });
+  });
+}
+
+/** They were not sent, and will not be. */
+function abandon(passengers: readonly Passenger[]): void {
+  for (const { reject } of passengers) reject(new RolledBackError("the transaction was rolled back"));
 }
 
 function lateStatement(strings: TemplateStringsArray): Error {
@@ -329,17 +374,6 @@ function runAction(action: () => void): void {
   } catch (error) {
     logger.error({ err: error }, "an action after a commit failed");
   }
-}
-
-async function runStatement<Row extends object>(
-  client: pg.PoolClient,
-  strings: TemplateStringsArray,
-  values: readonly SqlValue[],
-): Promise<Row[]> {
-  const { name, text } = statementOf(strings);
-  const result = await client.query<unknown[]>({ name, text, values: values as unknown[], rowMode: "array" });
-  const columns = result.fields.map((field) => camelCase(field.name));
-  return result.rows.map((row) => Object.fromEntries(columns.map((column, index) => [column, row[index]])) as Row);
 }
 
 /** A JSON parameter; write it as `${json(value)}::jsonb`. */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 
 /** What `db.ts` makes of a template and of the names of columns; both once. */
 
-interface Statement {
+export interface Statement {
   readonly name: string;
   readonly text: string;
 }

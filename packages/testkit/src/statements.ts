@@ -8,7 +8,7 @@ export interface CountedStatements<T> {
 }
 
 // And wake-ups: what an earlier commit announces goes out by itself, a moment later.
-const FRAME = /^\s*(BEGIN|COMMIT|ROLLBACK)\b|\bpg_notify\(/i;
+const FRAME = /^\s*(BEGIN|COMMIT|ROLLBACK|SELECT set_config\('app\.current_tenant', \$1, true\))|\bpg_notify\(/i;
 
 /**
  * Counts the SQL statements of this process, for "one statement however many rows" tests. Nothing else may use the
@@ -19,8 +19,7 @@ export async function countStatements<T>(work: () => Promise<T>): Promise<Counte
   const prototype = pg.Client.prototype as { query: (...args: unknown[]) => unknown };
   const original = prototype.query;
   prototype.query = function query(...args: unknown[]) {
-    const text = textOf(args[0]);
-    if (!FRAME.test(text)) statements.push(text);
+    statements.push(...textsOf(args[0]).filter((text) => !FRAME.test(text)));
     return original.apply(this, args);
   };
   try {
@@ -30,7 +29,10 @@ export async function countStatements<T>(work: () => Promise<T>): Promise<Counte
   }
 }
 
-function textOf(query: unknown): string {
-  if (typeof query === "string") return query;
-  return typeof query === "object" && query !== null && "text" in query ? String(query.text) : "";
+/** Of a statement that is sent alone, or of those that travel together. */
+function textsOf(query: unknown): readonly string[] {
+  if (typeof query === "string") return [query];
+  if (typeof query !== "object" || query === null) return [];
+  if ("texts" in query) return query.texts as string[];
+  return "text" in query ? [String(query.text)] : [];
 }
