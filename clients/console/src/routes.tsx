@@ -24,6 +24,5 @@ const page = (path: string, load: Loader, rest: Omit<Route, "path" | "Page">): R
 // prettier-ignore
 export const ROUTES: readonly Route[] = [
   page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, Icon: IconMessageCircle, needs: "run:read" }),
-  page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, icon: IconMessageCircle, needs: "run:read" }),
-  page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, icon: IconBook2, needs: "knowledge:read" }),
+  page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, Icon: IconBook2, needs: "knowledge:read" }),
 ];
