@@ -10,21 +10,9 @@ import { schema } from "../schema.ts";
 import { driveRun } from "../testing.ts";
 import { letRunsOfFreeThreadsIn } from "./busy-thread.ts";
 import { cancelRun } from "./cancel.ts";
-import { startDispatcher } from "./dispatch.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { getRun, listRuns, startRun } from "./run.ts";
-import {
-  anAgent,
-  asks,
-  calls,
-  expectSoundRuns,
-  holds,
-  inTrials,
-  pick,
-  statusesOf,
-  untilShown,
-  workOn,
-} from "./testing.ts";
+import { anAgent, asks, calls, expectSoundRuns, holds, statusesOf, untilShown, workOn } from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;

@@ -11,10 +11,9 @@ import { inTurn, says, useScriptedModels, type Answer } from "../model/testing.t
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { cancelOrphans, cancelRun } from "./cancel.ts";
-import { startDispatcher } from "./dispatch.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { findChildrenOfRuns, getRun, startRun, type Run, type RunOptions } from "./run.ts";
-import { anAgent, calls, expectSoundRuns, holds, inTrials, pick, untilShown, workOn } from "./testing.ts";
+import { anAgent, calls, expectSoundRuns, holds, untilShown, workOn } from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;

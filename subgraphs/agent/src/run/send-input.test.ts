@@ -1,4 +1,3 @@
-import { AppError } from "@sba/platform/errors";
 import { encodeId } from "@sba/platform/ids";
 import type { Caller } from "@sba/platform/caller";
 import { aCaller, aColleagueOf, eventually } from "@sba/testkit/fixtures";
@@ -11,22 +10,10 @@ import { inTurn, says, useScriptedModels } from "../model/testing.ts";
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { cancelRun } from "./cancel.ts";
-import { startDispatcher } from "./dispatch.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { continueRun, getRun, startRun } from "./run.ts";
 import { sendRunInput, type RunInputMode } from "./send-input.ts";
-import {
-  anAgent,
-  asks,
-  calls,
-  expectSoundRuns,
-  holds,
-  inTrials,
-  pick,
-  statusesOf,
-  untilShown,
-  workOn,
-} from "./testing.ts";
+import { anAgent, asks, calls, expectSoundRuns, holds, statusesOf, untilShown, workOn } from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;

@@ -8,7 +8,7 @@ import { withTenant } from "@sba/platform/db";
 import { encodeId, newId } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
 import type { MeteredLine } from "../meter/price-list.ts";
-import { subscribeToPlan, type PlanQuotas } from "../plan/plan.ts";
+import { subscribeToPlan } from "../plan/plan.ts";
 import { schema } from "../schema.ts";
 import { recordUsage } from "../usage/record.ts";
 import { admitRuns, listQuotas, readStartLimits, releaseRunSlot, setQuotaPolicy, takeRunSlot } from "./quota.ts";
