@@ -32,7 +32,7 @@ export default defineConfig({
     // Inline scripts are refused by the content security policy.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
-    chunkSizeWarningLimit: 600,
+    chunkSizeWarningLimit: 900,
     reportCompressedSize: false,
   },
   server: {

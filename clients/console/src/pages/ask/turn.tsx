@@ -178,7 +178,7 @@ function Facts({ run: { status, cost, usage, startedAt, endedAt, agent } }: Fact
   const t = useMessages(messages);
   const format = useFormat();
   const tokens = (usage ?? [])
-    .filter(({ meter }) => meter.includes("token"))
+    .filter(({ meter }) => /Tokens$/.test(meter))
     .reduce((sum, { quantity }) => sum + BigInt(quantity), 0n);
   const facts = [
     agent?.name,
