@@ -3,7 +3,7 @@ import type { RouteRequest } from "@sba/platform/server";
 import type { JSONWebKeySet } from "jose";
 import { createAuthenticator, type Authenticated, type Authenticator, type Issuer } from "./authenticate.ts";
 import type { SubgraphLink, SubgraphLinks } from "./forward.ts";
-import { openGrants } from "./grants.ts";
+import { openGrants, type GrantsOptions } from "./grants.ts";
 import { askTenants, openOrigins, type OriginOptions, type Origins } from "./origins.ts";
 
 /** Who is let in: by identity's word, or, where there is no identity to ask, anybody. */
@@ -24,11 +24,11 @@ const KEYS_TIMEOUT_MS = 3_000;
 export async function openAccess(
   links: SubgraphLinks,
   issuers: readonly Issuer[],
-  options: OriginOptions,
+  options: OriginOptions & GrantsOptions,
 ): Promise<Access> {
   const identity = links.get(IDENTITY);
   if (!identity) throw new Error(`the gateway needs the subgraph ${IDENTITY}: it knows who may do what`);
-  const grants = await openGrants(identity);
+  const grants = await openGrants(identity, options);
   const local = { ...LOCAL_ISSUER, keys: () => fetchKeys(identity) };
   return {
     authenticator: createAuthenticator([local, ...issuers], grants),

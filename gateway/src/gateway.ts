@@ -11,6 +11,7 @@ import { createFanOut, type FanOutOptions } from "./fan-out.ts";
 import { loadGraph, type Graph, type GraphOptions } from "./graph.ts";
 import { openGraphs, type Graphs } from "./graphs.ts";
 import { mountGraphqlStream, STREAM_PATH } from "./graphql-stream.ts";
+import type { GrantsOptions } from "./grants.ts";
 import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./links.ts";
@@ -56,7 +57,9 @@ export interface GatewayOptions extends LinkOptions {
   /** Addresses, or networks, of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[];
   readonly fanOut?: FanOutOptions;
-  readonly sockets?: Pick<SocketOptions, "keepAliveMs" | "initTimeoutMs"> & Pick<SessionsOptions, "recheckMs">;
+  readonly sockets?: Pick<SocketOptions, "keepAliveMs" | "initTimeoutMs">;
+  /** For how long rights hold when a revocation is not heard: of requests, and after that of what is open. */
+  readonly unheard?: GrantsOptions & Pick<SessionsOptions, "recheckMs">;
   /** Where the console was built; nothing is served of it while it was not. */
   readonly consoleDirectory?: string | undefined;
   /** Beside the subgraphs, what `/readyz` answers by. */
@@ -88,7 +91,9 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   const graphs = openGraphs(graph);
   const links = openLinks(options.subgraphs, options);
   const subgraphs = links.byName;
-  const access = options.anybody ? openToAnybody(options) : await openAccess(subgraphs, options.issuers ?? [], options);
+  const access = options.anybody
+    ? openToAnybody(options)
+    : await openAccess(subgraphs, options.issuers ?? [], { ...options, ...options.unheard });
   const { origins } = access;
   const authenticator = withPolicies(
     access.authenticator,
@@ -108,7 +113,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     trusted,
     authenticator,
     origins,
-    sessions: openSessions({ authenticator, origins, quotas, tolls, recheckMs: options.sockets?.recheckMs }),
+    sessions: openSessions({ authenticator, origins, quotas, tolls, recheckMs: options.unheard?.recheckMs }),
     operations: await startOperations({
       graphs,
       subgraphs,

@@ -84,7 +84,7 @@ interface Asked {
 
 export interface GrantsOptions {
   /** For so long an answer holds when no revocation is heard. */
-  readonly rememberedMs?: number;
+  readonly rememberedMs?: number | undefined;
 }
 
 /** Asks identity. Subscribes to revocations, so pub/sub must be there. */

@@ -240,3 +240,30 @@ describe.each([
     await Promise.all([...sockets, theirs.socket].map((socket) => socket.close()));
   });
 });
+
+test("one that nobody has heard ends streams and sockets all the same, at the next look", async () => {
+  useSecretKey("a secret key for the gateway's tests");
+  const pubsub = await openPubSub({ databaseUrl: database().urls.app });
+  usePubSub(pubsub);
+  const world = await createWorld();
+  const served = await serve(world, "in process", { unheard: { rememberedMs: 10, recheckMs: 20 } });
+  const [demoted, removed, bystander] = [1, 2, 3].map(() => world.join(["run:read"]));
+  const watches = await Promise.all(
+    [demoted!, removed!, bystander!].map(async (member) => {
+      const socket = await openTestSocket(served, { authorization: `Bearer ${await member.token()}` });
+      return watch(socket, STORY, newId());
+    }),
+  );
+  await eventually(() => expect(world.sources.open).toBe(3));
+  world.setPermissions(demoted!, [], "untold");
+  world.setPermissions(removed!, undefined, "untold");
+  expect(await watches[0]?.ended).toMatchObject({ errors: [{ extensions: { reason: "PERMISSION_MISSING" } }] });
+  expect(await watches[1]?.ended).toMatchObject({ errors: [{ extensions: { reason: "CREDENTIALS_INVALID" } }] });
+  expect(await watches[1]?.socket.closed).toMatchObject({ code: 4401 });
+  expect(watches[2]?.seen).toEqual([]);
+  await eventually(() => expect(world.sources).toEqual({ open: 1, opened: 3 }));
+  for (const { socket } of [watches[0]!, watches[2]!]) await socket.close();
+  await served.close();
+  usePubSub(undefined);
+  await pubsub.close();
+});
