@@ -79,7 +79,14 @@ const config: CodegenConfig = {
     [`${GENERATED}possible-types.ts`]: { documents: OPERATIONS, plugins: [`${PLUGINS}possible-types.cjs`] },
     [`${GENERATED}version.ts`]: {
       documents: OPERATIONS,
-      plugins: [{ [`${PLUGINS}version.cjs`]: { supergraph: "schema/supergraph.graphql" } }],
+      plugins: [
+        {
+          [`${PLUGINS}version.cjs`]: {
+            supergraph: "schema/supergraph.graphql",
+            manifest: "clients/typescript/package.json",
+          },
+        },
+      ],
     },
     ...consoleOf(readdirSync(CONSOLE_OPERATIONS)),
   },

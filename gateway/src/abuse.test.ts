@@ -1,8 +1,9 @@
 import { useSecretKey } from "@sba/platform/secrets";
+import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { createWorld, serve, type Served, type World } from "./testing.ts";
+import { createWorld, openTestSocket, serve, type Served, type World } from "./testing.ts";
 
 /** What scanners of GraphQL servers look for (graphql-cop and its kind), as strangers find it in production. */
 
@@ -127,7 +128,20 @@ test("metrics are for those who are near, and count by client", async () => {
       "apollographql-client-version": "1.2.3",
     },
   );
+  const socket = await openTestSocket(served, {
+    authorization: `Bearer ${await world.join(["run:read"]).token()}`,
+    "apollographql-client-name": "console",
+    "apollographql-client-version": "2",
+  });
+  expect(await socket.subscribe("{ whoAmI }").next()).toHaveProperty("data");
+  socket.subscribe("subscription { ticks }");
+  await eventually(() => expect(world.sources.open).toBe(1));
+  await socket.close();
   const metrics = await (await fetch(served.gateway.metricsUrl)).text();
+  for (const kind of ["query", "subscription"])
+    expect(metrics).toContain(
+      `sba_graphql_operations_total{client="console",version="2",kind="${kind}",outcome="ok"} 1`,
+    );
   expect(metrics).toMatch(
     /sba_graphql_operations_total\{client="console",version="1.2.3",kind="query",outcome="ok"\} 1/,
   );

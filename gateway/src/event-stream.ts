@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { errors, toShownError } from "./errors.ts";
 import type { Sink } from "./fan-out.ts";
 import type { OpenedStream } from "./live.ts";
+import { clientOf } from "./metrics.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
 import { endOf, type Session, type SessionEnd, type Sessions } from "./sessions.ts";
 import type { Batch, StreamItem } from "./stream-item.ts";
@@ -63,6 +64,7 @@ export function openEventStreams(options: EventStreamsOptions): EventStreams {
       const session = await options.sessions.admit(request.headers.authorization, {
         address,
         page: { origin: request.headers.origin, host: request.headers.host },
+        client: clientOf((name) => request.headers[name]),
         end: (why) => {
           stream.expel(why);
         },

@@ -11,6 +11,7 @@ import type { FanOut, Sink, StreamCursor, StreamSource, Subscription } from "./f
 import type { SubgraphLinks } from "./forward.ts";
 import type { Graph } from "./graph.ts";
 import type { Graphs } from "./graphs.ts";
+import { countStream } from "./metrics.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
 import type { ActiveStream, Session } from "./sessions.ts";
 import type { Batch } from "./stream-item.ts";
@@ -65,11 +66,11 @@ export interface OpenedStream {
  */
 export async function admitOperation(
   { graphs, documents, tolls, trusted }: LiveServices,
-  { principal }: Session,
+  { principal, client }: Session,
   { query, operationName, variables }: OperationInput,
 ): Promise<readonly GraphQLError[] | undefined> {
   const asker = { caller: principal };
-  const text = trusted.textOf({ query }, undefined);
+  const text = trusted.textOf({ query }, client);
   if (text instanceof GraphQLError) return [presentGatewayError(text, newId())];
   const { refusal } = await tolls.admit(asker, hashOf(query));
   if (refusal) return [toShownError(refusal, newId())];
@@ -109,7 +110,8 @@ export function prepareOperation(
   return {
     kind: "single",
     isMutation: operation.operation === OperationTypeNode.MUTATION,
-    execute: (signal) => services.operations.execute(input, { caller, requestId: caller.requestId, signal }),
+    execute: (signal) =>
+      services.operations.execute(input, { caller, requestId: caller.requestId, signal, client: session.client }),
   };
 }
 
@@ -161,6 +163,7 @@ function openStream(
     stream,
   );
   session.streams.add(stream);
+  countStream(session.client);
   return stream;
 }
 

@@ -7,12 +7,11 @@ import type { GatewayContext } from "./forward.ts";
 /** What the gateway counts, and who may read it. */
 
 const requests = counter("http_requests_total", "HTTP requests answered.", ["method", "status"]);
-const operations = counter("graphql_operations_total", "Queries and mutations, by the client that sent them.", [
-  "client",
-  "version",
-  "kind",
-  "outcome",
-]);
+const operations = counter(
+  "graphql_operations_total",
+  "Queries, mutations and subscriptions that were opened, by the client that sent them.",
+  ["client", "version", "kind", "outcome"],
+);
 const seconds = histogram("graphql_operation_seconds", "How long queries and mutations took.", ["kind"]);
 
 /** Who sends operations, as clients say themselves: for counting, never for deciding anything. */
@@ -26,11 +25,12 @@ const NAME = /^[\w.@/+ -]{1,60}$/;
 const MAX_CLIENTS = 200;
 const seen = new Set<string>();
 
-/** The client of a request. Any number of names could be made up: beyond a few hundred they are `other`. */
-export function clientOf(header: (name: string) => string | undefined): Client {
-  const name = header("apollographql-client-name") ?? header("graphql-client-name");
-  const version = header("apollographql-client-version") ?? header("graphql-client-version") ?? "";
-  if (name === undefined || !NAME.test(name) || (version !== "" && !NAME.test(version))) return UNNAMED;
+/** The client of a request, by its headers or what a socket began with. Any number of names could be made up: beyond a few hundred they are `other`. */
+export function clientOf(said: (name: string) => unknown): Client {
+  const name = said("apollographql-client-name") ?? said("graphql-client-name");
+  const version = said("apollographql-client-version") ?? said("graphql-client-version") ?? "";
+  if (typeof name !== "string" || typeof version !== "string") return UNNAMED;
+  if (!NAME.test(name) || (version !== "" && !NAME.test(version))) return UNNAMED;
   const key = `${name} ${version}`;
   if (!seen.has(key) && seen.size >= MAX_CLIENTS) return { name: "other", version: "" };
   seen.add(key);
@@ -53,6 +53,11 @@ export function countOperations(): ApolloServerPlugin<GatewayContext> {
       return Promise.resolve(listener);
     },
   };
+}
+
+/** A stream that was opened, over whichever transport. */
+export function countStream({ name, version }: Client): void {
+  operations.inc({ client: name, version, kind: "subscription", outcome: "ok" });
 }
 
 export interface Load {

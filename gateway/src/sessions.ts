@@ -3,6 +3,7 @@ import { logger } from "@sba/platform/log";
 import type { Authenticated, Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { isConcerned } from "./grants.ts";
+import type { Client } from "./metrics.ts";
 import { requireOrigin, type Origins, type Page } from "./origins.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
 import type { Tolls } from "./tolls.ts";
@@ -19,6 +20,7 @@ export interface Session {
   readonly address: string;
   /** Where its socket or stream was opened. */
   readonly page: Page;
+  readonly client: Client;
   readonly streams: Set<ActiveStream>;
   /** Ends the connection. */
   readonly end: (why: SessionEnd) => void;
@@ -54,7 +56,10 @@ export interface SessionsOptions {
 export interface Sessions {
   readonly size: number;
   /** Lets somebody in, or says why not: unauthenticated, permission_denied (the page), rate_limited, or unavailable when nobody can say. */
-  admit(authorization: unknown, connection: Pick<Session, "address" | "page" | "end">): Promise<Session | AppError>;
+  admit(
+    authorization: unknown,
+    connection: Pick<Session, "address" | "page" | "client" | "end">,
+  ): Promise<Session | AppError>;
   /** New credentials of the same principal; false for anyone else's. @returns "unavailable" when nobody can say: the old ones still hold. */
   renew(session: Session, authorization: unknown): Promise<boolean | "unavailable">;
   leave(session: Session): void;

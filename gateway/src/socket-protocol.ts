@@ -16,6 +16,7 @@ import {
   type OpenedStream,
   type PreparedOperation,
 } from "./live.ts";
+import { clientOf } from "./metrics.ts";
 import { retryAfterMs } from "./quotas.ts";
 import { endOf, type Session, type SessionEnd, type Sessions } from "./sessions.ts";
 import type { Batch } from "./stream-item.ts";
@@ -121,6 +122,7 @@ export class Connection {
     clearTimeout(this.#initTimer);
     const session = await this.options.sessions.admit(payload?.["authorization"], {
       ...this.from,
+      client: clientOf((name) => payload?.[name]),
       end: (why) => {
         this.#end(why);
       },

@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createClient, RefreshSessionDocument, type Client, type Token } from "@sba/client";
 import { CommandError, EXIT } from "./failure.ts";
 import { note } from "./output.ts";
-import { credentialsFile, findTarget, type GlobalOptions } from "./settings.ts";
+import { CLIENT, credentialsFile, findTarget, type GlobalOptions } from "./settings.ts";
 
 /** Who is logged in, kept in a file that only they can read. */
 
@@ -53,7 +53,7 @@ export async function openClient(options: GlobalOptions): Promise<Client> {
       `You are not signed in at ${url}: \`sba login\`, or --token, or SBA_TOKEN.`,
       EXIT.credentials,
     );
-  return createClient({ url, token: token ?? currentToken(login as Login), onWarning: note });
+  return createClient({ url, client: CLIENT, token: token ?? currentToken(login as Login), onWarning: note });
 }
 
 /** The login's token, renewed in time. A refresh token is good once, so processes take turns. */
@@ -65,7 +65,7 @@ function currentToken(login: Login): Token {
     await withLock(async () => {
       current = (await readLogin()) ?? current;
       if (isGood()) return;
-      const client = createClient({ url: current.url });
+      const client = createClient({ url: current.url, client: CLIENT });
       const { refreshSession } = await client.mutate(RefreshSessionDocument, { refreshToken: current.refreshToken });
       current = { ...current, ...refreshSession };
       await writeLogin(current);

@@ -5,6 +5,9 @@ import { CommandError, EXIT } from "./failure.ts";
 
 /** Where the API is and who asks: options before the environment, before a login, before a system that runs here. */
 
+/** What the API counts its requests under, as in package.json. */
+export const CLIENT = { name: "@sba/cli", version: "0.1.0" } as const;
+
 export const ROLES = ["owner", "operator", "viewer", "partner"] as const;
 type Role = (typeof ROLES)[number];
 

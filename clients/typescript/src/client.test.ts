@@ -3,7 +3,7 @@ import { eventually } from "@sba/testkit/eventually";
 import { GraphQLError } from "graphql";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createClient, type Client } from "./client.ts";
-import { API_VERSION } from "./generated/version.ts";
+import { API_VERSION, CLIENT } from "./generated/version.ts";
 import { ApiError, QuotaExceededError } from "./errors.ts";
 import { collect, event, failureOf, QUERY, startApi, STORY, type Api } from "./testing.ts";
 
@@ -33,6 +33,31 @@ describe("a request", () => {
       variables: { name: "you" },
       query: expect.stringContaining("query Greet"),
     });
+  });
+
+  test.each([
+    ["the package", undefined, { name: "@sba/client", version: CLIENT.version }],
+    ["the program that it is part of", { name: "console", version: "1.2" }, { name: "console", version: "1.2" }],
+  ])("names %s as the client, on every transport", async (_what, named, expected) => {
+    const said: unknown[] = [];
+    const hear = (of: Readonly<Record<string, unknown>> | undefined) =>
+      said.push({ name: of?.["apollographql-client-name"], version: of?.["apollographql-client-version"] });
+    api.answer = ({ headers }, response) => {
+      hear(headers);
+      response.end(JSON.stringify({ data: { greeting: "" } }));
+    };
+    api.connect = (params) => {
+      hear(params);
+      return {};
+    };
+    const options = { url: api.url, ...(named ? { client: named } : {}) };
+    const [byAll, bySse] = [createClient(options), createClient({ ...options, transports: ["sse"] })];
+    await byAll.query(QUERY, { name: "" });
+    for await (const _ of byAll.subscribe(STORY, { id: "1" })) break;
+    for await (const _ of bySse.subscribe(STORY, { id: "1" })) break;
+    for (const { client: heard } of api.listened) said.push(heard);
+    expect(said).toEqual([expected, expected, expected]);
+    await Promise.all([byAll.close(), bySse.close()]);
   });
 
   test("asks for a token each time when it is told how", async () => {

@@ -5,7 +5,7 @@ import { textOf } from "./documents.ts";
 import type { ApiError } from "./errors.ts";
 import { apiErrorOf } from "./errors.ts";
 import { follow, type FollowOptions } from "./follow.ts";
-import { API_VERSION } from "./generated/version.ts";
+import { API_VERSION, CLIENT } from "./generated/version.ts";
 import type { LiveDefinition } from "./live/definition.ts";
 import { openLive, type LiveStore } from "./live/store.ts";
 import type { Observable } from "./observable.ts";
@@ -14,7 +14,7 @@ import { DEFAULT_RATE_LIMIT, rateLimit, type RateLimitOptions } from "./rate-lim
 import { openRealtime, type RealtimeOptions } from "./realtime.ts";
 import { openHttp } from "./request.ts";
 import { localLocks, memoryStorage, webStorage, type Locks, type Storage } from "./storage.ts";
-import { identityOf, readToken, type Token } from "./token.ts";
+import { identityOf, readToken, type ClientName, type Token } from "./token.ts";
 import type { Heartbeat } from "./transport/websocket.ts";
 import type { StreamResult } from "./transport/transport.ts";
 import { FIRST_PAUSE_MS } from "./wait.ts";
@@ -31,6 +31,8 @@ export interface ClientOptions {
   readonly sseUrl?: string;
   /** Absent for what needs no credentials, such as signing in. Another principal wants another client. */
   readonly token?: Token;
+  /** What your program calls itself, when it has documents of its own registered, or to be told apart; `@sba/client` by default. */
+  readonly client?: ClientName;
   /** How subscriptions may be listened to, the best first; all by default. */
   readonly transports?: readonly [TransportName, ...TransportName[]];
   /** One connection for all tabs; where there are tabs by default. */
@@ -106,9 +108,9 @@ const CLIMB_AFTER_MS = 5_000;
 const HEARTBEAT: Heartbeat = { everyMs: 10_000, answerWithinMs: 5_000 };
 
 export function createClient(options: ClientOptions): Client {
-  const { url, token, surroundings = actualSurroundings } = options;
+  const { url, token, client: name = CLIENT, surroundings = actualSurroundings } = options;
   const limit = rateLimit(options.rateLimit ?? DEFAULT_RATE_LIMIT);
-  const execute = openHttp({ url, token, limit, onVersion: versionWatch(options.onWarning ?? warn) });
+  const execute = openHttp({ url, token, client: name, limit, onVersion: versionWatch(options.onWarning ?? warn) });
   const transport = openRealtime(realtimeOptions(options, execute));
   const connections = openConnections();
   const { firstPauseMs = FIRST_PAUSE_MS } = options;
@@ -154,10 +156,11 @@ export function createClient(options: ClientOptions): Client {
 }
 
 function realtimeOptions(options: ClientOptions, execute: RealtimeOptions["execute"]): RealtimeOptions {
-  const { url, token } = options;
+  const { url, token, client = CLIENT } = options;
   return {
     execute,
     token,
+    client,
     socketUrl: options.subscriptionsUrl ?? url.replace(/^http/, "ws"),
     sseUrl: options.sseUrl ?? `${url}/stream`,
     transports: options.transports ?? ["websocket", "sse", "polling"],

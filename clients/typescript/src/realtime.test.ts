@@ -74,7 +74,7 @@ describe("where no WebSocket gets through", () => {
     const client = open();
     const states = watch(client);
     expect(seqs(await collect(client.subscribe(STORY, { id: "a" })))).toEqual([1, 2, 3, 4]);
-    expect(api.listened).toEqual([
+    expect(api.listened).toMatchObject([
       { variables: { id: "a" }, lastEventId: undefined },
       { variables: { id: "a", after: "c2" }, lastEventId: "c2" },
     ]);

@@ -2,7 +2,7 @@ import { EVENT_LOGS } from "./generated/logs.ts";
 import type { TransportName } from "./connection.ts";
 import type { Execute } from "./request.ts";
 import { openTabs } from "./tabs/tabs.ts";
-import { identityOf, readToken, type Token } from "./token.ts";
+import { identityOf, readToken, type Introduction } from "./token.ts";
 import { openLadder } from "./transport/ladder.ts";
 import { openPolling } from "./transport/polling.ts";
 import { openSse } from "./transport/sse.ts";
@@ -11,10 +11,9 @@ import { openWebSocket, type Heartbeat } from "./transport/websocket.ts";
 
 /** How this client listens: a ladder of transports, which all tabs of a browser share. */
 
-export interface RealtimeOptions {
+export interface RealtimeOptions extends Introduction {
   readonly socketUrl: string;
   readonly sseUrl: string;
-  readonly token: Token | undefined;
   readonly execute: Execute;
   readonly transports: readonly [TransportName, ...TransportName[]];
   readonly heartbeat: Heartbeat;
@@ -41,10 +40,10 @@ export function openRealtime(options: RealtimeOptions): Transport {
 }
 
 function rungsOf(options: RealtimeOptions): readonly [Rung, ...Rung[]] {
-  const { socketUrl, sseUrl, token, heartbeat, execute } = options;
+  const { socketUrl, sseUrl, token, client, heartbeat, execute } = options;
   const open: Readonly<Record<TransportName, () => Rung>> = {
-    websocket: () => openWebSocket({ url: socketUrl, token, heartbeat }),
-    sse: () => openSse({ url: sseUrl, token, silentMs: heartbeat.everyMs * SILENCES }),
+    websocket: () => openWebSocket({ url: socketUrl, token, client, heartbeat }),
+    sse: () => openSse({ url: sseUrl, token, client, silentMs: heartbeat.everyMs * SILENCES }),
     polling: () => openPolling({ execute, logs: EVENT_LOGS, everyMs: options.pollEveryMs }),
   };
   const [first, ...others] = options.transports;

@@ -1,13 +1,12 @@
 import { isFormattedErrors, networkError, recordOf } from "./errors.ts";
 import type { RateLimit } from "./rate-limit.ts";
-import { authorizationOf, type Token } from "./token.ts";
+import { introduce, type Introduction } from "./token.ts";
 import type { StreamResult } from "./transport/transport.ts";
 
 /** Queries and mutations: GraphQL over HTTP. Nothing is sent twice. */
 
-export interface HttpOptions {
+export interface HttpOptions extends Introduction {
   readonly url: string;
-  readonly token: Token | undefined;
   readonly limit: RateLimit;
   /** Hears which version of the API answered, if it says so. */
   readonly onVersion: (version: string) => void;
@@ -22,11 +21,11 @@ export type Execute = (
 const ACCEPT = "application/graphql-response+json, application/json";
 
 /** Gives what the API answers, errors and all. @throws NetworkError when it does not answer as it should. */
-export function openHttp({ url, token, limit, onVersion }: HttpOptions): Execute {
+export function openHttp({ url, limit, onVersion, ...who }: HttpOptions): Execute {
   return async (query, variables, signal) => {
     await limit.take(signal);
     const body = JSON.stringify({ query, variables });
-    const headers = { accept: ACCEPT, "content-type": "application/json", ...(await authorizationOf(token)) };
+    const headers = { accept: ACCEPT, "content-type": "application/json", ...(await introduce(who)) };
     const failed = (message: string) => (cause: unknown) => {
       throw signal?.aborted ? cause : networkError(message, { cause });
     };

@@ -40,7 +40,11 @@ export interface Api {
   sendsEvents: boolean;
   /** Who listens to server-sent events now, and with what each began. */
   readonly responses: Set<ServerResponse>;
-  readonly listened: { readonly variables: Record<string, unknown>; readonly lastEventId: string | undefined }[];
+  readonly listened: {
+    readonly variables: Record<string, unknown>;
+    readonly lastEventId: string | undefined;
+    readonly client: unknown;
+  }[];
   close(): Promise<void>;
 }
 
@@ -157,7 +161,14 @@ async function sendEvents(
   const lastEventId = request.headers["last-event-id"] as string | undefined;
   response.writeHead(200, { "content-type": "text/event-stream" }).write(":\n\n");
   if (query.startsWith("subscription")) {
-    api.listened.push({ variables, lastEventId });
+    api.listened.push({
+      variables,
+      lastEventId,
+      client: {
+        name: request.headers["apollographql-client-name"],
+        version: request.headers["apollographql-client-version"],
+      },
+    });
     api.responses.add(response);
     response.once("close", () => api.responses.delete(response));
     for await (const result of api.stream(variables))

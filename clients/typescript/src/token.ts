@@ -6,9 +6,30 @@ export async function readToken(token: Token | undefined): Promise<string | unde
 }
 
 /** `Bearer ...`, or nothing without credentials. */
-export async function authorizationOf(token: Token | undefined): Promise<{ authorization?: string }> {
+async function authorizationOf(token: Token | undefined): Promise<{ authorization?: string }> {
   const credentials = await readToken(token);
   return credentials === undefined ? {} : { authorization: `Bearer ${credentials}` };
+}
+
+/** Which client asks: the API counts by it, and knows the documents that it was released with. */
+export interface ClientName {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** What a request or a connection begins with: who asks, and with which client. */
+export interface Introduction {
+  readonly token: Token | undefined;
+  readonly client: ClientName;
+}
+
+/** As headers, or as the payload of `connection_init`. */
+export async function introduce({ token, client }: Introduction): Promise<Record<string, string>> {
+  return {
+    ...(await authorizationOf(token)),
+    "apollographql-client-name": client.name,
+    "apollographql-client-version": client.version,
+  };
 }
 
 /**

@@ -6,7 +6,7 @@ import { createClient, MeDocument, SignInDocument } from "@sba/client";
 import { CommandError, EXIT } from "../failure.ts";
 import { note, say, sayJson } from "../output.ts";
 import { forgetLogin, openClient, readLogin, writeLogin } from "../session.ts";
-import { findTarget, type GlobalOptions } from "../settings.ts";
+import { CLIENT, findTarget, type GlobalOptions } from "../settings.ts";
 
 /** Signing in and out. */
 
@@ -43,7 +43,7 @@ async function login(options: LoginOptions): Promise<void> {
   const password = options.passwordStdin
     ? (await textOf(process.stdin)).replace(/\r?\n$/, "")
     : await ask("Password: ", { isSecret: true });
-  const { signIn } = await createClient({ url }).mutate(SignInDocument, { email, password });
+  const { signIn } = await createClient({ url, client: CLIENT }).mutate(SignInDocument, { email, password });
   await writeLogin({ url, ...signIn });
   note(`Signed in at ${url}.`);
 }

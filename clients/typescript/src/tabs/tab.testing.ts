@@ -20,7 +20,11 @@ export function openTestTab(
     name,
     locks: navigator.locks,
     openChannel: (channel) => new BroadcastChannel(channel),
-    openTransport: () => openLadder({ rungs: [openWebSocket({ url, token: "t", heartbeat })], climbAfterMs: 5 }),
+    openTransport: () =>
+      openLadder({
+        rungs: [openWebSocket({ url, token: "t", client: { name: "tabs", version: "1" }, heartbeat })],
+        climbAfterMs: 5,
+      }),
     ...options,
   });
 }

@@ -1,7 +1,7 @@
 import { createParser } from "eventsource-parser";
 import { textOf } from "../documents.ts";
 import { apiErrorOf, isFormattedErrors, networkError, recordOf, toApiError } from "../errors.ts";
-import { authorizationOf, type Token } from "../token.ts";
+import { introduce, type Introduction } from "../token.ts";
 import type { Rung, StreamOptions, StreamRequest, StreamResult } from "./transport.ts";
 
 /**
@@ -9,9 +9,8 @@ import type { Rung, StreamOptions, StreamRequest, StreamResult } from "./transpo
  * EventSource, which sends no credentials and no body, and starts over by itself with the old variables.
  */
 
-export interface SseOptions {
+export interface SseOptions extends Introduction {
   readonly url: string;
-  readonly token: Token | undefined;
   /** A server that says nothing for this long, not even a comment, is gone. */
   readonly silentMs: number;
 }
@@ -37,7 +36,7 @@ export function openSse(options: SseOptions): Rung {
 }
 
 async function* listen(
-  { url, token, silentMs }: SseOptions,
+  { url, silentMs, ...who }: SseOptions,
   request: StreamRequest,
   { signal, onOpen }: StreamOptions,
   listening: Set<{ lookAgain(): void }>,
@@ -46,7 +45,7 @@ async function* listen(
   listening.add(silence);
   const stop = AbortSignal.any([signal, silence.signal]);
   try {
-    const body = await connect(url, await headersOf(token, request), request, stop);
+    const body = await connect(url, await headersOf(who, request), request, stop);
     onOpen("sse");
     silence.heard();
     yield* readResults(body, silence.heard);
@@ -62,12 +61,12 @@ async function* listen(
   }
 }
 
-async function headersOf(token: Token | undefined, { variables }: StreamRequest): Promise<Record<string, string>> {
+async function headersOf(who: Introduction, { variables }: StreamRequest): Promise<Record<string, string>> {
   const after = variables["after"];
   return {
     accept: "text/event-stream",
     "content-type": "application/json",
-    ...(await authorizationOf(token)),
+    ...(await introduce(who)),
     ...(typeof after === "string" ? { "last-event-id": after } : {}),
   };
 }

@@ -1,15 +1,14 @@
 import { createClient, type Client as SocketClient } from "graphql-ws";
 import { textOf } from "../documents.ts";
 import { toApiError } from "../errors.ts";
-import { authorizationOf, type Token } from "../token.ts";
+import { introduce, type Introduction } from "../token.ts";
 import { openRenewal } from "./renewal.ts";
 import type { Rung, StreamOptions, StreamRequest, StreamResult } from "./transport.ts";
 
 /** graphql-transport-ws: all streams over one socket, which is open while there are any. */
 
-export interface SocketOptions {
+export interface SocketOptions extends Introduction {
   readonly url: string;
-  readonly token: Token | undefined;
   readonly heartbeat: Heartbeat;
 }
 
@@ -23,7 +22,7 @@ export interface Heartbeat {
 const IDLE_SOCKET_MS = 1_000;
 const ACK_WITHIN_MS = 10_000;
 
-export function openWebSocket({ url, token, heartbeat }: SocketOptions): Rung {
+export function openWebSocket({ url, heartbeat, ...who }: SocketOptions): Rung {
   let current: WebSocket | undefined;
   let unanswered: ReturnType<typeof setTimeout> | undefined;
   const send = (message: unknown): void => {
@@ -35,7 +34,7 @@ export function openWebSocket({ url, token, heartbeat }: SocketOptions): Rung {
       client.terminate();
     }, heartbeat.answerWithinMs);
   };
-  const renewal = openRenewal(token, send);
+  const renewal = openRenewal(who.token, send);
   const client: SocketClient = createClient({
     url,
     lazyCloseTimeout: IDLE_SOCKET_MS,
@@ -43,7 +42,7 @@ export function openWebSocket({ url, token, heartbeat }: SocketOptions): Rung {
     keepAlive: heartbeat.everyMs,
     // It would subscribe again with the variables it began with, and so repeat or lose events: follow.ts knows where to go on.
     retryAttempts: 0,
-    connectionParams: () => authorizationOf(token),
+    connectionParams: () => introduce(who),
     on: {
       connected: (socket, payload) => {
         current = socket as WebSocket;
