@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import { configDefaults, defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 // graphql is published twice, as CommonJS and as ES modules. Vitest would give sources the one and their dependencies the
 // other, and graphql refuses schemas "from another module or realm": everything is sent to the one that Node itself loads.
@@ -14,18 +15,29 @@ const UNIT = [
 ];
 /** What these do to their process, others would feel: they load modules anew, or set up what a process has one of. */
 const OF_THEIR_OWN = ["packages/platform/src/{secrets,telemetry}.test.ts"];
-/** Stories that start a system of their own, and touch no other. */
-const OWN_SYSTEM = ["e2e/{start-and-stop,one-trace}/*.e2e.ts", "e2e/*/{split-deployment,login}.e2e.ts"];
+/** The longest story by far, which touches nobody else's system. More systems that start at once would only wait for one another. */
+const BESIDE_OTHERS = ["e2e/start-and-stop/*.e2e.ts"];
 // Only to end what hangs: tests start real servers, and a loaded machine is slow. Nothing is timed by it.
 const PATIENCE = { testTimeout: 30_000, hookTimeout: 60_000 };
 // Stories start the whole system as separate processes: minutes, not milliseconds, on a busy machine.
 const STORIES = { testTimeout: 120_000, hookTimeout: 180_000 };
+
+/** What has not run here before is begun by size; those that start processes or race take long for theirs. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ project, moduleId }: TestSpecification): number =>
+      project.config.isolate ? 0 : LONG.test(moduleId) ? 1 : 2;
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b));
+  }
+}
+const LONG = /\/(scripts|workers|launcher)\/|races/;
 
 export default defineConfig({
   test: {
     pool: "forks",
     // One more than the two processors that this is made for: tests wait for Postgres and Redis a third of their time.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     globalSetup: "packages/testkit/src/global-setup.ts",
     coverage: {
       provider: "v8",
@@ -53,7 +65,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "systems", ...STORIES, include: OWN_SYSTEM },
+        test: { name: "start-and-stop", ...STORIES, include: BESIDE_OTHERS },
       },
       {
         extends: true,
@@ -62,8 +74,8 @@ export default defineConfig({
           ...STORIES,
           globalSetup: "e2e/global-setup.ts",
           include: ["e2e/**/*.e2e.ts"],
-          exclude: [...configDefaults.exclude, ...OWN_SYSTEM],
-          // They share a system, and crash it and measure it: two at once would disturb each other.
+          exclude: [...configDefaults.exclude, ...BESIDE_OTHERS],
+          // They share a system, crash it and measure it: two at once would disturb each other.
           fileParallelism: false,
         },
       },

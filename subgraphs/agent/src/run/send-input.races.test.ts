@@ -39,7 +39,9 @@ test("a steer while the run ends is told, or refused: none is taken and lost, no
     const journal = await journalOf(caller, runId);
     const received = journal.filter(({ type }) => type === "agent.run.inputReceived");
     const told = journal.filter(({ type }) => type === "agent.run.inputTold");
-    expect(told.flatMap(({ payload }) => payload["ordinals"])).toEqual(received.map(({ payload }) => payload["ordinal"]));
+    expect(told.flatMap(({ payload }) => payload["ordinals"])).toEqual(
+      received.map(({ payload }) => payload["ordinal"]),
+    );
     expect(received).toHaveLength(sent.filter((outcome) => outcome === "taken").length);
   });
   await drain();

@@ -20,24 +20,28 @@ describe("the quota of concurrent runs", () => {
     expect(await used(caller)).toMatchObject({ CONCURRENT_RUNS: 100n });
   });
 
-  it(`is never exceeded while runs start and end at once, in ${TRIALS} trials`, { timeout: MANY_AT_ONCE_MS }, async () => {
-    for (let trial = 0; trial < TRIALS; trial++) {
-      const caller = aCaller();
-      const live = async () => {
-        const runId = newId();
-        const began = await start(caller, runId).catch((error: unknown) => {
-          expect(error).toMatchObject(exceeded("CONCURRENT_RUNS"));
-          return false;
-        });
-        if (!began) return 0;
-        const { CONCURRENT_RUNS } = await used(caller);
-        expect(CONCURRENT_RUNS).toBeLessThanOrEqual(3n);
-        await Promise.all([end(caller, runId), end(caller, runId)]);
-        return 1;
-      };
-      const began = await Promise.all([1, 2, 3, 4, 5, 6].map(live));
-      expect(began.filter(Boolean).length).toBeGreaterThanOrEqual(3);
-      expect(await used(caller)).toMatchObject({ CONCURRENT_RUNS: 0n });
-    }
-  });
+  it(
+    `is never exceeded while runs start and end at once, in ${TRIALS} trials`,
+    { timeout: MANY_AT_ONCE_MS },
+    async () => {
+      for (let trial = 0; trial < TRIALS; trial++) {
+        const caller = aCaller();
+        const live = async () => {
+          const runId = newId();
+          const began = await start(caller, runId).catch((error: unknown) => {
+            expect(error).toMatchObject(exceeded("CONCURRENT_RUNS"));
+            return false;
+          });
+          if (!began) return 0;
+          const { CONCURRENT_RUNS } = await used(caller);
+          expect(CONCURRENT_RUNS).toBeLessThanOrEqual(3n);
+          await Promise.all([end(caller, runId), end(caller, runId)]);
+          return 1;
+        };
+        const began = await Promise.all([1, 2, 3, 4, 5, 6].map(live));
+        expect(began.filter(Boolean).length).toBeGreaterThanOrEqual(3);
+        expect(await used(caller)).toMatchObject({ CONCURRENT_RUNS: 0n });
+      }
+    },
+  );
 });

@@ -18,4 +18,8 @@ export const used = async (caller: Caller, at = NOON) => {
   const shown = await listQuotas(caller, at);
   return Object.fromEntries(shown.map((quota) => [quota.kind, quota.used]));
 };
-export const exceeded = (quota: string) => ({ code: "BILLING_QUOTA_EXCEEDED", kind: "quota_exceeded", details: { quota } });
+export const exceeded = (quota: string) => ({
+  code: "BILLING_QUOTA_EXCEEDED",
+  kind: "quota_exceeded",
+  details: { quota },
+});
