@@ -65,6 +65,20 @@ describe("runs as they are shown", () => {
     expect([first.runs.pageInfo.hasNextPage, second.runs.pageInfo.hasNextPage]).toEqual([true, false]);
   });
 
+  it("are found by who started them, with what their tools answered", async () => {
+    const { caller, runIds } = await aTenantWithRuns(1);
+    const colleague = aColleagueOf(caller, ["run:read"]);
+    const MINE = `query Mine($by: ID!) { runs(filter: { startedById: $by }) { edges { node {
+      id steps { edges { node { toolCall { name result failure { code } } } } } } } } }`;
+    const runsOf = async (by: string) =>
+      (await expectData(schema, colleague, MINE, { by: encodeId("Principal", by) })).runs.edges;
+    expect(await runsOf(colleague.principalId)).toEqual([]);
+    const [run] = await runsOf(caller.principalId);
+    expect(run.node.id).toBe(encodeId("Run", runIds[0]!));
+    const search = run.node.steps.edges.find(({ node }: { node: { toolCall: object | null } }) => node.toolCall).node;
+    expect(search.toolCall).toMatchObject({ name: "knowledge.search", result: expect.anything(), failure: null });
+  });
+
   it("need the permission of each operation", async () => {
     const { caller, runIds } = await aTenantWithRuns(1);
     const id = encodeId("Run", runIds[0]!);

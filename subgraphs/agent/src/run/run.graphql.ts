@@ -150,6 +150,7 @@ const RunFilter = builder.inputType("RunFilter", {
     threadId: t.id({ validate: { maxLength: 64 } }),
     createdAfter: t.field({ type: "DateTime", validate: { type: "date" } }),
     createdBefore: t.field({ type: "DateTime", validate: { type: "date" } }),
+    startedById: t.id({ description: "A principal: `me { id }` for the caller's own.", validate: { maxLength: 64 } }),
   }),
 });
 
@@ -184,6 +185,7 @@ builder.queryFields((t) => ({
         threadId: filter?.threadId ? decodeId("Thread", filter.threadId) : undefined,
         createdAfter: filter?.createdAfter ?? undefined,
         createdBefore: filter?.createdBefore ?? undefined,
+        startedBy: filter?.startedById ? decodeId("Principal", filter.startedById) : undefined,
       });
       return toConnection(runs, { after: page.after, cursorOf: idCursor });
     },

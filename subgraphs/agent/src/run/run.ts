@@ -219,6 +219,8 @@ export interface RunFilter {
   readonly threadId?: string | undefined;
   readonly createdAfter?: Date | undefined;
   readonly createdBefore?: Date | undefined;
+  /** UUID of a principal. */
+  readonly startedBy?: string | undefined;
 }
 
 /** The tenant's runs, newest first. */
@@ -235,6 +237,7 @@ export async function listRuns(caller: Caller, page: PageRequest, filter: RunFil
       AND (${filter.threadId ?? null}::uuid IS NULL OR r.thread_id = ${filter.threadId ?? null}::uuid)
       AND (${filter.createdAfter ?? null}::timestamptz IS NULL OR r.created_at > ${filter.createdAfter ?? null}::timestamptz)
       AND (${filter.createdBefore ?? null}::timestamptz IS NULL OR r.created_at < ${filter.createdBefore ?? null}::timestamptz)
+      AND (${filter.startedBy ?? null}::uuid IS NULL OR r.started_by = ${filter.startedBy ?? null}::uuid)
     ORDER BY r.id DESC LIMIT ${page.first + 1}`,
   );
   return toPage(rows, page.first);

@@ -12,6 +12,12 @@ export const stepsOfRun = defineListLoader(findStepsOfRuns, (step) => step.runId
 /** A tool call as a row or as an event carried it. */
 export type ToolCallShape = ToolCallSnapshot | ToolCall;
 
+const ToolCallFailure = builder.objectRef<Pick<NonNullable<ToolCall["error"]>, "code" | "message">>("ToolCallFailure");
+ToolCallFailure.implement({
+  description: "Why a call of a tool failed.",
+  fields: (t) => ({ code: t.exposeString("code"), message: t.exposeString("message") }),
+});
+
 export const ToolCallRef = builder.objectRef<ToolCallShape>("ToolCall");
 ToolCallRef.implement({
   description: "One call of a tool. Its id is the idempotency key that the tool receives.",
@@ -25,6 +31,18 @@ ToolCallRef.implement({
     }),
     success: t.exposeBoolean("success", { nullable: true, description: "Null until its outcome is known." }),
     durationMs: t.exposeInt("durationMs", { nullable: true }),
+    result: t.field({
+      type: "JSON",
+      nullable: true,
+      description: "What the tool answered. Null until it succeeded, and in events.",
+      resolve: (call) => ("result" in call ? call.result : null),
+    }),
+    failure: t.field({
+      type: ToolCallFailure,
+      nullable: true,
+      description: "Why it failed. Null in events.",
+      resolve: (call) => ("error" in call ? call.error : null),
+    }),
     unknownAt: t.field({
       type: "DateTime",
       nullable: true,
