@@ -1,0 +1,222 @@
+import { Anchor, Badge, Button, Stack, Table, Text } from "@mantine/core";
+import { useMemo, type ReactNode } from "react";
+import { Link, useSearchParams } from "wouter";
+import type { RunsCompareFragment } from "../../../generated/runs/graphql.ts";
+import { useRunsComparedQuery } from "../../../generated/runs/hooks.ts";
+import { useFormat, type Format } from "../../../i18n/format.ts";
+import { useMessages } from "../../../i18n/messages.ts";
+import { EmptyState } from "../../../parts/empty-state.tsx";
+import { IconArrowsDiff } from "../../../parts/icons.ts";
+import { Page } from "../../../parts/page.tsx";
+import { QueryState } from "../../../parts/query-state.tsx";
+import { durationOf } from "../row.tsx";
+import { BackLink, Section, titleOf } from "../run/run-page.tsx";
+import { RunStatusBadge } from "../status.tsx";
+import classes from "./compare.module.css";
+import { diffOf } from "./diff.ts";
+import { messages } from "./messages.ts";
+
+type Texts = ReturnType<typeof useMessages<(typeof messages)["en"]>>;
+
+/** Two runs beside each other: `/runs/compare?one=...&other=...`. */
+export default function ComparePage() {
+  const t = useMessages(messages);
+  const [params] = useSearchParams();
+  const [one, other] = [params.get("one") ?? "", params.get("other") ?? ""];
+  const areChosen = one !== "" && other !== "";
+  const result = useRunsComparedQuery({ variables: { one, other }, skip: !areChosen });
+  return (
+    <>
+      <BackLink href="/runs">{t.back}</BackLink>
+      <Page title={t.title} description={t.description}>
+        {areChosen ? (
+          <QueryState data={result.data} error={result.error} onRetry={() => void result.refetch()}>
+            {(data) => <Compared one={data.one} other={data.other} />}
+          </QueryState>
+        ) : (
+          <EmptyState
+            icon={<IconArrowsDiff size={28} />}
+            title={t.chooseTitle}
+            text={t.chooseText}
+            action={
+              <Button component={Link} href="/runs">
+                {t.toList}
+              </Button>
+            }
+          />
+        )}
+      </Page>
+    </>
+  );
+}
+
+interface BothProps {
+  readonly one: RunsCompareFragment;
+  readonly other: RunsCompareFragment;
+}
+
+function Compared({ one, other }: BothProps) {
+  const t = useMessages(messages);
+  const format = useFormat();
+  return (
+    <Stack gap="lg">
+      <Section title={t.what} isFlush>
+        <Rows head={t.what} one={one} other={other} lines={linesOf(one, other, t, format)} />
+      </Section>
+      <Section title={t.answer}>
+        <Answers one={one.output ?? ""} other={other.output ?? ""} />
+      </Section>
+      <Section title={t.steps} isFlush>
+        <Rows head={t.step} one={one} other={other} lines={stepLinesOf(one, other, t, format)} />
+      </Section>
+    </Stack>
+  );
+}
+
+interface Line {
+  readonly name: string;
+  readonly one: string;
+  readonly other: string;
+  /** How it is shown, when not as a text. */
+  readonly show?: (value: string) => ReactNode;
+}
+
+function linesOf(one: RunsCompareFragment, other: RunsCompareFragment, t: Texts, format: Format): readonly Line[] {
+  const both = (name: string, read: (run: RunsCompareFragment) => string, show?: Line["show"]): Line => ({
+    ...{ name, one: read(one), other: read(other) },
+    ...(show ? { show } : {}),
+  });
+  const meters = [...new Set([one, other].flatMap(({ usage }) => usage?.map(({ meter }) => meter) ?? []))];
+  return [
+    both(t.status, ({ status }) => status, (status) => <RunStatusBadge status={status} />),
+    both(t.prompt, ({ prompt }) => prompt),
+    both(t.agent, ({ agent, agentVersion }) =>
+      `${agent?.name ?? ""} ${agentVersion ? t.version(agentVersion.number) : ""}`.trim(),
+    ),
+    both(t.model, ({ model }) => model),
+    both(t.duration, (run) => {
+      const ms = durationOf(run);
+      return ms === undefined ? t.underWay : format.duration(ms);
+    }),
+    both(t.cost, ({ cost }) => (cost ? format.money(cost) : "")),
+    both(t.steps, ({ steps }) => format.quantity(steps.edges.length)),
+    ...meters.map((meter) =>
+      both(meter, ({ usage }) => format.quantity(usage?.find((line) => line.meter === meter)?.quantity ?? "0")),
+    ),
+  ];
+}
+
+/** Step by step: what was done, and how long it took. */
+function stepLinesOf(one: RunsCompareFragment, other: RunsCompareFragment, t: Texts, format: Format): readonly Line[] {
+  const stepOf = ({ steps }: RunsCompareFragment, index: number): string => {
+    const step = steps.edges[index]?.node;
+    if (!step) return "";
+    const what = step.toolCall ? `${step.toolCall.name} ${JSON.stringify(step.toolCall.params)}` : step.type.toLowerCase();
+    const took = step.endedAt === null ? t.underWay : format.duration(Date.parse(step.endedAt) - Date.parse(step.startedAt));
+    return `${what} · ${took}`;
+  };
+  const count = Math.max(one.steps.edges.length, other.steps.edges.length);
+  return Array.from({ length: count }, (_, index) => ({
+    name: String(index + 1),
+    one: stepOf(one, index),
+    other: stepOf(other, index),
+  }));
+}
+
+interface RowsProps extends BothProps {
+  readonly head: string;
+  readonly lines: readonly Line[];
+}
+
+function Rows({ head, lines, one, other }: RowsProps) {
+  const t = useMessages(messages);
+  return (
+    <Table.ScrollContainer minWidth={620} tabIndex={0} aria-label={head}>
+      <Table verticalSpacing="sm" horizontalSpacing="lg" className={classes["table"]}>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th w={150}>{head}</Table.Th>
+            <Table.Th>
+              <RunLink run={one} label={t.one} />
+            </Table.Th>
+            <Table.Th>
+              <RunLink run={other} label={t.other} />
+            </Table.Th>
+            <Table.Th w={110}>{t.differs}</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {lines.map((line) => (
+            <CompareRow key={line.name} line={line} />
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
+  );
+}
+
+function CompareRow({ line: { name, one, other, show = (value) => value } }: { readonly line: Line }) {
+  const t = useMessages(messages);
+  const differs = one !== other;
+  return (
+    <Table.Tr data-differs={differs}>
+      <Table.Th scope="row" fw={500}>
+        {name}
+      </Table.Th>
+      {[one, other].map((value, index) => (
+        <Table.Td key={index} className={classes["value"]}>
+          {value === "" ? t.none : show(value)}
+        </Table.Td>
+      ))}
+      <Table.Td>
+        {differs ? (
+          <Badge variant="light" color="yellow" tt="none">
+            {t.differs}
+          </Badge>
+        ) : (
+          <Text size="sm" c="dimmed">
+            {t.same}
+          </Text>
+        )}
+      </Table.Td>
+    </Table.Tr>
+  );
+}
+
+function RunLink({ run: { id, prompt }, label }: { readonly run: RunsCompareFragment; readonly label: string }) {
+  return (
+    <Anchor component={Link} href={`/runs/${id}`} title={titleOf(prompt)}>
+      {label}
+    </Anchor>
+  );
+}
+
+function Answers({ one, other }: { readonly one: string; readonly other: string }) {
+  const t = useMessages(messages);
+  const parts = useMemo(() => diffOf(one, other), [one, other]);
+  if (one === other) return <Text c="dimmed">{one === "" ? t.none : t.answerSame}</Text>;
+  return (
+    <div className={classes["answers"]}>
+      {(["one", "other"] as const).map((side) => (
+        <section key={side} aria-label={t[side]}>
+          <Text size="sm" c="dimmed" mb={4}>
+            {t[side]}
+          </Text>
+          <Text className={classes["answer"]}>
+            {parts
+              .filter(({ kind }) => kind === "same" || kind === side)
+              .map(({ kind, text }, index) =>
+                kind === "same" ? (
+                  text
+                ) : (
+                  <mark key={index} className={classes[side]} title={side === "one" ? t.onlyOne : t.onlyOther}>
+                    {text}
+                  </mark>
+                ),
+              )}
+          </Text>
+        </section>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,51 @@
+import type { Format } from "../../../i18n/format.ts";
+import type { useMessages } from "../../../i18n/messages.ts";
+import type { messages as listMessages } from "../messages.ts";
+import type { RunEvent } from "../timeline/timeline.ts";
+import type { messages } from "./messages.ts";
+
+export type Texts = ReturnType<typeof useMessages<(typeof messages)["en"]>>;
+export type StatusTexts = ReturnType<typeof useMessages<(typeof listMessages)["en"]>>;
+
+/** An event in one line. */
+export function describe(event: RunEvent, t: Texts, statuses: StatusTexts, format: Format): string {
+  switch (event.__typename) {
+    case "RunStatusChanged":
+      return t.RunStatusChanged(event.to in statuses ? statuses[event.to] : event.to);
+    case "StepStarted":
+      return t.StepStarted(event.step.number, event.step.type.toLowerCase());
+    case "StepFinished":
+    case "StepRestarted":
+      return t[event.__typename](event.step.number);
+    case "TokenDelta":
+      return t.TokenDelta(event.text.replaceAll(/\s+/g, " ").trim());
+    case "ToolRequested":
+    case "ToolOutcomeUnknown":
+      return t[event.__typename](event.toolCall.name);
+    case "ToolResulted":
+      return t.ToolResulted(event.toolCall.name, event.toolCall.success === true);
+    case "ApprovalRequested":
+      return t.ApprovalRequested(event.approval.action);
+    case "ApprovalDecided":
+      return t.ApprovalDecided(event.approval.action, event.approval.status);
+    case "ArtifactCreated":
+      return t.ArtifactCreated(event.artifact?.name ?? "");
+    case "UsageRecorded": {
+      const [first] = event.usage;
+      const micros = event.usage.reduce((sum, { cost }) => sum + BigInt(cost.amountMicros), 0n);
+      return t.UsageRecorded(first ? format.money({ ...first.cost, amountMicros: String(micros) }) : "");
+    }
+    case "RunInputReceived":
+      return t.RunInputReceived(event.text);
+    case "RunInputTold":
+      return t.RunInputTold(event.stepNumber);
+    case "RunFinished":
+      return t.RunFinished;
+    case "RunFailed":
+      return t.RunFailed(event.error?.code ?? "");
+    case "StreamGap":
+      return t.StreamGap(event.toSeq - event.fromSeq + 1);
+    default:
+      return t.other((event as { readonly __typename: string }).__typename);
+  }
+}

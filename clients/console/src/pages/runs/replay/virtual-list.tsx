@@ -1,0 +1,102 @@
+import { useElementSize } from "@mantine/hooks";
+import { useEffect, useId, useState, type KeyboardEvent, type ReactNode } from "react";
+import classes from "./replay.module.css";
+
+/** A list of which only what is in sight is drawn, however long it is. Rows are equally high. */
+
+const ROW_HEIGHT = 36;
+/** Drawn beyond what is in sight, so that scrolling does not show what is not there yet. */
+const BEYOND = 8;
+
+interface VirtualListProps {
+  readonly label: string;
+  readonly count: number;
+  readonly selected: number;
+  readonly onSelect: (index: number) => void;
+  readonly children: (index: number) => ReactNode;
+}
+
+export function VirtualList({ label, count, selected, onSelect, children }: VirtualListProps) {
+  const id = useId();
+  const [scroller, setScroller] = useState<HTMLDivElement | null>(null);
+  const { ref, height } = useElementSize<HTMLDivElement>();
+  const [top, setTop] = useState(0);
+  useEffect(() => {
+    if (scroller) keepInSight(scroller, selected);
+  }, [scroller, selected]);
+  const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - BEYOND);
+  const last = Math.min(count - 1, Math.ceil((top + Math.max(height, ROW_HEIGHT)) / ROW_HEIGHT) + BEYOND);
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const page = Math.max(1, Math.floor(height / ROW_HEIGHT) - 1);
+    const next = targetOf(event.key, selected, count, page);
+    if (next === undefined) return;
+    event.preventDefault();
+    onSelect(Math.max(0, Math.min(count - 1, next)));
+  };
+  return (
+    <div
+      ref={(element) => {
+        ref(element);
+        setScroller(element);
+      }}
+      className={classes["scroller"]}
+      role="listbox"
+      tabIndex={0}
+      aria-label={label}
+      aria-activedescendant={selected >= first && selected <= last ? `${id}-${selected}` : undefined}
+      onScroll={({ currentTarget }) => {
+        setTop(currentTarget.scrollTop);
+      }}
+      onKeyDown={onKeyDown}
+    >
+      <div role="presentation" className={classes["all"]} style={{ height: count * ROW_HEIGHT }}>
+        {Array.from({ length: Math.max(0, last - first + 1) }, (_, offset) => {
+          const index = first + offset;
+          return (
+            <div
+              key={index}
+              id={`${id}-${index}`}
+              role="option"
+              aria-selected={index === selected}
+              aria-setsize={count}
+              aria-posinset={index + 1}
+              className={classes["option"]}
+              style={{ transform: `translateY(${index * ROW_HEIGHT}px)` }}
+              onClick={() => {
+                onSelect(index);
+              }}
+            >
+              {children(index)}
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+function targetOf(key: string, selected: number, count: number, page: number): number | undefined {
+  switch (key) {
+    case "ArrowDown":
+      return selected + 1;
+    case "ArrowUp":
+      return selected - 1;
+    case "PageDown":
+      return selected + page;
+    case "PageUp":
+      return selected - page;
+    case "Home":
+      return 0;
+    case "End":
+      return count - 1;
+    default:
+      return undefined;
+  }
+}
+
+function keepInSight(scroller: HTMLElement, index: number): void {
+  const top = index * ROW_HEIGHT;
+  if (top < scroller.scrollTop) scroller.scrollTop = top;
+  else if (top + ROW_HEIGHT > scroller.scrollTop + scroller.clientHeight)
+    scroller.scrollTop = top + ROW_HEIGHT - scroller.clientHeight;
+}

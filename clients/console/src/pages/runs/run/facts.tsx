@@ -1,0 +1,102 @@
+import { Alert, Anchor, Paper, Text } from "@mantine/core";
+import type { RunLive } from "@sba/client";
+import type { ReactNode } from "react";
+import { Link } from "wouter";
+import { useFormat } from "../../../i18n/format.ts";
+import { useMessages } from "../../../i18n/messages.ts";
+import { IconAlertTriangle } from "../../../parts/icons.ts";
+import { durationOf } from "../row.tsx";
+import classes from "../runs.module.css";
+import { RunStatusBadge } from "../status.tsx";
+import { messages } from "./messages.ts";
+import { titleOf, type RunDetail } from "./run-page.tsx";
+
+interface FactsProps {
+  readonly run: RunDetail;
+  readonly live: RunLive;
+}
+
+/** What the run is, in one glance. */
+export function Facts({ run, live }: FactsProps) {
+  const t = useMessages(messages);
+  const format = useFormat();
+  const { status, error, cost, endedAt, startedAt } = live.run;
+  const took = durationOf({ createdAt: run.createdAt, startedAt, endedAt });
+  return (
+    <>
+      {error && (
+        <Alert color="red" variant="light" icon={<IconAlertTriangle size={20} />} title={t.failed}>
+          {error.message} <code>{error.code}</code>
+        </Alert>
+      )}
+      <Paper withBorder radius="lg" p="lg" component="section" aria-label={t.facts}>
+        <dl className={classes["facts"]}>
+          <Fact label={t.status}>
+            <RunStatusBadge status={status} />
+          </Fact>
+          <Fact label={t.agent}>
+            {run.agent?.name}{" "}
+            {run.agentVersion && (
+              <Text span size="sm" c="dimmed">
+                {t.version(run.agentVersion.number)}
+              </Text>
+            )}
+          </Fact>
+          <Fact label={t.cost}>{cost ? format.money(cost) : undefined}</Fact>
+          <Fact label={t.duration}>
+            {took === undefined
+              ? t.soFar(format.duration(Date.now() - Date.parse(startedAt ?? run.createdAt)))
+              : format.duration(took)}
+          </Fact>
+          <Fact label={t.started}>{format.dateTime(run.createdAt)}</Fact>
+          <Fact label={t.startedBy}>{run.startedBy?.displayName}</Fact>
+          <Fact label={t.model}>{run.model}</Fact>
+          <Fact label={t.thread}>
+            <Anchor component={Link} href={`/runs?thread=${run.thread.id}`}>
+              {t.showThread}
+            </Anchor>
+          </Fact>
+          <Origins run={run} />
+        </dl>
+      </Paper>
+    </>
+  );
+}
+
+/** Of what run it is a fork, or a part. */
+function Origins({ run: { forkedFrom, parent } }: { readonly run: RunDetail }) {
+  const t = useMessages(messages);
+  return (
+    <>
+      {forkedFrom?.run && (
+        <Fact label={t.forkedFrom}>
+          <Anchor component={Link} href={`/runs/${forkedFrom.run.id}`}>
+            {t.atEvent(forkedFrom.seq, titleOf(forkedFrom.run.prompt))}
+          </Anchor>
+        </Fact>
+      )}
+      {parent && (
+        <Fact label={t.parent}>
+          <Anchor component={Link} href={`/runs/${parent.id}`}>
+            {titleOf(parent.prompt)}
+          </Anchor>
+        </Fact>
+      )}
+    </>
+  );
+}
+
+/** A term and what it is here; left out where that is not known. */
+function Fact({ label, children }: { readonly label: ReactNode; readonly children: ReactNode }) {
+  if (children === undefined || children === null) return null;
+  return (
+    <div className={classes["fact"]}>
+      <Text component="dt" size="sm" c="dimmed">
+        {label}
+      </Text>
+      <Text component="dd" m={0} fw={500} className={classes["prompt"]}>
+        {children}
+      </Text>
+    </div>
+  );
+}

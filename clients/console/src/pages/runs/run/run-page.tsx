@@ -1,0 +1,159 @@
+import { Alert, Anchor, Paper, Stack, Text, Title } from "@mantine/core";
+import { useRunLive } from "@sba/client/react";
+import { useEffect, useMemo, type ReactNode } from "react";
+import { Link } from "wouter";
+import { useInbox } from "../../../app/inbox.tsx";
+import { ApprovalCard } from "../../../approval/card.tsx";
+import type { RunsDetailQuery } from "../../../generated/runs/graphql.ts";
+import { useRunsDetailQuery } from "../../../generated/runs/hooks.ts";
+import { useMessages } from "../../../i18n/messages.ts";
+import { IconAlertTriangle, IconArrowLeft } from "../../../parts/icons.ts";
+import { Page } from "../../../parts/page.tsx";
+import { QueryState } from "../../../parts/query-state.tsx";
+import { RunRow } from "../row.tsx";
+import classes from "../runs.module.css";
+import { TimelineChart } from "../timeline/chart.tsx";
+import { timelineOf, type RunEvent } from "../timeline/timeline.ts";
+import { useRunEvents } from "../use-run-events.ts";
+import { RunActions } from "./actions.tsx";
+import { Facts } from "./facts.tsx";
+import { messages } from "./messages.ts";
+import { Outcome } from "./outcome.tsx";
+import { ToolCalls } from "./tool-calls.tsx";
+
+export type RunDetail = RunsDetailQuery["run"];
+
+/** One run: what it is, what it did over time, and what may be done to it; live while it goes on. */
+export default function RunPage({ runId }: { readonly runId: string }) {
+  const t = useMessages(messages);
+  const live = useRunLive(runId);
+  const { events, error: eventsError, reload } = useRunEvents(runId);
+  const detail = useRunsDetailQuery({ variables: { id: runId }, fetchPolicy: "cache-and-network" });
+  useReadAgain(events, detail.refetch);
+  const run = detail.data?.run;
+  const status = live.data?.run.status ?? run?.status;
+  return (
+    <>
+      <BackLink href="/runs">{t.back}</BackLink>
+      <Page
+        title={titleOf(run?.prompt)}
+        actions={run && status !== undefined && <RunActions runId={runId} status={status} />}
+      >
+        <QueryState
+          data={run && live.data ? { run, live: live.data } : undefined}
+          error={detail.error ?? live.error ?? eventsError}
+          onRetry={() => {
+            void detail.refetch();
+            live.reload();
+            reload();
+          }}
+        >
+          {({ run: shown, live: now }) => (
+            <Stack gap="lg">
+              <Facts run={shown} live={now} />
+              <Waiting runId={runId} />
+              <WhatItDid events={events} />
+              <Outcome run={shown} live={now} />
+              <ToolCalls run={shown} />
+              <Children run={shown} />
+            </Stack>
+          )}
+        </QueryState>
+      </Page>
+    </>
+  );
+}
+
+/** The first words of the prompt; all of it is on the page. */
+export function titleOf(prompt: string | undefined): string {
+  const line = prompt?.trim().split("\n", 1)[0] ?? "…";
+  return line.length > 90 ? `${line.slice(0, 89)}…` : line;
+}
+
+export function BackLink({ href, children }: { readonly href: string; readonly children: ReactNode }) {
+  return (
+    <div className={classes["back"]}>
+      <Anchor component={Link} href={href} size="sm" c="dimmed">
+        <IconArrowLeft size={14} aria-hidden /> {children}
+      </Anchor>
+    </div>
+  );
+}
+
+/** Tells more than tokens: steps, calls, approvals, files. Then what only the run itself says is read again. */
+const QUIET: ReadonlySet<string> = new Set(["TokenDelta", "UsageRecorded"]);
+const READ_AGAIN_MS = 300;
+
+function useReadAgain(events: readonly RunEvent[], refetch: () => Promise<unknown>): void {
+  const marks = useMemo(() => events.filter(({ __typename }) => !QUIET.has(__typename)).length, [events]);
+  useEffect(() => {
+    if (marks === 0) return undefined;
+    const timer = setTimeout(() => {
+      // What fails is shown where it was read first.
+      void refetch().catch(() => undefined);
+    }, READ_AGAIN_MS);
+    return () => {
+      clearTimeout(timer);
+    };
+  }, [marks, refetch]);
+}
+
+/** What of this run waits for a decision. */
+function Waiting({ runId }: { readonly runId: string }) {
+  const { live } = useInbox();
+  const waiting = (live?.data ?? []).filter(({ run }) => run?.id === runId);
+  return waiting.map((approval) => <ApprovalCard key={approval.id} approval={approval} />);
+}
+
+function WhatItDid({ events }: { readonly events: readonly RunEvent[] }) {
+  const t = useMessages(messages);
+  const timeline = useMemo(() => timelineOf(events), [events]);
+  const gap = events.find((event) => event.__typename === "StreamGap");
+  const usage = events.find((event) => event.__typename === "UsageRecorded");
+  return (
+    <Section title={t.timeline}>
+      {gap && (
+        <Alert color="yellow" variant="light" icon={<IconAlertTriangle size={18} />} mb="sm">
+          {t.gap(gap.toSeq - gap.fromSeq + 1)}
+        </Alert>
+      )}
+      {timeline && timeline.bars.length > 0 ? (
+        <TimelineChart timeline={timeline} currency={usage?.usage[0]?.cost.currency} />
+      ) : (
+        <Text c="dimmed">{t.timelineNone}</Text>
+      )}
+    </Section>
+  );
+}
+
+function Children({ run: { children } }: { readonly run: RunDetail }) {
+  const t = useMessages(messages);
+  if (children.length === 0) return null;
+  return (
+    <Section title={t.children} isFlush>
+      <ul className={classes["list"]}>
+        {children.map((child) => (
+          <RunRow key={child.id} run={child} />
+        ))}
+      </ul>
+    </Section>
+  );
+}
+
+interface SectionProps {
+  readonly title: string;
+  /** What is in it reaches its borders. */
+  readonly isFlush?: boolean;
+  readonly children: ReactNode;
+}
+
+export function Section({ title, isFlush = false, children }: SectionProps) {
+  return (
+    <Paper withBorder radius="lg" component="section" aria-label={title} className={classes["section"]}>
+      <Title order={2} size="h4" px="lg" pt="md" pb="sm">
+        {title}
+      </Title>
+      <div className={isFlush ? undefined : classes["inset"]}>{children}</div>
+    </Paper>
+  );
+}

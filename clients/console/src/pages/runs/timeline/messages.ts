@@ -1,0 +1,48 @@
+import { defineMessages } from "../../../i18n/messages.ts";
+
+export const messages = defineMessages(
+  {
+    asTable: "Show as a table",
+    asPicture: "Show as a picture",
+    picture: (count: number, duration: string) =>
+      `${count === 1 ? "1 step" : `${count} steps`} over ${duration}. The button above shows them as a table.`,
+    step: "Step",
+    kind: "Kind",
+    from: "Began",
+    duration: "Took",
+    cost: "Cost",
+    outcome: "Outcome",
+    MODEL: "Model",
+    TOOL: "Tool",
+    SYSTEM: "System",
+    USER: "Person",
+    APPROVAL: "Approval",
+    approvalOf: (action: string) => `Approval: ${action}`,
+    restarts: (count: number) => (count === 1 ? "begun anew" : `begun anew ${count} times`),
+    running: "Goes on",
+    done: "Done",
+    failed: "Failed",
+  },
+  {
+    asTable: "Tampilkan sebagai tabel",
+    asPicture: "Tampilkan sebagai gambar",
+    picture: (count, duration) =>
+      `${count} langkah selama ${duration}. Tombol di atas menampilkannya sebagai tabel.`,
+    step: "Langkah",
+    kind: "Jenis",
+    from: "Mulai",
+    duration: "Lama",
+    cost: "Biaya",
+    outcome: "Hasil",
+    MODEL: "Model",
+    TOOL: "Alat",
+    SYSTEM: "Sistem",
+    USER: "Orang",
+    APPROVAL: "Persetujuan",
+    approvalOf: (action) => `Persetujuan: ${action}`,
+    restarts: (count) => `diulang ${count} kali`,
+    running: "Berjalan",
+    done: "Selesai",
+    failed: "Gagal",
+  },
+);

@@ -1,0 +1,128 @@
+import type { RunsReplayEventsSubscription } from "../../../generated/runs/graphql.ts";
+
+/** What a run did as bars over time, made of its events: what each took, and what was metered for it. */
+
+export type RunEvent = RunsReplayEventsSubscription["runEvents"];
+export type EventOf<Name extends RunEvent["__typename"]> = Extract<RunEvent, { readonly __typename: Name }>;
+
+type BarKind = "MODEL" | "TOOL" | "SYSTEM" | "USER" | "APPROVAL";
+
+export interface Bar {
+  /** Unique in the run; an approval's is its id. */
+  readonly id: string;
+  readonly kind: BarKind;
+  /** Of a step. */
+  readonly stepNumber: number | undefined;
+  /** A tool, or what was asked for; undefined for what has no name of its own. */
+  readonly name: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly startMs: number;
+  /** Undefined while it goes on. */
+  readonly endMs: number | undefined;
+  /** What it cost as far as it was metered. */
+  readonly costMicros: bigint;
+  /** How often it was begun anew. */
+  readonly restarts: number;
+  readonly outcome: "running" | "done" | "failed";
+}
+
+export interface Timeline {
+  readonly bars: readonly Bar[];
+  readonly startMs: number;
+  /** Undefined while the run goes on. */
+  readonly endMs: number | undefined;
+}
+
+type Draft = { -readonly [Key in keyof Bar]: Bar[Key] };
+
+interface Work {
+  readonly bars: Map<string, Draft>;
+  /** The step that was begun last: what is metered is metered for it. */
+  step: Draft | undefined;
+  endMs: number | undefined;
+}
+
+/** The bars in the order in which they began. Undefined when nothing has happened yet. */
+export function timelineOf(events: readonly RunEvent[]): Timeline | undefined {
+  const [first] = events;
+  if (!first) return undefined;
+  const work: Work = { bars: new Map(), step: undefined, endMs: undefined };
+  for (const event of events) apply(work, event);
+  const bars = [...work.bars.values()];
+  // Nothing of a run that has ended goes on.
+  if (work.endMs !== undefined) for (const bar of bars) close(bar, work.endMs, bar.outcome);
+  return { bars, startMs: Date.parse(first.at), endMs: work.endMs };
+}
+
+function apply(work: Work, event: RunEvent): void {
+  const atMs = Date.parse(event.at);
+  switch (event.__typename) {
+    case "StepStarted":
+      begin(work, event.step);
+      break;
+    case "StepRestarted":
+      if (work.step?.stepNumber === event.step.number) work.step.restarts += 1;
+      else begin(work, event.step);
+      break;
+    case "StepFinished":
+      close(work.bars.get(`step-${event.step.number}`), Date.parse(event.step.endedAt ?? event.at), "done");
+      break;
+    case "ToolRequested":
+    case "ToolResulted":
+    case "ToolOutcomeUnknown":
+      nameStep(work, event.toolCall);
+      break;
+    case "ApprovalRequested":
+      work.bars.set(event.approval.id, {
+        ...{ id: event.approval.id, kind: "APPROVAL", stepNumber: undefined, name: event.approval.action },
+        ...{ startMs: atMs, endMs: undefined, costMicros: 0n, restarts: 0, outcome: "running" },
+      });
+      break;
+    case "ApprovalDecided":
+      // A vote that is not the last decides nothing yet.
+      if (event.approval.status !== "PENDING")
+        close(work.bars.get(event.approval.id), atMs, event.approval.status === "APPROVED" ? "done" : "failed");
+      break;
+    case "UsageRecorded":
+      if (work.step)
+        work.step.costMicros += event.usage.reduce((sum, { cost }) => sum + BigInt(cost.amountMicros), 0n);
+      break;
+    case "RunFinished":
+    case "RunFailed":
+      work.endMs = atMs;
+      if (event.__typename === "RunFailed" && work.step?.endMs === undefined && work.step) work.step.outcome = "failed";
+      break;
+    default:
+      break;
+  }
+}
+
+function begin(work: Work, { number, type, startedAt }: EventOf<"StepStarted">["step"]): void {
+  const id = `step-${number}`;
+  work.step = {
+    ...{ id, kind: type, stepNumber: number, name: undefined, startMs: Date.parse(startedAt), endMs: undefined },
+    ...{ costMicros: 0n, restarts: 0, outcome: "running" },
+  };
+  work.bars.set(id, work.step);
+}
+
+/** A call is asked for by the turn of a model, and made by the step after it: that one has its name. */
+function nameStep({ step }: Work, { name, success }: EventOf<"ToolRequested">["toolCall"]): void {
+  if (step?.kind !== "TOOL") return;
+  step.name = name;
+  if (success === false) step.outcome = "failed";
+}
+
+function close(bar: Draft | undefined, endMs: number, outcome: Bar["outcome"]): void {
+  if (bar?.endMs !== undefined || !bar) return;
+  bar.endMs = Math.max(endMs, bar.startMs);
+  if (bar.outcome === "running") bar.outcome = outcome === "running" ? "done" : outcome;
+}
+
+/** Where the axis has its marks: at most `count` of them, at round steps, in ms since the beginning. */
+export function ticksOf(lengthMs: number, count = 6): readonly number[] {
+  const rough = Math.max(lengthMs, 1) / count;
+  const size = 10 ** Math.floor(Math.log10(rough));
+  const step = size * ([1, 2, 5, 10].find((factor) => factor * size >= rough) ?? 10);
+  return Array.from({ length: Math.floor(lengthMs / step) + 1 }, (_, index) => index * step);
+}
