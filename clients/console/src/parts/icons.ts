@@ -1,6 +1,7 @@
 // One file for all: what is drawn is loaded with the page that draws it.
 export {
   IconAlertTriangle,
+  IconApi,
   IconArrowLeft,
   IconArrowsDiff,
   IconBook2,
@@ -36,6 +37,7 @@ export {
   IconRefresh,
   IconRobot,
   IconSearch,
+  IconRoute,
   IconSend2,
   IconShieldQuestion,
   IconSun,

@@ -1,7 +1,7 @@
 import { useClient } from "@sba/client/react";
 import { useEffect, useState } from "react";
 import { RunsReplayEventsDocument } from "../../generated/runs/graphql.ts";
-import type { RunEvent } from "./timeline/timeline.ts";
+import type { RunEvent } from "./timeline.ts";
 
 export interface RunEvents {
   /** Oldest first, each once. */

@@ -1,7 +1,7 @@
 import type { Format } from "../../../i18n/format.ts";
 import type { useMessages } from "../../../i18n/messages.ts";
 import type { messages as listMessages } from "../messages.ts";
-import type { RunEvent } from "../timeline/timeline.ts";
+import type { RunEvent } from "../timeline.ts";
 import type { messages } from "./messages.ts";
 
 export type Texts = ReturnType<typeof useMessages<(typeof messages)["en"]>>;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { fold, BLANK, screensOf } from "./screen.ts";
-import type { RunEvent } from "../timeline/timeline.ts";
+import type { RunEvent } from "../timeline.ts";
 
 const event = (seq: number, what: object) => ({ seq, cursor: "", level: "INFO", at: "", ...what }) as RunEvent;
 const delta = (seq: number, stepNumber: number) =>

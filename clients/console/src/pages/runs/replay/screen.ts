@@ -1,4 +1,4 @@
-import type { EventOf, RunEvent } from "../timeline/timeline.ts";
+import type { EventOf, RunEvent } from "../timeline.ts";
 
 /** What a reader of the run had before them once an event had come: folded from the events up to it. */
 

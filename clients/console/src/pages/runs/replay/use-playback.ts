@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useState } from "react";
-import type { RunEvent } from "../timeline/timeline.ts";
+import type { RunEvent } from "../timeline.ts";
 
 /** Plays events at the pace at which they came, without the waits in between. */
 

@@ -9,7 +9,7 @@ import { durationOf } from "../row.tsx";
 import classes from "../runs.module.css";
 import { RunStatusBadge } from "../status.tsx";
 import { messages } from "./messages.ts";
-import { titleOf, type RunDetail } from "./run-page.tsx";
+import { titleOf, type RunDetail } from "./detail.ts";
 
 interface FactsProps {
   readonly run: RunDetail;

@@ -11,7 +11,8 @@ import { usePermission } from "../../../session/permission.tsx";
 import classes from "../runs.module.css";
 import { ENDED } from "../status.tsx";
 import { messages } from "./messages.ts";
-import { Section, type RunDetail } from "./run-page.tsx";
+import type { RunDetail } from "./detail.ts";
+import { Section } from "../../../parts/section.tsx";
 
 interface OutcomeProps {
   readonly run: RunDetail;

@@ -1,27 +1,25 @@
-import { Alert, Anchor, Paper, Stack, Text, Title } from "@mantine/core";
+import { Alert, Stack, Text } from "@mantine/core";
 import { useRunLive } from "@sba/client/react";
-import { useEffect, useMemo, type ReactNode } from "react";
-import { Link } from "wouter";
+import { useEffect, useMemo } from "react";
 import { useInbox } from "../../../app/inbox.tsx";
 import { ApprovalCard } from "../../../approval/card.tsx";
-import type { RunsDetailQuery } from "../../../generated/runs/graphql.ts";
 import { useRunsDetailQuery } from "../../../generated/runs/hooks.ts";
 import { useMessages } from "../../../i18n/messages.ts";
-import { IconAlertTriangle, IconArrowLeft } from "../../../parts/icons.ts";
+import { IconAlertTriangle } from "../../../parts/icons.ts";
 import { Page } from "../../../parts/page.tsx";
 import { QueryState } from "../../../parts/query-state.tsx";
+import { BackLink, Section } from "../../../parts/section.tsx";
+import { TimelineChart } from "../../../timeline/chart.tsx";
 import { RunRow } from "../row.tsx";
 import classes from "../runs.module.css";
-import { TimelineChart } from "../timeline/chart.tsx";
-import { timelineOf, type RunEvent } from "../timeline/timeline.ts";
+import { timelineOf, type RunEvent } from "../timeline.ts";
 import { useRunEvents } from "../use-run-events.ts";
 import { RunActions } from "./actions.tsx";
+import { titleOf, type RunDetail } from "./detail.ts";
 import { Facts } from "./facts.tsx";
 import { messages } from "./messages.ts";
 import { Outcome } from "./outcome.tsx";
 import { ToolCalls } from "./tool-calls.tsx";
-
-export type RunDetail = RunsDetailQuery["run"];
 
 /** One run: what it is, what it did over time, and what may be done to it; live while it goes on. */
 export default function RunPage({ runId }: { readonly runId: string }) {
@@ -61,22 +59,6 @@ export default function RunPage({ runId }: { readonly runId: string }) {
         </QueryState>
       </Page>
     </>
-  );
-}
-
-/** The first words of the prompt; all of it is on the page. */
-export function titleOf(prompt: string | undefined): string {
-  const line = prompt?.trim().split("\n", 1)[0] ?? "…";
-  return line.length > 90 ? `${line.slice(0, 89)}…` : line;
-}
-
-export function BackLink({ href, children }: { readonly href: string; readonly children: ReactNode }) {
-  return (
-    <div className={classes["back"]}>
-      <Anchor component={Link} href={href} size="sm" c="dimmed">
-        <IconArrowLeft size={14} aria-hidden /> {children}
-      </Anchor>
-    </div>
   );
 }
 
@@ -131,29 +113,11 @@ function Children({ run: { children } }: { readonly run: RunDetail }) {
   if (children.length === 0) return null;
   return (
     <Section title={t.children} isFlush>
-      <ul className={classes["list"]}>
+      <ul className={`${classes["list"]} ${classes["inside"]}`}>
         {children.map((child) => (
           <RunRow key={child.id} run={child} />
         ))}
       </ul>
     </Section>
-  );
-}
-
-interface SectionProps {
-  readonly title: string;
-  /** What is in it reaches its borders. */
-  readonly isFlush?: boolean;
-  readonly children: ReactNode;
-}
-
-export function Section({ title, isFlush = false, children }: SectionProps) {
-  return (
-    <Paper withBorder radius="lg" component="section" aria-label={title} className={classes["section"]}>
-      <Title order={2} size="h4" px="lg" pt="md" pb="sm">
-        {title}
-      </Title>
-      <div className={isFlush ? undefined : classes["inset"]}>{children}</div>
-    </Paper>
   );
 }

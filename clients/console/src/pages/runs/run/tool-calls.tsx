@@ -6,7 +6,8 @@ import { usePermission } from "../../../session/permission.tsx";
 import classes from "../runs.module.css";
 import { messages } from "./messages.ts";
 import { ResolveCall } from "./resolve-call.tsx";
-import { Section, type RunDetail } from "./run-page.tsx";
+import type { RunDetail } from "./detail.ts";
+import { Section } from "../../../parts/section.tsx";
 
 /** Each call of a tool: with what, and what came back. */
 export function ToolCalls({ run: { steps } }: { readonly run: RunDetail }) {

@@ -1,4 +1,4 @@
-import { defineMessages } from "../../../i18n/messages.ts";
+import { defineMessages } from "../i18n/messages.ts";
 
 export const messages = defineMessages(
   {
@@ -17,6 +17,7 @@ export const messages = defineMessages(
     SYSTEM: "System",
     USER: "Person",
     APPROVAL: "Approval",
+    RUN: "Agent",
     approvalOf: (action: string) => `Approval: ${action}`,
     restarts: (count: number) => (count === 1 ? "begun anew" : `begun anew ${count} times`),
     running: "Goes on",
@@ -39,6 +40,7 @@ export const messages = defineMessages(
     SYSTEM: "Sistem",
     USER: "Orang",
     APPROVAL: "Persetujuan",
+    RUN: "Agen",
     approvalOf: (action) => `Persetujuan: ${action}`,
     restarts: (count) => `diulang ${count} kali`,
     running: "Berjalan",

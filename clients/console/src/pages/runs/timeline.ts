@@ -1,37 +1,10 @@
-import type { RunsReplayEventsSubscription } from "../../../generated/runs/graphql.ts";
+import type { RunsReplayEventsSubscription } from "../../generated/runs/graphql.ts";
+import type { Bar, Timeline } from "../../timeline/bars.ts";
 
 /** What a run did as bars over time, made of its events: what each took, and what was metered for it. */
 
 export type RunEvent = RunsReplayEventsSubscription["runEvents"];
 export type EventOf<Name extends RunEvent["__typename"]> = Extract<RunEvent, { readonly __typename: Name }>;
-
-type BarKind = "MODEL" | "TOOL" | "SYSTEM" | "USER" | "APPROVAL";
-
-export interface Bar {
-  /** Unique in the run; an approval's is its id. */
-  readonly id: string;
-  readonly kind: BarKind;
-  /** Of a step. */
-  readonly stepNumber: number | undefined;
-  /** A tool, or what was asked for; undefined for what has no name of its own. */
-  readonly name: string | undefined;
-  /** Milliseconds since 1970. */
-  readonly startMs: number;
-  /** Undefined while it goes on. */
-  readonly endMs: number | undefined;
-  /** What it cost as far as it was metered. */
-  readonly costMicros: bigint;
-  /** How often it was begun anew. */
-  readonly restarts: number;
-  readonly outcome: "running" | "done" | "failed";
-}
-
-export interface Timeline {
-  readonly bars: readonly Bar[];
-  readonly startMs: number;
-  /** Undefined while the run goes on. */
-  readonly endMs: number | undefined;
-}
 
 type Draft = { -readonly [Key in keyof Bar]: Bar[Key] };
 
@@ -117,12 +90,4 @@ function close(bar: Draft | undefined, endMs: number, outcome: Bar["outcome"]): 
   if (bar?.endMs !== undefined || !bar) return;
   bar.endMs = Math.max(endMs, bar.startMs);
   if (bar.outcome === "running") bar.outcome = outcome === "running" ? "done" : outcome;
-}
-
-/** Where the axis has its marks: at most `count` of them, at round steps, in ms since the beginning. */
-export function ticksOf(lengthMs: number, count = 6): readonly number[] {
-  const rough = Math.max(lengthMs, 1) / count;
-  const size = 10 ** Math.floor(Math.log10(rough));
-  const step = size * ([1, 2, 5, 10].find((factor) => factor * size >= rough) ?? 10);
-  return Array.from({ length: Math.floor(lengthMs / step) + 1 }, (_, index) => index * step);
 }

@@ -1,11 +1,11 @@
 import { Button, Group, Stack, Table, Text } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { useEffect, useState } from "react";
-import { useFormat, type Format } from "../../../i18n/format.ts";
-import { useMessages } from "../../../i18n/messages.ts";
+import { useFormat, type Format } from "../i18n/format.ts";
+import { useMessages } from "../i18n/messages.ts";
 import classes from "./chart.module.css";
 import { messages } from "./messages.ts";
-import { ticksOf, type Bar, type Timeline } from "./timeline.ts";
+import { ticksOf, type Bar, type Timeline } from "./bars.ts";
 
 /** The steps of a run as bars over time; the same as a table for those who read better than they see. */
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ticksOf, timelineOf, type RunEvent } from "./timeline.ts";
+import { timelineOf, type RunEvent } from "./timeline.ts";
 
 const at = (ms: number) => new Date(ms).toISOString();
 let seq = 0;
@@ -50,10 +50,4 @@ describe("the timeline of a run", () => {
   it("is nothing before anything happened", () => {
     expect(timelineOf([])).toBeUndefined();
   });
-});
-
-it("marks its axis at round steps", () => {
-  expect(ticksOf(1_234)).toEqual([0, 500, 1_000]);
-  expect(ticksOf(60_000)).toEqual([0, 10_000, 20_000, 30_000, 40_000, 50_000, 60_000]);
-  expect(ticksOf(0)).toEqual([0]);
 });

@@ -1,0 +1,14 @@
+import { lazy } from "react";
+import { Route, Switch } from "wouter";
+import { WorkflowList } from "./list.tsx";
+
+const WorkflowRunPage = lazy(() => import("./run-page.tsx"));
+
+export default function WorkflowsPage() {
+  return (
+    <Switch>
+      <Route path="/workflows" component={WorkflowList} />
+      <Route path="/workflows/:id">{({ id }) => <WorkflowRunPage key={id} workflowRunId={id} />}</Route>
+    </Switch>
+  );
+}
