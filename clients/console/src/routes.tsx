@@ -1,8 +1,6 @@
 import { lazy, type ComponentType } from "react";
 import type { Locale } from "./i18n/locale.ts";
-import { IconBook2, IconMessageCircle } from "./parts/icons.ts";
-import { IconListDetails, IconMessageCircle } from "./parts/icons.ts";
-import { IconListDetails, IconMessageCircle, IconRoute } from "./parts/icons.ts";
+import { IconBook2, IconListDetails, IconMessageCircle, IconRoute } from "./parts/icons.ts";
 import type { Permission } from "./session/permission.tsx";
 
 /** A page of the console: its folder in `src/pages` is the first segment of its paths. */
@@ -26,8 +24,7 @@ const page = (path: string, load: Loader, rest: Omit<Route, "path" | "Page">): R
 // prettier-ignore
 export const ROUTES: readonly Route[] = [
   page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, Icon: IconMessageCircle, needs: "run:read" }),
+  page("runs", () => import("./pages/runs/page.tsx"), { title: { en: "Runs", id: "Proses" }, Icon: IconListDetails, needs: "run:read" }),
   page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, Icon: IconBook2, needs: "knowledge:read" }),
-  page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, icon: IconMessageCircle, needs: "run:read" }),
-  page("runs", () => import("./pages/runs/page.tsx"), { title: { en: "Runs", id: "Proses" }, icon: IconListDetails, needs: "run:read" }),
-  page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, icon: IconRoute, needs: "workflow:read" }),
+  page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, Icon: IconRoute, needs: "workflow:read" }),
 ];

@@ -128,6 +128,8 @@ export type RunFilter = {
   readonly agentKey?: string | null | undefined;
   readonly createdAfter?: string | null | undefined;
   readonly createdBefore?: string | null | undefined;
+  /** A principal: `me { id }` for the caller's own. */
+  readonly startedById?: string | number | null | undefined;
   readonly status?: ReadonlyArray<RunStatus> | null | undefined;
   readonly threadId?: string | number | null | undefined;
 };
