@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { useSecretKey } from "@sba/platform/secrets";
 import { setLogLevel } from "@sba/platform/log";
+import { readMetrics } from "@sba/platform/metrics";
 import { eventually } from "@sba/testkit/eventually";
 import { parse } from "graphql";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -138,6 +139,7 @@ describe("a subgraph that fails again and again", () => {
       retryAfterMs: expect.any(Number),
       details: { subgraph: "scripted", leftAlone: true },
     });
+    expect((await readMetrics()).text).toContain('sba_breaker_state{of="subgraph",name="scripted"} 1');
     answer = good;
     await eventually(async () => (await ask(subgraph)).data !== undefined);
     expect(asked).toBe(4);

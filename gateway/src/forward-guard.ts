@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { AppError, platformErrors } from "@sba/platform/errors";
 import type { OperationRequest } from "@sba/platform/execute";
 import { logger } from "@sba/platform/log";
+import { showBreaker } from "@sba/platform/metrics";
 import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from "cockatiel";
 import { OperationTypeNode, type ExecutionResult } from "graphql";
 import { kindOf, unavailable, type LinkOperation } from "./forward.ts";
@@ -47,6 +48,7 @@ export function guardSubgraph(name: string, options: SubgraphGuardOptions = {}):
     handleWhen((error) => !isCancelled(error)),
     { halfOpenAfter: openForMs, breaker: new ConsecutiveBreaker(options.failuresToOpen ?? FAILURES_TO_OPEN) },
   );
+  showBreaker("subgraph", name, () => breaker.state);
   breaker.onBreak(() => {
     logger.warn({ "subgraph.name": name, openForMs }, "subgraph is left alone");
   });

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { givenTenant } from "@sba/identity/testing";
@@ -20,6 +21,15 @@ afterEach(() => {
 afterAll(() => {
   rmSync(dataDir, { recursive: true, force: true });
 });
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
 
 async function startWorker(env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   const { app, system } = database().urls;
@@ -48,11 +58,23 @@ test.each([
   async ({ env }) => {
     // No relay runs here, as if the process that committed had died: the worker's own finds what the tenant asked for.
     const { owner } = await givenTenant();
-    const child = await startWorker(env());
+    const port = await freePort();
+    const child = await startWorker({ ...env(), METRICS_PORT: `${port}` });
     await eventually(
       async () => (await reader(owner).agent.count()) > 0 && (await reader(owner).workflow.count()) > 0,
       { timeoutMs: 10_000 },
     );
+    const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    for (const shown of [
+      /^sba_queue_jobs\{queue="reactions",state="waiting"\} \d+$/m,
+      /^sba_jobs_total\{job="platform.event.announced",outcome="done"\} [1-9]/m,
+      /^sba_breaker_state\{of="provider",name="local"\} 0$/m,
+      /^sba_runs_in_hand 0$/m,
+      /^sba_runs_capacity 32$/m,
+      /^nodejs_eventloop_lag_p99_seconds /m,
+    ])
+      expect(metrics).toMatch(shown);
+    expect((await fetch(`http://127.0.0.1:${port}/`)).status).toBe(404);
     child.kill("SIGTERM");
     expect((await once(child, "exit"))[0]).toBe(0);
   },

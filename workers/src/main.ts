@@ -6,6 +6,7 @@ import { loadConfig } from "@sba/platform/config";
 import { startProcess } from "@sba/platform/lifecycle";
 import { openServices, type Services } from "@sba/platform/services";
 import { handlers } from "./handlers.ts";
+import { openMetrics } from "./metrics.ts";
 import { schedules, startSchedules } from "./schedules.ts";
 
 /** The worker process: does the jobs of every domain, and the recurring work. Any number of them may run. */
@@ -41,5 +42,6 @@ await startProcess("worker", [
       };
     },
   },
+  { name: "metrics", start: () => openMetrics(loadConfig(), services.queue) },
   { name: "schedules", start: () => startSchedules(schedules) },
 ]);

@@ -41,6 +41,7 @@ describe("the configuration", () => {
       LIMITS: new Map(),
       RATE_LIMITS: new Map(),
       POLICIES: new Map(),
+      METRICS_PORT: 0,
       TRUSTED_PROXIES: [],
     });
   });

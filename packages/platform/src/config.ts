@@ -212,6 +212,8 @@ const environmentSchema = z.object({
         .map((origin) => origin.trim())
         .filter(Boolean),
     ),
+  /** Where a worker shows `/metrics`, on HOST; 0 is nowhere. The gateway shows its own where it listens. */
+  METRICS_PORT: wholeNumber(0, 65_535).default(0),
   WORKER_CONCURRENCY: wholeNumber(1, 500).default(32),
 });
 

@@ -8,6 +8,7 @@ import {
 import { platformErrors } from "./errors.ts";
 import type { JobHandler, OutboxRow } from "./jobs.ts";
 import { logger } from "./log.ts";
+import { counter } from "./metrics.ts";
 import { QUEUE_TIMEOUT_MS, type BackendConnection, type QueueBackend } from "./queue-backend.ts";
 import { backoffOf, DRAINING, indexHandlers, LOST, runJob, type Handlers } from "./queue-worker.ts";
 
@@ -77,6 +78,7 @@ const KEEP_COMPLETED = { age: 60 };
 const KEEP_FAILED = { age: 30 * 86_400, count: 5_000 };
 const EVENTS_KEPT = 1_000;
 const PREFIX = "sba";
+const jobs = counter("jobs_total", "Jobs that this process has done, or given back.", ["job", "outcome"]);
 const BACKOFF = "sba";
 
 /** Opens the queue of this process. @throws SUBGRAPH_UNAVAILABLE, DATABASE_UNAVAILABLE when its backend cannot be reached. */
@@ -223,6 +225,9 @@ function makeWorker(
     runJob(handlers, job, token ?? "", signal ?? AbortSignal.any([]));
   const worker = factory ? new Worker(name, processor, options, factory) : new Worker(name, processor, options);
   worker.on("error", logTrouble(name));
+  worker.on("completed", ({ name: job }) => {
+    jobs.inc({ job, outcome: "done" });
+  });
   worker.on("failed", logFailure);
   worker.on("stalled", (id) => {
     logger.warn({ "job.id": id, "queue.name": name }, "job stalled and will run again");
@@ -245,6 +250,7 @@ function logTrouble(name: string): (error: Error) => void {
 
 function logFailure(job: BullJob | undefined, error: Error): void {
   const isFinal = job?.finishedOn !== undefined;
+  jobs.inc({ job: job?.name ?? "", outcome: isFinal ? "given up" : "tried again" });
   const facts = {
     "job.name": job?.name,
     "job.id": job?.id,

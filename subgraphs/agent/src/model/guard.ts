@@ -2,6 +2,7 @@ import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, h
 import { LRUCache } from "lru-cache";
 import { AppError } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
+import { showBreaker } from "@sba/platform/metrics";
 import { modelErrors } from "./errors.ts";
 
 /**
@@ -37,6 +38,7 @@ export function createGuard(provider: string, options: GuardOptions = DEFAULT_OP
     halfOpenAfter: options.openForMs,
     breaker: new ConsecutiveBreaker(options.failuresToOpen),
   });
+  showBreaker("provider", provider, () => breaker.state);
   let openUntilMs = 0;
   breaker.onBreak(() => {
     openUntilMs = Date.now() + options.openForMs;

@@ -1,6 +1,7 @@
 import { systemTx } from "@sba/platform/db";
 import { ensureAppError } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
+import { counter, gauge, histogram } from "@sba/platform/metrics";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { LEASE_MS } from "@sba/platform/lease";
 import { pubsub } from "@sba/platform/pubsub";
@@ -30,6 +31,13 @@ export interface DrainOptions {
   /** After so long what still runs is left to whoever finds its lease ended. */
   readonly deadlineMs?: number;
 }
+
+const turns = counter(
+  "run_turns_total",
+  "Turns of runs: taken by this process, and those in which it could not work.",
+  ["outcome"],
+);
+const turnSeconds = histogram("run_turn_seconds", "How long this process held a run in one turn.", []);
 
 const LOOK_EVERY_MS = 1_000;
 const SHARE_OF_ONE_TENANT = 0.75;
@@ -105,6 +113,9 @@ function openHand(capacity: number, drain: AbortSignal) {
   // More are due than there was room for.
   let crowded = false;
   let onFree = (): void => undefined;
+
+  gauge("runs_in_hand", "Runs that this process works on.", () => runs.size);
+  gauge("runs_capacity", "Runs that this process would work on at once.", () => capacity);
 
   const take = (claimed: Claimed): void => {
     const { id, tenantId } = claimed.run;
@@ -196,17 +207,22 @@ async function workOn(claimed: Claimed, { signal, isCrowded }: WorkOptions): Pro
   const caller = callerOfStarter(run);
   const log = logger.child({ "run.id": run.id, "tenant.id": run.tenantId, "request.id": run.requestId });
   const attributes = { ...callerAttributes(caller, run.id), "run.takeovers": run.takeovers };
+  const ended = turnSeconds.startTimer();
   try {
     await runInSpan(
       "agent.run.advance",
       { ...(run.traceparent === null ? {} : { traceparent: run.traceparent }), kind: "consumer", attributes },
       () => advanceClaimed(claimed, { signal, log, isCrowded }),
     );
+    turns.inc({ outcome: "done" });
   } catch (error) {
+    turns.inc({ outcome: "failed" });
     log.error({ err: error }, "a run could not be worked on");
     await putBack(run, ensureAppError(error)).catch((again: unknown) => {
       log.warn({ err: again }, "the run is found when its lease ends");
     });
+  } finally {
+    ended();
   }
 }
 
