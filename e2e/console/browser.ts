@@ -5,7 +5,7 @@ import { createClient, SignInDocument, type Client } from "@sba/client";
 import { findProgram } from "@sba/testkit/program";
 import type { AxeResults } from "axe-core";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, expect, inject } from "vitest";
+import { afterAll, beforeAll, expect, inject, onTestFailed } from "vitest";
 import { readReady, type Ready } from "../system.ts";
 
 /** What the console's checks have in common: a browser, people who are signed in, and what holds for every page. */
@@ -44,7 +44,7 @@ const NARROW = 360;
 const WIDE = 1440;
 const HEIGHT = 900;
 /** For what is to appear: longer than a run of the built-in model takes on a busy machine. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 const CHROMIUM_IS_MISSING =
   "The console's checks need Chromium (Debian and Ubuntu: apt-get install chromium), or its path in CHROMIUM.";
 const FLAGS = [
@@ -105,6 +105,10 @@ export function useBrowser(): ConsoleBrowser {
     });
     page.on("console", (message) => {
       if (message.text().includes("Content Security Policy")) expect.soft(message.text()).toBeUndefined();
+    });
+    onTestFailed(async ({ task }) => {
+      const name = task.name.replaceAll(/\W+/g, "-").slice(0, 60);
+      await page.screenshot({ path: join(SCREENSHOTS, `failed-${name}.png`) }).catch(() => undefined);
     });
     await page.goto(path);
     return page;

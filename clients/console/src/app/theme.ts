@@ -40,10 +40,15 @@ export const theme = createTheme({
 /** Mantine's pale texts are paler than WCAG 2.2 AA allows (4.5:1). */
 export const cssVariables: CSSVariablesResolver = ({ colors }) => {
   const hues = Object.keys(colors).filter((name) => name !== "dark");
-  const all = (shade: number, suffix: string) =>
+  const all = (suffix: string, colour: (shade: (number: number) => string) => string) =>
     Object.fromEntries(
-      hues.map((name) => [`--mantine-color-${name}-${suffix}`, `var(--mantine-color-${name}-${shade})`]),
+      hues.map((name) => [
+        `--mantine-color-${name}-${suffix}`,
+        colour((number) => `var(--mantine-color-${name}-${number})`),
+      ]),
     );
+  // Even the darkest yellow is too pale for a text.
+  const ink = (shade: (number: number) => string) => `color-mix(in srgb, ${shade(9)} 62%, black)`;
   return {
     variables: {},
     light: {
@@ -54,8 +59,8 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => {
       "--mantine-color-anchor": "var(--mantine-color-brand-7)",
       "--sba-canvas": "#f6f7fb",
       "--sba-line": "#e3e6ee",
-      ...all(9, "light-color"),
-      ...all(9, "outline"),
+      ...all("light-color", ink),
+      ...all("outline", ink),
       "--mantine-color-brand-light-color": "var(--mantine-color-brand-7)",
     },
     dark: {
@@ -66,8 +71,8 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => {
       "--mantine-color-anchor": "var(--mantine-color-brand-3)",
       "--sba-canvas": "var(--mantine-color-dark-8)",
       "--sba-line": "#2b3142",
-      ...all(3, "light-color"),
-      ...all(4, "outline"),
+      ...all("light-color", (shade) => shade(3)),
+      ...all("outline", (shade) => shade(4)),
     },
   };
 };

@@ -8,13 +8,16 @@ export type FlowItem =
       readonly kind: "tool";
       readonly key: string;
       readonly call: RunLiveToolCall;
-      /** What a person was asked before it was called. */
-      readonly approvals: readonly RunLiveApproval[];
+      /** A person has to decide before it is called. */
+      readonly isWaiting: boolean;
     }
   | { readonly kind: "input"; readonly key: string; readonly input: RunLiveInput }
   | { readonly kind: "approval"; readonly key: string; readonly approval: RunLiveApproval };
 
-/** Model turns have text; each turn of a tool is the next call that was asked for; what has not begun comes last. */
+/**
+ * Model turns have text; each turn of a tool is the next call that was asked for; what has not begun comes last.
+ * An approval follows its call. It keeps its key wherever it stands: what is being typed into it must not be lost.
+ */
 export function flowOf({
   steps,
   toolCalls,
@@ -24,25 +27,21 @@ export function flowOf({
   const calls = [...toolCalls];
   const asked = [...approvals];
   const items: FlowItem[] = [];
-  const toolItem = (call: RunLiveToolCall): FlowItem => ({
-    kind: "tool",
-    key: call.id,
-    call,
-    approvals: takeAll(
-      asked,
-      ({ action }) => action === call.name,
-      calls.some(({ name }) => name === call.name) ? 1 : Infinity,
-    ),
-  });
+  const addCall = (call: RunLiveToolCall): void => {
+    const isLast = !calls.some(({ name }) => name === call.name);
+    const own = takeAll(asked, ({ action }) => action === call.name, isLast ? Infinity : 1);
+    items.push({ kind: "tool", key: call.id, call, isWaiting: own.some(({ status }) => status === "PENDING") });
+    for (const approval of own) items.push({ kind: "approval", key: approval.id, approval });
+  };
   for (const { number, type, text, endedAt } of steps) {
     for (const input of inputs)
       if (input.toldInStep === number) items.push({ kind: "input", key: keyOf(input), input });
     if (type === "TOOL") {
       const call = calls.shift();
-      if (call) items.push(toolItem(call));
+      if (call) addCall(call);
     } else if (text !== "") items.push({ kind: "text", key: `step-${number}`, text, isOpen: endedAt === null });
   }
-  for (let call = calls.shift(); call; call = calls.shift()) items.push(toolItem(call));
+  for (let call = calls.shift(); call; call = calls.shift()) addCall(call);
   for (const approval of asked) items.push({ kind: "approval", key: approval.id, approval });
   for (const input of inputs)
     if (input.toldInStep === undefined) items.push({ kind: "input", key: keyOf(input), input });

@@ -1,8 +1,7 @@
 import { Badge, Code, Collapse, Group, Loader, Stack, Text, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import type { RunLiveApproval, RunLiveToolCall } from "@sba/client";
+import type { RunLiveToolCall } from "@sba/client";
 import { useId } from "react";
-import { ApprovalCard } from "../../approval/card.tsx";
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { IconCheck, IconChevronRight, IconQuestionMark, IconTool, IconX } from "../../parts/icons.ts";
@@ -11,18 +10,16 @@ import { messages } from "./messages.ts";
 
 interface ToolCallProps {
   readonly call: RunLiveToolCall;
-  readonly approvals: readonly RunLiveApproval[];
-  /** The run goes on: what has no outcome is under way. */
-  readonly isActive: boolean;
+  /** What has no outcome yet is being done. */
+  readonly isUnderWay: boolean;
 }
 
 /** One line of what the agent does; opened, with what. */
-export function ToolCall({ call, approvals, isActive }: ToolCallProps) {
+export function ToolCall({ call, isUnderWay }: ToolCallProps) {
   const t = useMessages(messages);
   const format = useFormat();
   const [isOpen, { toggle }] = useDisclosure(false);
   const id = useId();
-  const isWaiting = approvals.some(({ status }) => status === "PENDING");
   return (
     <Stack gap="xs">
       <div className={classes["tool"]}>
@@ -39,7 +36,7 @@ export function ToolCall({ call, approvals, isActive }: ToolCallProps) {
               {format.duration(call.durationMs)}
             </Text>
           )}
-          <Outcome call={call} isUnderWay={isActive && !isWaiting} />
+          <Outcome call={call} isUnderWay={isUnderWay} />
           <IconChevronRight size={14} className={classes["chevron"]} data-open={isOpen} aria-hidden />
         </UnstyledButton>
         <Collapse expanded={isOpen} id={id}>
@@ -56,9 +53,6 @@ export function ToolCall({ call, approvals, isActive }: ToolCallProps) {
           {t.unknownOutcome}
         </Text>
       )}
-      {approvals.map((approval) => (
-        <ApprovalCard key={approval.id} approval={approval} />
-      ))}
     </Stack>
   );
 }

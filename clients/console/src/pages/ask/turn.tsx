@@ -130,7 +130,7 @@ function Item({ item, isActive, sources, onOpen }: ItemProps) {
         </div>
       );
     case "tool":
-      return <ToolCall call={item.call} approvals={item.approvals} isActive={isActive} />;
+      return <ToolCall call={item.call} isUnderWay={isActive && !item.isWaiting} />;
     case "approval":
       return <ApprovalCard approval={item.approval} />;
     case "input": {

@@ -1,0 +1,250 @@
+import {
+  CancelRunDocument,
+  CreateAgentDocument,
+  RunDocument,
+  RunEventsDocument,
+  RunLiveSnapshotDocument,
+  StartRunDocument,
+  type Client,
+} from "@sba/client";
+import type { Page } from "playwright-core";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { QUESTION } from "../ask-the-handbook/main-job.ts";
+import { SLOW_MODEL } from "../slow-model.ts";
+import { collectEvents, pendingApproval, textOf } from "../story.ts";
+import { settled, useBrowser } from "./browser.ts";
+
+const browser = useBrowser();
+
+const answered = (page: Page) => page.getByText("Done", { exact: true }).waitFor();
+/** Words as they are on the screen, and as they are in the journal: white space is the browser's. */
+const wordsOf = (text: string) => text.replaceAll(/\s+/g, " ").trim();
+const shownIn = async (page: Page) => wordsOf((await page.locator("[data-answer]").allInnerTexts()).join(" "));
+const connection = (page: Page, status: string) => page.locator(`[data-connection="${status}"]:visible`);
+const runIdOf = (page: Page) => new URL(page.url()).pathname.split("/").at(-1) ?? "";
+
+async function ask(client: Client, agentKey: string, prompt: string): Promise<string> {
+  return (await client.mutate(StartRunDocument, { agentKey, prompt })).startRun.id;
+}
+
+/** A run that says a word every 20 ms for as long as nobody stops it. */
+async function startTalking(): Promise<string> {
+  const key = `talker-${Date.now().toString(36)}`;
+  const input = { key, name: "Talker", instructions: "Talk.", model: SLOW_MODEL, tools: [] };
+  await browser.client("owner").mutate(CreateAgentDocument, { input });
+  const operator = browser.client("operator");
+  const runId = await ask(operator, key, "Tell me everything.");
+  onTestFinished(async () => {
+    // A test that failed has not stopped it; one that was stopped is refused.
+    await operator.mutate(CancelRunDocument, { runId }).catch(() => undefined);
+  });
+  return runId;
+}
+
+/** Until so many words are on the screen. */
+async function words(page: Page, count: number): Promise<void> {
+  await page.getByText(new RegExp(`\\bword ${count}\\b`)).waitFor();
+}
+
+describe("asking", () => {
+  it("brings the answer word by word, with sources that open their passage and a file to look at and keep", async () => {
+    const page = await browser.open("/ask", { as: "operator" });
+    await page.getByLabel("Agent").selectOption("Handbook");
+    await page.getByLabel("Your question").fill(QUESTION);
+    const startedAt = performance.now();
+    await page.keyboard.press("Enter");
+    await page.locator("[data-answer]").first().waitFor();
+    console.log(`first token drawn after ${Math.round(performance.now() - startedAt)} ms`);
+    await answered(page);
+
+    const { run } = await browser.client("operator").query(RunDocument, { id: runIdOf(page) });
+    expect(run.prompt).toBe(QUESTION);
+    const markers = (text: string) => text.replaceAll(/\[(\d+)\]/g, "$1");
+    expect(await shownIn(page)).toBe(wordsOf(markers(run.output ?? "")));
+    const [first] = run.citations;
+    await page
+      .getByRole("button", { name: `Source 1: ${first?.document?.title ?? ""}` })
+      .first()
+      .click();
+    expect(wordsOf(await page.getByRole("dialog").locator("mark").innerText())).toBe(wordsOf(first?.quote ?? ""));
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+
+    await page.getByRole("button", { name: "Look at it" }).click();
+    await page.getByRole("dialog").getByRole("heading", { name: QUESTION }).waitFor();
+    await page.keyboard.press("Escape");
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Download" }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe(run.artifacts[0]?.name);
+    expect(await page.locator("[data-facts]").innerText()).toMatch(/Cost US\$0\.00\d+ · [\d,]+ tokens · Took/);
+  });
+
+  it("goes on in the same conversation, which knows what was said", async () => {
+    const runId = await ask(browser.client("operator"), "handbook", QUESTION);
+    const page = await browser.open(`/ask/${runId}`, { as: "operator" });
+    await answered(page);
+    await page.getByLabel("Your question").fill("what is known about heat transfer at a stagnation point");
+    await page.keyboard.press("Enter");
+    await page.waitForURL((url) => !url.pathname.endsWith(runId));
+    const nextId = runIdOf(page);
+    await page.getByRole("article", { name: QUESTION }).waitFor();
+    await page
+      .getByRole("article", { name: "what is known about heat transfer" })
+      .getByText("Done", { exact: true })
+      .waitFor();
+    const [one, next] = await Promise.all(
+      [runId, nextId].map((id) => browser.client("operator").query(RunLiveSnapshotDocument, { runId: id })),
+    );
+    expect(next?.run.thread.id).toBe(one?.run.thread.id);
+  });
+
+  it("is not offered to those who may only read", async () => {
+    const runId = await ask(browser.client("operator"), "handbook", "what causes flutter");
+    const page = await browser.open("/ask", { as: "viewer" });
+    await page.getByText("Your role may read what was asked, but not ask.").waitFor();
+    expect(await page.getByLabel("Your question").count()).toBe(0);
+    await page.goto(`/ask/${runId}`);
+    await answered(page);
+    expect(await page.getByRole("textbox").count()).toBe(0);
+    expect(await page.getByRole("button", { name: "Stop" }).count()).toBe(0);
+  });
+});
+
+describe("an approval in the flow", () => {
+  const asking = async (what: string) => {
+    const runId = await ask(browser.client("operator"), "assistant", `Create a task to ${what}`);
+    await pendingApproval(browser.client("owner"), runId);
+    return runId;
+  };
+
+  it("is edited and approved by whoever may, and watched by whoever asked", async () => {
+    const runId = await asking("order a new wind tunnel fan");
+    const [owner, operator] = await Promise.all([
+      browser.open(`/ask/${runId}`, { as: "owner" }),
+      browser.open(`/ask/${runId}`, { as: "operator" }),
+    ]);
+    await operator.getByText("It waits for somebody who may decide it.").waitFor();
+    expect(await operator.getByRole("button", { name: "Approve" }).count()).toBe(0);
+    await owner.getByRole("button", { name: "Edit" }).click();
+    await owner.getByLabel("title").fill("Order two wind tunnel fans");
+    await owner.getByRole("button", { name: "Approve as edited" }).click();
+    for (const page of [owner, operator]) {
+      await page.getByText("by Olivia Owner").waitFor();
+      await answered(page);
+    }
+    expect(await shownIn(operator)).toContain("Order two wind tunnel fans");
+  });
+
+  it("is denied with a reason, which the agent reads", async () => {
+    const runId = await asking("oil the balance");
+    const page = await browser.open(`/ask/${runId}`, { as: "owner" });
+    await page.getByRole("button", { name: "Deny" }).click();
+    await page.getByRole("button", { name: "Deny" }).click();
+    await page.getByText("Say why.").waitFor();
+    await page.getByLabel("Reason").fill("It was oiled on Monday");
+    await page.getByRole("button", { name: "Deny" }).click();
+    await page.getByText("It was oiled on Monday").first().waitFor();
+    await answered(page);
+    expect((await collectEvents(browser.client("operator"), runId)).at(-1)).toMatchObject({
+      __typename: "RunFinished",
+    });
+  });
+});
+
+describe("a run that is under way", () => {
+  it("loses nothing when the page is reloaded, and the server killed under it", async () => {
+    const runId = await startTalking();
+    const page = await browser.open(`/ask/${runId}`, { as: "operator" });
+    await words(page, 20);
+    await page.reload();
+    await words(page, 60);
+    const { pids } = await browser.ready();
+    process.kill(pids.server, "SIGKILL");
+    await connection(page, "reconnecting").waitFor();
+    await connection(page, "connected").waitFor({ timeout: 60_000 });
+    const seen = Number(/word (\d+)\s*$/.exec(await shownIn(page))?.[1]);
+    await words(page, seen + 20);
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("Stopped. What was written until then is kept.").waitFor();
+    const events = await collectEvents(browser.client("operator"), runId);
+    expect(await shownIn(page)).toBe(wordsOf(textOf(events)));
+    expect(await shownIn(page)).toMatch(/^word 1 word 2 .*word \d+$/);
+  });
+
+  it("is told something by whoever watches, and shows it after a reload too", async () => {
+    const runId = await startTalking();
+    const page = await browser.open(`/ask/${runId}`, { as: "operator" });
+    await words(page, 5);
+    await page.getByLabel("Your question").fill("Shorter, please.");
+    await page.keyboard.press("Enter");
+    const said = page.getByText("Shorter, please.");
+    await said.waitFor();
+    await page.reload();
+    await said.waitFor();
+    await page.getByText("The agent hears it next").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.getByText("Stopped. What was written until then is kept.").waitFor();
+  });
+
+  it("is heard in two tabs by one socket, and goes on when the tab that had it is closed", async () => {
+    const runId = await startTalking();
+    const page = await browser.open("/ask", { as: "operator" });
+    const sockets = new Map<Page, number>();
+    const count = (each: Page) => {
+      sockets.set(each, 0);
+      each.on("websocket", (socket) => {
+        sockets.set(each, (sockets.get(each) ?? 0) + 1);
+        socket.on("close", () => sockets.set(each, (sockets.get(each) ?? 0) - 1));
+      });
+    };
+    const open = () => [...sockets.values()].reduce((sum, each) => sum + each, 0);
+    count(page);
+    await page.goto(`/ask/${runId}`);
+    await words(page, 5);
+    const other = await page.context().newPage();
+    count(other);
+    await other.goto(`/ask/${runId}`);
+    await words(other, 10);
+    expect(open()).toBe(1);
+    await page.close();
+    sockets.delete(page);
+    const seen = Number(/word (\d+)\s*$/.exec(await shownIn(other))?.[1]);
+    await words(other, seen + 30);
+    expect(open()).toBe(1);
+    await other.getByRole("button", { name: "Stop" }).click();
+    await other.getByText("Stopped. What was written until then is kept.").waitFor();
+    const events = await collectEvents(browser.client("operator"), runId);
+    expect(await shownIn(other)).toBe(wordsOf(textOf(events)));
+  });
+});
+
+describe("its pages", () => {
+  it("can be read and used by everybody", async () => {
+    await browser.checkPage("ask", "/ask", { as: "operator" });
+    const operator = browser.client("operator");
+    const runId = await ask(operator, "handbook", QUESTION);
+    for await (const _event of operator.subscribe(RunEventsDocument, { runId }));
+    await browser.checkPage("ask-answer", `/ask/${runId}`, { as: "operator", prepare: answered });
+    await browser.checkPage("ask-source", `/ask/${runId}`, {
+      as: "operator",
+      prepare: async (page) => {
+        await page
+          .getByRole("button", { name: /^Source 1:/ })
+          .first()
+          .click();
+        await page.getByRole("dialog").locator("mark").waitFor();
+      },
+    });
+    const waiting = await ask(operator, "assistant", "Create a task to order a new wind tunnel fan");
+    await pendingApproval(browser.client("owner"), waiting);
+    await browser.checkPage("ask-approval", `/ask/${waiting}`, {
+      as: "owner",
+      prepare: async (page) => {
+        await page.getByRole("button", { name: "Edit" }).click();
+        await settled(page);
+      },
+    });
+  });
+});
