@@ -41,9 +41,14 @@ async function startTalking(): Promise<string> {
   return runId;
 }
 
-/** Until so many words are on the screen. */
-async function words(page: Page, count: number): Promise<void> {
-  await page.getByText(new RegExp(`\\bword ${count}\\b`)).waitFor();
+/** Until so many words are on the screen, and how many there are then. */
+async function words(page: Page, count: number): Promise<number> {
+  const counted = await page.waitForFunction((wanted) => {
+    const text = document.querySelector("[data-answer]")?.textContent ?? "";
+    const last = Number(/word (\d+)\s*$/.exec(text)?.[1] ?? 0);
+    return last >= wanted && last;
+  }, count);
+  return Number(await counted.jsonValue());
 }
 
 describe("asking", () => {
@@ -164,8 +169,7 @@ describe("a run that is under way", () => {
     process.kill(pids.server, "SIGKILL");
     await connection(page, "reconnecting").waitFor();
     await connection(page, "connected").waitFor({ timeout: 60_000 });
-    const seen = Number(/word (\d+)\s*$/.exec(await shownIn(page))?.[1]);
-    await words(page, seen + 20);
+    await words(page, (await words(page, 60)) + 20);
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByText("Stopped. What was written until then is kept.").waitFor();
     const events = await collectEvents(browser.client("operator"), runId);
@@ -210,8 +214,7 @@ describe("a run that is under way", () => {
     expect(open()).toBe(1);
     await page.close();
     sockets.delete(page);
-    const seen = Number(/word (\d+)\s*$/.exec(await shownIn(other))?.[1]);
-    await words(other, seen + 30);
+    await words(other, (await words(other, 10)) + 30);
     expect(open()).toBe(1);
     await other.getByRole("button", { name: "Stop" }).click();
     await other.getByText("Stopped. What was written until then is kept.").waitFor();

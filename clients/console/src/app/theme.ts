@@ -25,6 +25,9 @@ const dark: MantineColorsTuple = [
   "#0b0e16",
 ];
 
+/** Mantine makes the title bar of a dialog a `<header>`, which would be a second banner of the page. */
+const TITLED = { attributes: { header: { role: "presentation" } } };
+
 export const theme = createTheme({
   primaryColor: "brand",
   primaryShade: { light: 6, dark: 6 },
@@ -35,6 +38,7 @@ export const theme = createTheme({
   headings: { fontWeight: "650", sizes: { h1: { fontSize: "1.875rem" }, h2: { fontSize: "1.5rem" } } },
   cursorType: "pointer",
   respectReducedMotion: true,
+  components: { Drawer: { defaultProps: TITLED }, Modal: { defaultProps: TITLED } },
 });
 
 /** Mantine's pale texts are paler than WCAG 2.2 AA allows (4.5:1). */

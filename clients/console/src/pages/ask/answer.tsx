@@ -5,11 +5,15 @@ import { Markdown } from "../../parts/markdown/markdown.tsx";
 import { messages } from "./messages.ts";
 import type { Citation, Source } from "./source.tsx";
 
+const NONE: readonly Source[] = [];
+
 /**
  * The citations of a run by the numbers of its answer: they are in the order of their first mention. Where an answer names one
  * that is no source, nobody can say which is which: they are numbered by themselves, and no marker opens one.
  */
 export function sourcesOf(text: string, citations: readonly Citation[]): readonly Source[] {
+  // The same nothing each time: while an answer is being written, what is rendered of it stays.
+  if (citations.length === 0) return NONE;
   const numbers = numbersIn(text);
   const isExact = numbers.length === citations.length;
   return citations.map((citation, index) => ({

@@ -27,7 +27,7 @@ export function Thread({ runId }: { readonly runId: string }) {
   const result = useAskThreadQuery(threadId === undefined ? skipToken : { variables: { threadId } });
   const pages = usePages(result, ({ runs }) => runs);
   const asking = useAsk();
-  useStickToEnd(data, data !== undefined && isWorking(data.run.status));
+  useStickToEnd(data !== undefined && isWorking(data.run.status));
   const others = pages.items.filter(({ id }) => id !== runId).toReversed();
   const isAfter = ({ createdAt }: { readonly createdAt: string }) =>
     data !== undefined && Date.parse(createdAt) > Date.parse(data.run.createdAt);

@@ -1,5 +1,6 @@
 import { Table, Typography } from "@mantine/core";
-import { memo, useDeferredValue, useMemo } from "react";
+import { memo, useMemo } from "react";
+import { useThrottled } from "./use-throttled.ts";
 import ReactMarkdown, { type Components, type Options } from "react-markdown";
 import remarkGfm from "remark-gfm";
 import { blocksOf } from "./blocks.ts";
@@ -14,12 +15,14 @@ export interface MarkdownProps {
   readonly citationLabel?: ((number: number) => string) | undefined;
 }
 
+/** While a text is being written it is rendered anew at most so often; the longer it is, the longer that takes. */
+const MIN_PAUSE_MS = 40;
+const CHARACTERS_A_MS = 40;
 const PLUGINS: Options["remarkPlugins"] = [remarkGfm, remarkCitations];
 
 /** Markdown without raw HTML, images from elsewhere, or scripts: models write what they like. */
 export default function Rendered({ text, citation, citationLabel }: MarkdownProps) {
-  // While a text is being written, typing and scrolling go before it.
-  const shown = useDeferredValue(text);
+  const shown = useThrottled(text, MIN_PAUSE_MS + text.length / CHARACTERS_A_MS);
   const components = useMemo(() => componentsOf(citation, citationLabel), [citation, citationLabel]);
   return (
     <Typography className={classes["prose"]}>
