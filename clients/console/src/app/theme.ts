@@ -73,6 +73,8 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => {
       "--mantine-color-placeholder": "#8d95a8",
       "--mantine-color-error": "var(--mantine-color-red-4)",
       "--mantine-color-anchor": "var(--mantine-color-brand-3)",
+      "--mantine-color-brand-light": "rgba(99, 102, 241, 0.2)",
+      "--mantine-color-brand-light-hover": "rgba(99, 102, 241, 0.28)",
       "--sba-canvas": "var(--mantine-color-dark-8)",
       "--sba-line": "#2b3142",
       ...all("light-color", (shade) => shade(3)),

@@ -1,4 +1,4 @@
-import { ActionIcon, Group, NativeSelect, Paper, SegmentedControl, Text, Textarea } from "@mantine/core";
+import { ActionIcon, Group, NativeSelect, Paper, Text, Textarea } from "@mantine/core";
 import { useState, type ReactNode } from "react";
 import { useMessages } from "../../i18n/messages.ts";
 import { IconSend2 } from "../../parts/icons.ts";
@@ -97,19 +97,20 @@ export function AgentPicker({ agents, value, onChange }: AgentPickerProps) {
   );
 }
 
-export const MODES = ["STEER", "QUEUE", "INTERRUPT"] as const;
+const MODES = ["STEER", "QUEUE", "INTERRUPT"] as const;
 export type Mode = (typeof MODES)[number];
 
 export function ModePicker({ value, onChange }: { readonly value: Mode; readonly onChange: (mode: Mode) => void }) {
   const t = useMessages(messages);
   return (
-    <SegmentedControl
+    <NativeSelect
       aria-label={t.mode}
       size="xs"
+      w={190}
       value={value}
       data={MODES.map((mode) => ({ value: mode, label: t[mode] }))}
-      onChange={(mode) => {
-        onChange(mode as Mode);
+      onChange={({ currentTarget }) => {
+        onChange(MODES.find((mode) => mode === currentTarget.value) ?? "STEER");
       }}
     />
   );

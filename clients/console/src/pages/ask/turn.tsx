@@ -47,21 +47,25 @@ export function PastTurn({ run }: { readonly run: PastRun }) {
 export function LiveTurn({ live }: { readonly live: UseLiveResult<RunLive> }) {
   return (
     <QueryState data={live.data} error={live.error} onRetry={live.reload} skeleton={<Lines count={5} />}>
-      {(data) => <LiveRun data={data} />}
+      {(data) => <LiveRun data={data} isCaughtUp={live.isCaughtUp} />}
     </QueryState>
   );
 }
 
-function LiveRun({ data }: { readonly data: RunLive }) {
+function LiveRun({ data, isCaughtUp }: { readonly data: RunLive; readonly isCaughtUp: boolean }) {
   const t = useMessages(messages);
   const [source, setSource] = useState<Source>();
-  const { run, text, artifacts } = data;
+  const { run, artifacts } = data;
+  // What has ended is shown as it ended until its events are here.
+  const output = isEnded(run.status) && !isCaughtUp ? run.output : null;
+  const text = run.output ?? data.text;
   const sources = useMemo(() => sourcesOf(text, run.citations), [text, run.citations]);
-  const flow = useMemo(() => flowOf(data), [data]);
+  const flow = useMemo(() => (output === null ? flowOf(data) : []), [data, output]);
   const isActive = isWorking(run.status);
   const isSilent = isActive && !flow.some((item) => item.kind === "text" && item.isOpen);
   return (
     <Turn prompt={run.prompt} isBusy={isActive}>
+      {output !== null && <Answer text={output} sources={sources} onOpen={setSource} />}
       {flow.map((item) => (
         <Item key={item.key} item={item} isActive={isActive} sources={sources} onOpen={setSource} />
       ))}
