@@ -85,7 +85,7 @@ describe("every page", () => {
   });
 
   it("can be reached by keyboard, the navigation skipped", async () => {
-    const page = await browser.open("/ask", { as: "operator" });
+    const page = await browser.open("/ask", { as: "viewer" });
     await settled(page);
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
