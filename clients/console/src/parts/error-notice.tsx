@@ -88,10 +88,10 @@ export function useNotify(): Notify {
       const apiError = toApiError(error);
       const { title, text } = explain(apiError, t);
       const id = apiError.requestId === undefined ? "" : ` (${t.requestId(apiError.requestId)})`;
-      showNotice({ color: "red", title, message: `${text}${id}`, autoClose: 10_000 });
+      showNotice({ color: "red", title, message: `${text}${id}`, autoClose: 10_000, closeLabel: t.close });
     },
     success: (message) => {
-      showNotice({ color: "teal", message });
+      showNotice({ color: "teal", message, closeLabel: t.close });
     },
   };
 }

@@ -7,6 +7,8 @@ export interface Notice {
   readonly title?: string;
   readonly message: string;
   readonly autoClose?: number;
+  /** What the button is called that takes it away. */
+  readonly closeLabel: string;
 }
 
 const List = lazy(() => import("./notice-list.tsx"));
