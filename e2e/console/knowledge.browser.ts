@@ -43,8 +43,8 @@ const row = (page: Page, name: string) => page.locator(`[data-upload="${name}"]`
 
 describe("knowledge", () => {
   let collectionPath = "";
+  const name = `Handbook ${Date.now()}`;
   beforeAll(async () => {
-    const name = `Handbook ${Date.now()}`;
     const { createCollection } = await browser.client("operator").mutate(CreateCollectionDocument, { name });
     collectionPath = `/knowledge/${createCollection.id}`;
   });
@@ -95,7 +95,7 @@ describe("knowledge", () => {
     await settled(page);
     await page.getByRole("searchbox").fill("marmalade allowance");
     await page.getByRole("button", { name: "Search" }).click();
-    const hit = page.getByRole("listitem").filter({ hasText: "archive.txt" });
+    const hit = page.getByRole("listitem").filter({ hasText: "archive.txt" }).filter({ hasText: name });
     await hit.locator("mark").first().waitFor();
     expect(await hit.locator("mark").allTextContents()).toContain("marmalade");
     await hit.getByRole("link").click();
@@ -158,10 +158,10 @@ describe("knowledge", () => {
     const page = await browser.open("/knowledge", { as: "operator", locale: "id" });
     await settled(page);
     await page.getByRole("button", { name: "Koleksi baru" }).click();
-    const name = `Perjalanan ${Date.now()}`;
-    await page.getByLabel("Nama").fill(name);
+    const trips = `Perjalanan ${Date.now()}`;
+    await page.getByLabel("Nama").fill(trips);
     await page.getByRole("button", { name: "Buat" }).click();
-    await page.getByRole("heading", { level: 1, name }).waitFor();
+    await page.getByRole("heading", { level: 1, name: trips }).waitFor();
     await page.getByText("Koleksi ini kosong").waitFor();
     await page.locator('input[type="file"]').setInputFiles([
       { name: "kereta.txt", mimeType: "text/plain", buffer: Buffer.from("Naik kereta.") },
@@ -175,13 +175,13 @@ describe("knowledge", () => {
     await page.getByRole("link", { name: "pesawat.txt" }).waitFor();
     expect(await page.getByRole("link", { name: "kereta.txt" }).count()).toBe(0);
     await page.getByRole("button", { name: "Hapus koleksi" }).click();
-    await page.getByRole("dialog").getByText(`Hapus ${name}?`).waitFor();
+    await page.getByRole("dialog").getByText(`Hapus ${trips}?`).waitFor();
     expect(await violationsOf(page)).toEqual([]);
     await page.getByRole("dialog").getByRole("button", { name: "Batal" }).last().click();
     await page.getByRole("button", { name: "Hapus koleksi" }).click();
     await page.getByRole("button", { name: "Hapus selamanya" }).click();
     await page.getByRole("heading", { level: 1, name: "Pengetahuan" }).waitFor();
-    await page.getByText(`${name} telah dihapus`).waitFor();
-    expect(await page.getByRole("link", { name }).count()).toBe(0);
+    await page.getByText(`${trips} telah dihapus`).waitFor();
+    expect(await page.getByRole("link", { name: trips }).count()).toBe(0);
   });
 });

@@ -111,9 +111,13 @@ export function CollectionFacts({ collection }: { readonly collection: Collectio
       </Text>
       {(pendingCount > 0 || failedCount > 0) && (
         <Group gap={6}>
-          {pendingCount > 0 && <Badge variant="light">{t.pending(pendingCount)}</Badge>}
+          {pendingCount > 0 && (
+            <Badge variant="dot" tt="none">
+              {t.pending(pendingCount)}
+            </Badge>
+          )}
           {failedCount > 0 && (
-            <Badge variant="light" color="red">
+            <Badge variant="dot" color="red" tt="none">
               {t.failed(failedCount)}
             </Badge>
           )}

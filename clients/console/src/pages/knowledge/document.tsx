@@ -223,7 +223,7 @@ function Passage({ block: { passage, from, to }, isSought, ranges }: PassageProp
       aria-current={isSought ? "location" : undefined}
     >
       {isSought && (
-        <Badge variant="light" mb={6}>
+        <Badge variant="light" tt="none" mb={6}>
           {t.found}
         </Badge>
       )}

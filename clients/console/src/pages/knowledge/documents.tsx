@@ -175,7 +175,7 @@ const COLOURS: Readonly<Record<DocumentStatus, string>> = { READY: "teal", PENDI
 export function StatusBadge({ status }: { readonly status: DocumentStatus }) {
   const t = useMessages(messages);
   return (
-    <Badge variant="light" color={COLOURS[status]} className={classes["fixed"]}>
+    <Badge variant="dot" color={COLOURS[status]} tt="none" className={classes["fixed"]}>
       {t[status]}
     </Badge>
   );

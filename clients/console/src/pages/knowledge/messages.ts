@@ -1,6 +1,10 @@
 import { defineMessages } from "../../i18n/messages.ts";
 
-const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
+const ENGLISH = new Intl.NumberFormat("en-GB");
+const INDONESIAN = new Intl.NumberFormat("id-ID");
+const plural = (count: number, one: string, many: string): string =>
+  `${ENGLISH.format(count)} ${count === 1 ? one : many}`;
+const berapa = (count: number, what: string): string => `${INDONESIAN.format(count)} ${what}`;
 
 export const messages = defineMessages(
   {
@@ -28,8 +32,8 @@ export const messages = defineMessages(
     noCollectionsViewer: "Whoever manages your documents has not added any yet.",
     documents: (count: number) => plural(count, "document", "documents"),
     passages: (count: number) => plural(count, "passage", "passages"),
-    pending: (count: number) => `${count} on the way`,
-    failed: (count: number) => `${count} failed`,
+    pending: (count: number) => `${ENGLISH.format(count)} on the way`,
+    failed: (count: number) => `${ENGLISH.format(count)} failed`,
     lastAdded: (when: string) => `last added ${when}`,
     nothingAdded: "nothing added yet",
     deleteCollection: "Delete the collection",
@@ -58,7 +62,7 @@ export const messages = defineMessages(
     clearDone: "Clear the list",
     progress: (name: string) => `Progress of ${name}`,
     addedElsewhere: (done: number, total: number) =>
-      `${done} of ${plural(total, "document", "documents")} added just now can be found`,
+      `${ENGLISH.format(done)} of ${plural(total, "document", "documents")} added just now can be found`,
     documentsTitle: "Documents",
     all: "All",
     readyFilter: "Ready",
@@ -115,10 +119,10 @@ export const messages = defineMessages(
     noCollections: "Belum ada dokumen",
     noCollectionsText: "Buat koleksi lalu letakkan dokumen di dalamnya: agen menemukan isinya dalam hitungan detik.",
     noCollectionsViewer: "Pengelola dokumen Anda belum menambahkan apa pun.",
-    documents: (count) => `${count} dokumen`,
-    passages: (count) => `${count} bagian`,
-    pending: (count) => `${count} sedang diproses`,
-    failed: (count) => `${count} gagal`,
+    documents: (count) => berapa(count, "dokumen"),
+    passages: (count) => berapa(count, "bagian"),
+    pending: (count) => berapa(count, "sedang diproses"),
+    failed: (count) => berapa(count, "gagal"),
     lastAdded: (when) => `terakhir ditambahkan ${when}`,
     nothingAdded: "belum ada yang ditambahkan",
     deleteCollection: "Hapus koleksi",
@@ -146,7 +150,8 @@ export const messages = defineMessages(
     stop: "Hentikan",
     clearDone: "Bersihkan daftar",
     progress: (name) => `Kemajuan ${name}`,
-    addedElsewhere: (done, total) => `${done} dari ${total} dokumen yang baru ditambahkan dapat ditemukan`,
+    addedElsewhere: (done, total) =>
+      `${INDONESIAN.format(done)} dari ${berapa(total, "dokumen")} yang baru ditambahkan dapat ditemukan`,
     documentsTitle: "Dokumen",
     all: "Semua",
     readyFilter: "Siap",

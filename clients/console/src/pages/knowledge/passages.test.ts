@@ -13,9 +13,9 @@ const shown = (sought?: number): string[] =>
   toBlocks(overlapping, sought).map(({ passage: { text }, from, to }) => text.slice(from, to));
 
 test("shows each part of a text once, and the passage that is sought whole", () => {
-  expect(shown()).toEqual(["One. Two.", " Three.", " Four.", "Five."]);
-  expect(shown(2)).toEqual(["One. ", "Two. Three.", " Four.", "Five."]);
-  expect(shown(1)).toEqual(["One. Two.", " Three.", " Four.", "Five."]);
+  expect(shown()).toEqual(["One. Two.", "Three.", "Four.", "Five."]);
+  expect(shown(2)).toEqual(["One. ", "Two. Three.", "Four.", "Five."]);
+  expect(shown(1)).toEqual(["One. Two.", "Three.", "Four.", "Five."]);
   for (const sought of [undefined, 1, 2, 3, 4])
     expect(shown(sought).join("").replaceAll(" ", "")).toBe(WHOLE.replaceAll(" ", ""));
   const unplaced = overlapping.map((each) => ({ ...each, start: null }));

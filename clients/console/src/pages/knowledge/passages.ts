@@ -26,12 +26,17 @@ export function toBlocks(passages: readonly Passage[], soughtNumber: number | un
     const { start, text } = passage;
     const next = passages[index + 1];
     if (start === null) return { passage, from: 0, to: text.length };
-    const from = passage.number === soughtNumber ? 0 : Math.min(text.length, Math.max(0, end - start));
+    const from = passage.number === soughtNumber ? 0 : afterWhiteSpace(text, Math.max(0, end - start));
     const isNextSought = next?.number === soughtNumber && next?.start != null;
     const to = isNextSought ? Math.min(text.length, Math.max(from, next.start - start)) : text.length;
     end = start + to;
     return { passage, from, to };
   });
+}
+
+function afterWhiteSpace(text: string, at: number): number {
+  const found = text.slice(at).search(/\S/);
+  return found === -1 ? text.length : at + found;
 }
 
 export interface Piece {

@@ -93,9 +93,11 @@ export function SearchResults({ query, collectionId, backLabel, onBack }: Search
       >
         {({ searchKnowledge: { hits } }) => (
           <>
-            <Title order={2} size="h5" role="status">
-              {t.results(hits.length, query)}
-            </Title>
+            <div role="status">
+              <Title order={2} size="h5">
+                {t.results(hits.length, query)}
+              </Title>
+            </div>
             <Stack component="ol" className={classes["list"]}>
               {hits.map((hit) => (
                 <HitCard key={hit.chunk.id} hit={hit} query={query} showCollection={collectionId === undefined} />

@@ -62,7 +62,7 @@ function DropZone({ maxBytes, onFiles }: DropZoneProps) {
       }}
     >
       <Group gap="md" justify="space-between">
-        <Group gap="md" wrap="nowrap" className={classes["grow"]}>
+        <Group gap="md" wrap="nowrap" className={classes["dropText"]}>
           <IconUpload size={28} stroke={1.6} aria-hidden className={classes["fixed"]} />
           <div>
             <Text fw={600}>{isOver ? t.dropNow : t.dropTitle}</Text>
