@@ -1,3 +1,5 @@
+import { decimalOf } from "@sba/client";
+
 /** What people and scripts read: the answer on stdout, everything about it on stderr. */
 
 export function say(text: string): void {
@@ -37,29 +39,12 @@ export function printable(text: string): string {
   return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");
 }
 
-/** RFC 4180, and no cell that a spreadsheet would run. */
-export function sayCsv(head: readonly string[], rows: readonly (readonly string[])[]): void {
-  const cell = (text: string): string => {
-    const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
-    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-  };
-  for (const row of [head, ...rows]) say(`${row.map(cell).join(",")}\r\n`);
-}
-
 interface Money {
   readonly amountMicros: string;
   readonly currency: string;
 }
 
-const MICRO_DIGITS = 6;
-
 /** `1.234567 USD`, exactly. */
 export function moneyText(money: Money | null | undefined): string {
   return money ? `${decimalOf(money.amountMicros)} ${money.currency}` : "";
-}
-
-export function decimalOf(micros: string): string {
-  const digits = micros.replace("-", "").padStart(MICRO_DIGITS + 1, "0");
-  const sign = micros.startsWith("-") ? "-" : "";
-  return `${sign}${digits.slice(0, -MICRO_DIGITS)}.${digits.slice(-MICRO_DIGITS)}`;
 }

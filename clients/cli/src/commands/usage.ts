@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { UsageDocument, type Client, type UsageQuery, type UsageQueryVariables } from "@sba/client";
+import { readUsage, usageCsv, type UsageQueryVariables } from "@sba/client";
 import { CommandError, EXIT } from "../failure.ts";
-import { decimalOf, moneyText, note, sayCsv, sayJson, sayTable } from "../output.ts";
+import { moneyText, note, say, sayJson, sayTable } from "../output.ts";
 import { openClient } from "../session.ts";
 import type { GlobalOptions } from "../settings.ts";
 
@@ -18,7 +18,6 @@ interface UsageOptions extends GlobalOptions {
 
 const GRANULARITIES = ["HOUR", "DAY", "MONTH"] as const;
 const DIMENSIONS = ["AGENT", "METER"] as const;
-const PAGE = 100;
 
 export function addUsageCommand(program: Command): void {
   program
@@ -33,8 +32,6 @@ export function addUsageCommand(program: Command): void {
     .action((_options: unknown, command: Command) => report(command.optsWithGlobals()));
 }
 
-type Row = UsageQuery["usage"]["edges"][number]["node"];
-
 async function report(options: UsageOptions): Promise<void> {
   if (options.csv && options.json) throw new CommandError("--csv or --json, not both.", EXIT.usage);
   const now = new Date();
@@ -44,15 +41,9 @@ async function report(options: UsageOptions): Promise<void> {
     granularity: oneOf("--granularity", options.granularity, GRANULARITIES),
     groupBy: options.by.split(",").map((each) => oneOf("--by", each, DIMENSIONS)),
   };
-  const { rows, totals } = await readAll(await openClient(options), variables);
+  const { rows, totals } = await readUsage(await openClient(options), variables);
   if (options.json) sayJson({ rows, totals });
-  else if (options.csv)
-    sayCsv(
-      ["periodStart", "periodEnd", "agent", "meter", "quantity", "cost", "currency"],
-      rows.map(({ periodStart, periodEnd, agentKey, meter, quantity, cost }) => [
-        ...[periodStart, periodEnd, agentKey ?? "", meter, quantity, decimalOf(cost.amountMicros), cost.currency],
-      ]),
-    );
+  else if (options.csv) say(usageCsv(rows));
   else {
     sayTable(
       ["FROM", "AGENT", "METER", "QUANTITY", "COST"],
@@ -61,16 +52,6 @@ async function report(options: UsageOptions): Promise<void> {
       ]),
     );
     for (const { meter, quantity, cost } of totals) note(`${meter}: ${quantity}, ${moneyText(cost)}`);
-  }
-}
-
-async function readAll(client: Client, variables: UsageQueryVariables) {
-  const rows: Row[] = [];
-  for (let after: string | null = null; ;) {
-    const { usage }: UsageQuery = await client.query(UsageDocument, { ...variables, first: PAGE, after });
-    rows.push(...usage.edges.map(({ node }) => node));
-    if (!usage.pageInfo.hasNextPage) return { rows, totals: usage.totals };
-    after = usage.pageInfo.endCursor ?? null;
   }
 }
 
