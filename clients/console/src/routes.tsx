@@ -1,6 +1,13 @@
 import { lazy, type ComponentType } from "react";
 import type { Locale } from "./i18n/locale.ts";
 import { IconBook2, IconListDetails, IconMessageCircle, IconRoute } from "./parts/icons.ts";
+import {
+  IconBook2,
+  IconInbox,
+  IconListDetails,
+  IconMessageCircle,
+  IconRoute,
+} from "./parts/icons.ts";
 import type { Permission } from "./session/permission.tsx";
 
 /** A page of the console: its folder in `src/pages` is the first segment of its paths. */
@@ -25,6 +32,7 @@ const page = (path: string, load: Loader, rest: Omit<Route, "path" | "Page">): R
 export const ROUTES: readonly Route[] = [
   page("ask", () => import("./pages/ask/page.tsx"), { title: { en: "Ask", id: "Tanya" }, Icon: IconMessageCircle, needs: "run:read" }),
   page("runs", () => import("./pages/runs/page.tsx"), { title: { en: "Runs", id: "Proses" }, Icon: IconListDetails, needs: "run:read" }),
+  page("inbox", () => import("./pages/inbox/page.tsx"), { title: { en: "Inbox", id: "Kotak masuk" }, Icon: IconInbox, needs: "approval:read" }),
   page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, Icon: IconBook2, needs: "knowledge:read" }),
   page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, Icon: IconRoute, needs: "workflow:read" }),
 ];

@@ -1,14 +1,14 @@
-import { Badge, Button, Code, Group, Paper, Stack, Text, Textarea, ThemeIcon } from "@mantine/core";
+import { Button, Code, Group, Paper, Stack, Text, Textarea, ThemeIcon } from "@mantine/core";
 import type { LiveApproval } from "@sba/client";
 import { useState, type ReactNode } from "react";
-import { useFormat } from "../i18n/format.ts";
 import { useMessages } from "../i18n/messages.ts";
 import { ErrorNotice } from "../parts/error-notice.tsx";
 import { IconCheck, IconPencil, IconShieldQuestion, IconX } from "../parts/icons.ts";
 import classes from "./card.module.css";
+import { Facts, Field } from "./facts.tsx";
 import { messages } from "./messages.ts";
 import { editedOf, paramsOf, textOf, type Drafts } from "./params.ts";
-import { useDecide, type Decide } from "./use-decide.ts";
+import { problemsOf, useDecide, type Decide } from "./use-decide.ts";
 
 interface ApprovalCardProps {
   readonly approval: LiveApproval;
@@ -19,10 +19,11 @@ interface ApprovalCardProps {
 }
 
 /** What an agent wants to do, exactly, and the decision of whoever may decide it. It follows what becomes of it. */
-export function ApprovalCard({ approval, showRun = false, aside }: ApprovalCardProps) {
+export function ApprovalCard({ approval: seen, showRun = false, aside }: ApprovalCardProps) {
   const t = useMessages(messages);
   const [drafts, setDrafts] = useState<Drafts>();
-  const decide = useDecide(approval);
+  const decide = useDecide(seen);
+  const { approval } = decide;
   const isPending = approval.status === "PENDING";
   return (
     <Paper
@@ -37,7 +38,12 @@ export function ApprovalCard({ approval, showRun = false, aside }: ApprovalCardP
       <Stack gap="md">
         <Heading approval={approval} aside={aside} />
         {showRun && approval.run && <Field label={t.forPrompt}>{approval.run.prompt}</Field>}
-        <Params approval={approval} drafts={isPending ? drafts : undefined} onChange={setDrafts} />
+        <Params
+          approval={approval}
+          drafts={isPending ? drafts : undefined}
+          problems={problemsOf(decide.error)}
+          onChange={setDrafts}
+        />
         <Facts approval={approval} />
         {decide.error !== undefined && <ErrorNotice error={decide.error} />}
         {isPending ? (
@@ -78,27 +84,16 @@ const COLOURS: Readonly<Record<LiveApproval["status"], string>> = {
   SUPERSEDED: "gray",
 };
 
-function Field({ label, children }: { readonly label: string; readonly children: ReactNode }) {
-  return (
-    <div>
-      <Text size="xs" c="dimmed" fw={500}>
-        {label}
-      </Text>
-      <Text size="sm" component="div" className={classes["value"]}>
-        {children}
-      </Text>
-    </div>
-  );
-}
-
 interface ParamsProps {
   readonly approval: LiveApproval;
   /** What was typed, by name; undefined while nothing is edited. */
   readonly drafts: Drafts | undefined;
+  /** What the tool does not take, by name. */
+  readonly problems: Readonly<Record<string, string>>;
   readonly onChange: (drafts: Drafts) => void;
 }
 
-function Params({ approval, drafts, onChange }: ParamsProps) {
+function Params({ approval, drafts, problems, onChange }: ParamsProps) {
   const t = useMessages(messages);
   const params = paramsOf(approval.params, approval.editableParams);
   if (params.length === 0) return <Field label={t.params}>{t.noParams}</Field>;
@@ -115,7 +110,7 @@ function Params({ approval, drafts, onChange }: ParamsProps) {
             minRows={1}
             maxRows={10}
             value={drafts[name] ?? textOf(value)}
-            error={invalid.includes(name) ? t.badJson : undefined}
+            error={invalid.includes(name) ? t.badJson : problems[name]}
             onChange={({ currentTarget }) => {
               onChange({ ...drafts, [name]: currentTarget.value });
             }}
@@ -127,31 +122,6 @@ function Params({ approval, drafts, onChange }: ParamsProps) {
         ),
       )}
     </Stack>
-  );
-}
-
-function Facts({ approval }: { readonly approval: LiveApproval }) {
-  const t = useMessages(messages);
-  const format = useFormat();
-  const { costEstimate, scope, requires, expiresAt, policy } = approval;
-  return (
-    <Group gap="xl" align="flex-start" style={{ rowGap: 10 }}>
-      <Field label={t.cost}>{format.money(costEstimate)}</Field>
-      {scope.length > 0 && <Field label={t.reaches}>{scope.join(", ")}</Field>}
-      {requires.length > 0 && <Field label={t.needs}>{requires.join(", ")}</Field>}
-      {approval.status === "PENDING" && expiresAt !== null && (
-        <Field label={t.expires}>
-          <time dateTime={expiresAt} title={format.dateTime(expiresAt)}>
-            {format.relative(expiresAt)}
-          </time>
-        </Field>
-      )}
-      {policy.quorum > 1 && (
-        <Badge variant="light" tt="none">
-          {t.quorum(policy.quorum)}
-        </Badge>
-      )}
-    </Group>
   );
 }
 

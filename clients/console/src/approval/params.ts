@@ -28,6 +28,11 @@ export function valueOf(text: string, before: unknown): unknown {
   return typeof before === "string" ? text : JSON.parse(text);
 }
 
+/** What it is about, in a line: the first of its texts. */
+export function gistOf(params: unknown): string {
+  return (paramsOf(params, []).find(({ value }) => typeof value === "string" && value !== "")?.value as string) ?? "";
+}
+
 export type Drafts = Readonly<Record<string, string>>;
 
 export interface Edited {
