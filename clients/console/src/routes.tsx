@@ -3,6 +3,7 @@ import type { Locale } from "./i18n/locale.ts";
 import { IconBook2, IconListDetails, IconMessageCircle, IconRoute } from "./parts/icons.ts";
 import {
   IconBook2,
+  IconChartBar,
   IconInbox,
   IconListDetails,
   IconMessageCircle,
@@ -35,4 +36,5 @@ export const ROUTES: readonly Route[] = [
   page("inbox", () => import("./pages/inbox/page.tsx"), { title: { en: "Inbox", id: "Kotak masuk" }, Icon: IconInbox, needs: "approval:read" }),
   page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, Icon: IconBook2, needs: "knowledge:read" }),
   page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, Icon: IconRoute, needs: "workflow:read" }),
+  page("usage", () => import("./pages/usage/page.tsx"), { title: { en: "Usage", id: "Pemakaian" }, Icon: IconChartBar, needs: "usage:read" }),
 ];
