@@ -8,6 +8,7 @@ import {
   IconListDetails,
   IconMessageCircle,
   IconRoute,
+  IconSettings,
 } from "./parts/icons.ts";
 import type { Permission } from "./session/permission.tsx";
 
@@ -37,4 +38,5 @@ export const ROUTES: readonly Route[] = [
   page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, Icon: IconBook2, needs: "knowledge:read" }),
   page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, Icon: IconRoute, needs: "workflow:read" }),
   page("usage", () => import("./pages/usage/page.tsx"), { title: { en: "Usage", id: "Pemakaian" }, Icon: IconChartBar, needs: "usage:read" }),
+  page("settings", () => import("./pages/settings/page.tsx"), { title: { en: "Settings", id: "Pengaturan" }, Icon: IconSettings, needs: "usage:read" }),
 ];

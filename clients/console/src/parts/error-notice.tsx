@@ -27,6 +27,7 @@ export function explain(error: ApiError, t: Texts): Explained {
   if (error instanceof NetworkError) return { title: t.networkTitle, text: t.networkText };
   if (error instanceof ForbiddenError) return { title: t.forbiddenTitle, text: t.forbiddenText };
   if (error instanceof NotFoundError) return { title: t.notFoundTitle, text: t.notFoundText };
+  if (error.reason === "IDENTITY_LAST_OWNER") return { title: t.lastOwnerTitle, text: t.lastOwnerText };
   if (error instanceof ConflictError) return { title: t.conflictTitle, text: t.conflictText };
   if (error instanceof RateLimitedError) return { title: t.rateTitle, text: t.rateText };
   if (error instanceof QuotaExceededError) return { title: t.quotaTitle, text: error.message };
