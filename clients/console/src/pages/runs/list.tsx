@@ -5,7 +5,7 @@ import { usePages } from "../../data/use-pages.ts";
 import { useRunsListQuery } from "../../generated/runs/hooks.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { EmptyState } from "../../parts/empty-state.tsx";
-import { IconArrowsDiff, IconListDetails, IconMoodEmpty, IconTool } from "../../parts/icons.ts";
+import { IconArrowsDiff, IconListDetails, IconSearch, IconTool } from "../../parts/icons.ts";
 import { LoadMore } from "../../parts/load-more.tsx";
 import { Page } from "../../parts/page.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
@@ -144,7 +144,7 @@ function NoneSuch({ onClear }: { readonly onClear: () => void }) {
   const t = useMessages(messages);
   return (
     <EmptyState
-      icon={<IconMoodEmpty size={28} />}
+      icon={<IconSearch size={28} />}
       title={t.noneSuch}
       text={t.noneSuchText}
       action={

@@ -7,7 +7,7 @@ import { useWorkflowsListQuery, useWorkflowsRunsQuery } from "../../generated/wo
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { EmptyState } from "../../parts/empty-state.tsx";
-import { IconMoodEmpty, IconRoute } from "../../parts/icons.ts";
+import { IconRoute, IconSearch } from "../../parts/icons.ts";
 import { LoadMore } from "../../parts/load-more.tsx";
 import { Page } from "../../parts/page.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
@@ -133,7 +133,7 @@ function Runs({ workflows }: { readonly workflows: readonly Workflow[] }) {
         error={result.error}
         onRetry={() => void result.refetch()}
         isEmpty={() => pages.items.length === 0 && !result.loading}
-        empty={<EmptyState icon={<IconMoodEmpty size={28} />} {...nothing} />}
+        empty={<EmptyState icon={<IconSearch size={28} />} {...nothing} />}
       >
         {() => (
           <ul className={classes["list"]} aria-label={t.runs}>

@@ -4,7 +4,7 @@ import { useFormat } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
 import { EmptyState } from "../../../parts/empty-state.tsx";
 import {
-  IconMoodEmpty,
+  IconListDetails,
   IconPlayerPause,
   IconPlayerPlay,
   IconPlayerSkipBack,
@@ -49,7 +49,7 @@ export default function ReplayPage({ runId }: { readonly runId: string }) {
           error={error}
           onRetry={reload}
           isEmpty={(all) => all.length === 0}
-          empty={<EmptyState icon={<IconMoodEmpty size={28} />} title={t.none} text={t.noneText} />}
+          empty={<EmptyState icon={<IconListDetails size={28} />} title={t.none} text={t.noneText} />}
         >
           {(all) => (
             <Stack gap="md">
