@@ -7,7 +7,7 @@ import { compressed } from "./build/compress.ts";
 /** Where the API of a system that runs is, for the development server: `npm run console -- http://127.0.0.1:4000`. */
 const API = process.argv.find((argument) => argument.startsWith("http")) ?? "http://127.0.0.1:4000";
 /** Whatever else the gateway serves is its own: the console asks it for these. */
-const PROXIED = ["/graphql", "/artifacts", "/documents", "/uploads", "/workflow/runs"];
+const PROXIED = ["/graphql", "/artifacts", "/documents", "/graphiql", "/uploads", "/workflow/runs"];
 
 /** Tells the gateway which paths are the console's: each folder of `src/pages` is one. */
 function routes(): Plugin {

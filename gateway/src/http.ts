@@ -121,7 +121,7 @@ function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): F
 function mountPages(app: FastifyInstance, { development, isReady, console }: HttpOptions): void {
   if (console) mountConsole(app, console, { development });
   else app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
-  if (development) mountGraphiql(app);
+  mountGraphiql(app, { alone: development, hosted: console !== undefined });
   app.get("/livez", () => ({ status: "alive" }));
   app.get("/readyz", async (_request, reply) => {
     const ready = await isReady();
