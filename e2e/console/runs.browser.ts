@@ -1,0 +1,237 @@
+import { CreateAgentDocument, RunEventsDocument, StartRunDocument } from "@sba/client";
+import type { Page } from "playwright-core";
+import { beforeAll, describe, expect, it } from "vitest";
+import { SLOW_MODEL } from "../slow-model.ts";
+import { settled, useBrowser, violationsOf } from "./browser.ts";
+
+const browser = useBrowser();
+
+async function ask(prompt: string, agentKey = "handbook"): Promise<string> {
+  const { startRun } = await browser.client("operator").mutate(StartRunDocument, { agentKey, prompt });
+  return startRun.id;
+}
+
+async function ended(runId: string): Promise<string> {
+  const client = browser.client("operator");
+  for await (const { runEvents } of client.subscribe(RunEventsDocument, { runId }))
+    if (runEvents.__typename === "RunFailed") throw new Error("the run failed");
+  return runId;
+}
+
+/** Of this file alone: what others ask in the same system is somebody else's. */
+const PROMPT = `What causes flutter? (${Date.now()})`;
+let [first, second] = ["", ""];
+const slowAgent = `slow-${Date.now()}`;
+beforeAll(async () => {
+  await browser.client("owner").mutate(CreateAgentDocument, {
+    input: { key: slowAgent, name: "Slow", instructions: "Talk.", tools: [], model: SLOW_MODEL },
+  });
+  [first, second] = await Promise.all([ask(PROMPT).then(ended), ask(`${PROMPT} And when?`).then(ended)]);
+});
+
+const rowOf = (page: Page, id: string) => page.locator(`[data-run="${id}"]`);
+
+describe("the list of runs", () => {
+  it("is filtered by its address, and clears", async () => {
+    const page = await browser.open("/runs?status=FAILED&agent=handbook", { as: "operator" });
+    await settled(page);
+    expect(await rowOf(page, first).count()).toBe(0);
+    await page.getByRole("button", { name: "Clear the filters" }).first().click();
+    await rowOf(page, first).waitFor();
+    await page.getByText("Only mine", { exact: true }).click();
+    await rowOf(page, second).waitFor();
+    expect(new URL(page.url()).searchParams.get("mine")).toBe("1");
+    const viewer = await browser.open("/runs?mine=1", { as: "viewer" });
+    await viewer.getByText("No run is like that").waitFor();
+  });
+
+  it("follows a run that goes on, which is stopped from its page", async () => {
+    const id = await ask("Talk for long", slowAgent);
+    const list = await browser.open("/runs", { as: "viewer" });
+    await rowOf(list, id).locator('[data-status="EXECUTING"]').waitFor();
+    const page = await browser.open(`/runs/${id}`, { as: "operator" });
+    await page.getByText("word 5").waitFor();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.locator('dl [data-status="PAUSED"]').waitFor();
+    await rowOf(list, id).locator('[data-status="PAUSED"]').waitFor();
+    await page.getByRole("button", { name: "Cancel", exact: true }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    for (const each of [page.locator("dl"), rowOf(list, id)]) await each.locator('[data-status="CANCELLED"]').waitFor();
+    expect(await page.getByRole("button", { name: "Pause" }).count()).toBe(0);
+  });
+
+  it("looks well and can be used by everybody", async () => {
+    await browser.checkPage("runs", "/runs", { as: "operator" });
+  });
+});
+
+describe("a run's page", () => {
+  it("shows what it did as a picture and as a table, its answer, and what its tools answered", async () => {
+    const page = await browser.open(`/runs/${first}`, { as: "viewer" });
+    const timeline = page.getByRole("region", { name: "What it did" });
+    await timeline.getByRole("img", { name: /5 steps over/ }).waitFor();
+    await timeline.getByRole("button", { name: "Show as a table" }).click();
+    expect(await timeline.getByRole("row", { name: /knowledge.search/ }).textContent()).toMatch(/Tool.*US?\$/);
+    await page.getByRole("button", { name: /2\. knowledge.search/ }).click();
+    await page.getByRole("region", { name: "Answered" }).getByText("flutter", { exact: false }).first().waitFor();
+    // What the API would refuse is not offered.
+    expect(await page.getByRole("button", { name: /Pause|Cancel|Fork/ }).count()).toBe(0);
+  });
+
+  it("looks well and can be used by everybody", async () => {
+    const timeline = (page: Page) => page.getByRole("img", { name: /steps over/ }).waitFor();
+    await browser.checkPage("run", `/runs/${first}`, {
+      as: "operator",
+      prepare: async (page) => {
+        await settled(page);
+        await timeline(page);
+      },
+    });
+  });
+});
+
+describe("the replay", () => {
+  it("is operated by keyboard, and shows what was on screen then", async () => {
+    const page = await browser.open(`/runs/${first}/replay`, { as: "operator" });
+    const slider = page.getByRole("slider", { name: "Event" });
+    await slider.waitFor();
+    const screen = page.getByRole("region", { name: "On screen then" });
+    await screen.getByText("knowledge.search").waitFor();
+    await slider.focus();
+    await page.keyboard.press("Home");
+    await screen.getByText("Nothing was on screen yet.").waitFor();
+    expect(await slider.getAttribute("aria-valuetext")).toBe("Before the first event");
+    await page.keyboard.press("ArrowRight");
+    expect(await slider.getAttribute("aria-valuetext")).toMatch(/^Event 1 of \d+$/);
+    const list = page.getByRole("listbox", { name: "Events" });
+    await list.focus();
+    await page.keyboard.press("End");
+    await list.getByRole("option", { name: /The run ended/, selected: true }).waitFor();
+    await slider.focus();
+    await page.keyboard.press("Home");
+    await page.getByRole("button", { name: "Play" }).click();
+    await list.getByRole("option", { name: /The run ended/, selected: true }).waitFor();
+    expect(await violationsOf(page)).toEqual([]);
+  });
+
+  it("forks from the event that was chosen", async () => {
+    const page = await browser.open(`/runs/${first}/replay`, { as: "operator" });
+    await page.getByRole("option", { name: /knowledge.search answered/ }).click();
+    await page.getByRole("button", { name: "Fork from here" }).click();
+    await page.getByRole("button", { name: "Start the fork" }).click();
+    await page.getByRole("link", { name: /^event \d+ of/ }).waitFor();
+    expect(new URL(page.url()).pathname).not.toContain(first);
+  });
+
+  it("looks well and can be used by everybody", async () => {
+    await browser.checkPage("replay", `/runs/${first}/replay`, {
+      as: "operator",
+      prepare: (page) => page.getByRole("option", { name: /The run ended/ }).waitFor(),
+    });
+  });
+
+  it("draws a few of 10,000 events, and no frame takes long", async () => {
+    const page = await browser.open("about:blank", { as: "operator" });
+    await giveEvents(page, 10_000);
+    await page.goto(`/runs/${first}/replay`);
+    await page.getByText("Event 10000 of 10000", { exact: false }).waitFor({ timeout: 60_000 });
+    const slider = page.getByRole("slider", { name: "Event" });
+    await slider.focus();
+    await watchFrames(page);
+    for (const key of ["Home", "End", "PageUp", "PageUp", "ArrowLeft", "Home"]) await page.keyboard.press(key);
+    const list = page.getByRole("listbox", { name: "Events" });
+    await list.evaluate(async (element) => {
+      for (let step = 0; step < 60; step++) {
+        element.scrollTop = (element.scrollHeight / 60) * step;
+        await new Promise(requestAnimationFrame);
+      }
+    });
+    await page.getByText("16×").click();
+    await page.getByRole("button", { name: "Play" }).click();
+    await page.waitForFunction(() => performance.now() - (window as unknown as Watched).since > 3_000);
+    const frames = await page.evaluate(() => (window as unknown as Watched).frames);
+    console.log(`10,000 events: ${frames.length} frames, the longest ${Math.max(...frames).toFixed(0)} ms`);
+    expect(await list.getByRole("option").count()).toBeLessThan(60);
+    // Of a machine that does nothing else it is under 100 ms: see above.
+    expect(frames.toSorted((one, other) => one - other)[Math.floor(frames.length * 0.95)]).toBeLessThan(100);
+  });
+});
+
+interface Watched {
+  since: number;
+  frames: number[];
+}
+
+/** Writes down how long each frame takes from now on. */
+async function watchFrames(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const watched = window as unknown as Watched;
+    watched.since = performance.now();
+    watched.frames = [];
+    let last = performance.now();
+    const tick = (now: number): void => {
+      watched.frames.push(now - last);
+      last = now;
+      requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+  });
+}
+
+/** In place of the run's own events, as many as nobody would wait for; everything else is the system's. */
+async function giveEvents(page: Page, count: number): Promise<void> {
+  await page.routeWebSocket(/\/graphql$/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((message) => {
+      const { id, type, payload } = JSON.parse(String(message)) as {
+        readonly id?: string;
+        readonly type: string;
+        readonly payload?: { readonly query?: string };
+      };
+      if (type !== "subscribe" || !payload?.query?.includes("RunsReplayEvents")) {
+        server.send(message);
+        return;
+      }
+      for (let seq = 1; seq <= count; seq++)
+        socket.send(JSON.stringify({ id, type: "next", payload: { data: { runEvents: eventOf(seq) } } }));
+      socket.send(JSON.stringify({ id, type: "complete" }));
+    });
+  });
+}
+
+function eventOf(seq: number): object {
+  const at = new Date(Date.UTC(2026, 0, 1) + seq * 20).toISOString();
+  const what =
+    seq % 500 === 1
+      ? { __typename: "StepStarted", step: { number: Math.ceil(seq / 500), type: "MODEL", startedAt: at } }
+      : { __typename: "TokenDelta", stepNumber: Math.ceil(seq / 500), text: `word ${seq} of it.${seq % 9 ? " " : "\n"}` };
+  return { cursor: `c${seq}`, seq, at, level: "INFO", ...what };
+}
+
+describe("two runs compared", () => {
+  it("are chosen in the list, and what differs is marked", async () => {
+    const page = await browser.open("/runs", { as: "viewer" });
+    for (const id of [first, second]) await rowOf(page, id).getByRole("checkbox").check();
+    await page.getByRole("button", { name: "Compare" }).click();
+    const asked = page.getByRole("row", { name: /^Asked/ });
+    await asked.getByText("Differs").waitFor();
+    expect(await page.getByRole("row", { name: /^Status/ }).textContent()).toContain("The same");
+  });
+
+  it("look well and can be used by everybody", async () => {
+    await browser.checkPage("compare", `/runs/compare?one=${first}&other=${second}`, {
+      as: "viewer",
+      prepare: async (page) => {
+        await settled(page);
+        await page.getByRole("row", { name: /^Asked/ }).waitFor();
+      },
+    });
+  });
+});
+
+it("what needs an operator is for operators, and says when there is nothing", async () => {
+  const viewer = await browser.open("/runs", { as: "viewer" });
+  await rowOf(viewer, first).waitFor();
+  expect(await viewer.getByRole("link", { name: "Needs an operator" }).count()).toBe(0);
+  await browser.checkPage("attention", "/runs/attention", { as: "operator" });
+});
