@@ -181,6 +181,24 @@ describe("a generated hook of Apollo Client", () => {
     });
   });
 
+  test("ends its stream and begins another from its beginning when its variables change", async () => {
+    const initialProps = { runId: "run_1" };
+    const { result, rerender } = renderHook((variables) => library.useRunEventsSubscription({ variables }), {
+      wrapper,
+      initialProps,
+    });
+    await waitFor(() => {
+      expect(result.current.data?.runEvents).toMatchObject({ runId: "run_1", seq: 3 });
+    });
+    rerender({ runId: "run_2" });
+    await waitFor(() => {
+      expect(result.current.data?.runEvents).toMatchObject({ runId: "run_2", seq: 3 });
+    });
+    await waitFor(() => {
+      expect(streams.filter(({ open }) => open).map(({ variables }) => variables)).toEqual([{ runId: "run_2" }]);
+    });
+  });
+
   test("mutates by way of the outbox when it is told to, with a key of its own", async () => {
     const sent: unknown[] = [];
     api.answer = ({ body }, response) => {
