@@ -1,7 +1,7 @@
 import { lazy, type ComponentType } from "react";
 import type { Locale } from "./i18n/locale.ts";
-import { IconBook2, IconListDetails, IconMessageCircle, IconRoute } from "./parts/icons.ts";
 import {
+  IconApi,
   IconBook2,
   IconChartBar,
   IconInbox,
@@ -10,7 +10,6 @@ import {
   IconRoute,
   IconSettings,
 } from "./parts/icons.ts";
-import { IconApi, IconBook2, IconListDetails, IconMessageCircle, IconRoute } from "./parts/icons.ts";
 import type { Permission } from "./session/permission.tsx";
 
 /** A page of the console: its folder in `src/pages` is the first segment of its paths. */
@@ -40,7 +39,5 @@ export const ROUTES: readonly Route[] = [
   page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, Icon: IconRoute, needs: "workflow:read" }),
   page("usage", () => import("./pages/usage/page.tsx"), { title: { en: "Usage", id: "Pemakaian" }, Icon: IconChartBar, needs: "usage:read" }),
   page("settings", () => import("./pages/settings/page.tsx"), { title: { en: "Settings", id: "Pengaturan" }, Icon: IconSettings, needs: "usage:read" }),
-  page("runs", () => import("./pages/runs/page.tsx"), { title: { en: "Runs", id: "Proses" }, Icon: IconListDetails, needs: "run:read" }),
-  page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, Icon: IconRoute, needs: "workflow:read" }),
   page("explorer", () => import("./pages/explorer/page.tsx"), { title: { en: "Explorer", id: "Penjelajah" }, Icon: IconApi, needs: "agent:read" }),
 ];

@@ -27,7 +27,7 @@ export function Facts({ approval }: { readonly approval: LiveApproval }) {
   const format = useFormat();
   const { costEstimate, scope, requires, status, expiresAt, createdAt } = approval;
   return (
-    <Group gap="xl" align="flex-start">
+    <Group gap="xl" align="flex-start" style={{ rowGap: 10 }}>
       <Field label={t.cost}>{format.money(costEstimate)}</Field>
       {scope.length > 0 && <Field label={t.reaches}>{scope.join(", ")}</Field>}
       {requires.length > 0 && <Field label={t.needs}>{requires.join(", ")}</Field>}

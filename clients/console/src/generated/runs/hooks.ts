@@ -37,9 +37,6 @@ import {
   RunsForkDocument,
   type RunsForkMutation,
   type RunsForkMutationVariables,
-  RunsArtifactDocument,
-  type RunsArtifactQuery,
-  type RunsArtifactQueryVariables,
 } from "./graphql.ts";
 
 export const useRunsListQuery = (options?: useQuery.Options<RunsListQuery, RunsListQueryVariables> | SkipToken) =>
@@ -77,6 +74,3 @@ export const useRunsResolveToolCallMutation = (options?: useMutation.Options<Run
 
 export const useRunsForkMutation = (options?: useMutation.Options<RunsForkMutation, RunsForkMutationVariables>) =>
   useMutation<RunsForkMutation, RunsForkMutationVariables>(RunsForkDocument, options);
-
-export const useRunsArtifactQuery = (options: (Omit<useQuery.Options<RunsArtifactQuery, RunsArtifactQueryVariables>, "variables"> & { variables: RunsArtifactQueryVariables }) | SkipToken) =>
-  useQuery(RunsArtifactDocument, options as useQuery.Options<RunsArtifactQuery, RunsArtifactQueryVariables>);
