@@ -101,6 +101,8 @@ function BulkDialog({ decision, approvals, onClose, onConfirm }: BulkDialogProps
       opened={decision !== undefined}
       onClose={onClose}
       title={isDenial ? t.denyTitle(count) : t.approveTitle(count)}
+      // What it says is gone with what was chosen.
+      transitionProps={{ duration: 0 }}
       closeButtonProps={{ "aria-label": close }}
     >
       <Stack gap="md">
