@@ -133,12 +133,18 @@ describe("knowledge", () => {
     expect(await page.getByRole("button", { name: "Delete the collection" }).count()).toBe(0);
   });
 
-  it("can be used by everybody, at any width", async () => {
+  it("can be used by everybody, at any width: the collections", async () => {
     await browser.checkPage("knowledge", "/knowledge", { as: "operator" });
+  });
+
+  it("can be used by everybody, at any width: a collection", async () => {
     await browser.checkPage("knowledge-collection", collectionPath, {
       as: "operator",
       prepare: (page) => page.getByRole("link", { name: "leave.md" }).waitFor(),
     });
+  });
+
+  it("can be used by everybody, at any width: what was found", async () => {
     await browser.checkPage("knowledge-search", "/knowledge?q=marmalade%20allowance", {
       as: "operator",
       prepare: (page) => page.locator("mark").first().waitFor(),

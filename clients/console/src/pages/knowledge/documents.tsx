@@ -103,7 +103,7 @@ function StatusFilter({
         value={filter}
         aria-label={t.status}
         onChange={(value) => {
-          onChange(value as Filter);
+          onChange(value);
         }}
         data={[
           { value: "ALL", label: label(t.all, documentCount) },
