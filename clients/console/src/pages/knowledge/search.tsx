@@ -110,7 +110,7 @@ export function SearchResults({ query, collectionId, backLabel, onBack }: Search
   );
 }
 
-export type Hit = KnowledgeSearchQuery["searchKnowledge"]["hits"][number];
+type Hit = KnowledgeSearchQuery["searchKnowledge"]["hits"][number];
 
 interface HitCardProps {
   readonly hit: Hit;

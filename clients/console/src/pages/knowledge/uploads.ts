@@ -10,7 +10,7 @@ import { putFile } from "./put-file.ts";
  */
 
 /** Why a file was not sent. */
-export type Refusal = "refusedType" | "refusedEmpty" | "refusedSize" | "notText";
+type Refusal = "refusedType" | "refusedEmpty" | "refusedSize" | "notText";
 
 export interface FileUpload {
   readonly id: string;
