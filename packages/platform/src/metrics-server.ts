@@ -6,7 +6,7 @@ import { readMetrics } from "./metrics.ts";
 
 /** `/metrics` of a process that serves nothing else. It tells of all tenants together: let nobody reach it but who collects it. */
 
-export interface MetricsServer {
+interface MetricsServer {
   readonly url: string;
   close(): Promise<void>;
 }

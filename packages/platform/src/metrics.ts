@@ -40,7 +40,7 @@ export function gauge(name: string, help: string, read: () => number): void {
   });
 }
 
-export interface Reading<Label extends string> {
+interface Reading<Label extends string> {
   readonly labels: Readonly<Record<Label, string>>;
   readonly value: number;
 }
