@@ -85,7 +85,7 @@ function Saved({ onOpen }: { readonly onOpen: (text: string) => void }) {
                   <Text span size="sm" className={classes["name"]}>
                     {name}
                   </Text>
-                  <Badge size="xs" variant="light" color={COLOURS[type]} tt="none">
+                  <Badge size="xs" variant="dot" color={COLOURS[type]} tt="none">
                     {t[type]}
                   </Badge>
                 </UnstyledButton>

@@ -25,7 +25,7 @@ export function RunStatusBadge({ status }: { readonly status: string }) {
   const known = status in COLOURS ? (status as RunStatus) : undefined;
   return (
     <Badge
-      variant="light"
+      variant="dot"
       color={known === undefined ? "gray" : COLOURS[known]}
       tt="none"
       fw={600}

@@ -22,7 +22,7 @@ export function WorkflowStatusBadge({ status }: { readonly status: Status }) {
   const t = useMessages(messages);
   return (
     <Badge
-      variant="light"
+      variant="dot"
       color={COLOURS[status]}
       tt="none"
       fw={600}

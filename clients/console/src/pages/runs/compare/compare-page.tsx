@@ -171,7 +171,7 @@ function CompareRow({ line: { name, one, other, show = (value) => value } }: { r
       ))}
       <Table.Td>
         {differs ? (
-          <Badge variant="light" color="yellow" tt="none">
+          <Badge variant="dot" color="yellow" tt="none">
             {t.differs}
           </Badge>
         ) : (

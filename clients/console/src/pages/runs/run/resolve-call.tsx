@@ -31,7 +31,7 @@ export function ResolveCall({ call }: { readonly call: RunsToolCallFragment }) {
     notify.success(t.resolved);
   };
   return (
-    <Alert color="orange" variant="light" icon={<IconAlertTriangle size={20} />} title={t.unknownTitle}>
+    <Alert color="red" variant="light" icon={<IconAlertTriangle size={20} />} title={t.unknownTitle}>
       <Stack gap="sm">
         <Text size="sm">{t.unknownText}</Text>
         <Radio.Group

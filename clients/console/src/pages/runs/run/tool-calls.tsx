@@ -63,7 +63,7 @@ export function CallStatus({ call: { status } }: { readonly call: Pick<RunsToolC
     UNKNOWN: t.UNKNOWN,
   };
   return (
-    <Badge variant="light" color={COLOURS[status] ?? "gray"} tt="none" fw={600}>
+    <Badge variant="dot" color={COLOURS[status] ?? "gray"} tt="none" fw={600}>
       {labels[status] ?? status}
     </Badge>
   );
