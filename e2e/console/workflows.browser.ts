@@ -7,9 +7,7 @@ describe("workflows", () => {
   it("ask for what their steps use, start, and are followed to their end", async () => {
     const page = await browser.open("/workflows", { as: "operator" });
     await settled(page);
-    const card = page.getByRole("region", { name: "Workflows", exact: true });
-    await card.getByRole("button", { name: "Start" }).last().waitFor();
-    await card.locator("div", { hasText: /^.*render/ }).getByRole("button", { name: "Start" }).last().click();
+    await page.locator('[data-workflow="render"]').getByRole("button", { name: "Start" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByRole("button", { name: "Start" }).click();
     expect(await dialog.getByText("It is needed, as its steps use it.").count()).toBe(3);

@@ -67,7 +67,7 @@ function Saved({ onOpen }: { readonly onOpen: (text: string) => void }) {
             setSearch(currentTarget.value);
           }}
         />
-        <ScrollArea flex={1} type="auto">
+        <ScrollArea flex={1} type="auto" offsetScrollbars>
           {found.length === 0 && (
             <Text size="sm" c="dimmed">
               {t.none}

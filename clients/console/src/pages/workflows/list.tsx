@@ -52,7 +52,7 @@ function WorkflowCard({ workflow }: { readonly workflow: Workflow }) {
   const t = useMessages(messages);
   const { name, key, version } = workflow;
   return (
-    <Paper withBorder radius="lg" p="lg" className={classes["card"]}>
+    <Paper withBorder radius="lg" p="lg" className={classes["card"]} data-workflow={key}>
       <Group justify="space-between" align="flex-start" gap="sm" wrap="nowrap">
         <div className={classes["grow"]}>
           <Title order={2} size="h4" className={classes["break"]}>

@@ -61,7 +61,7 @@ function Compared({ one, other }: BothProps) {
   const format = useFormat();
   return (
     <Stack gap="lg">
-      <Section title={t.what} isFlush>
+      <Section title={t.facts} isFlush>
         <Rows head={t.what} one={one} other={other} lines={linesOf(one, other, t, format)} />
       </Section>
       <Section title={t.answer}>
@@ -132,11 +132,11 @@ interface RowsProps extends BothProps {
 function Rows({ head, lines, one, other }: RowsProps) {
   const t = useMessages(messages);
   return (
-    <Table.ScrollContainer minWidth={620} tabIndex={0} aria-label={head}>
+    <Table.ScrollContainer minWidth={680} tabIndex={0} aria-label={head}>
       <Table verticalSpacing="sm" horizontalSpacing="lg" className={classes["table"]}>
         <Table.Thead>
           <Table.Tr>
-            <Table.Th w={150}>{head}</Table.Th>
+            <Table.Th w={190}>{head}</Table.Th>
             <Table.Th>
               <RunLink run={one} label={t.one} />
             </Table.Th>
