@@ -180,32 +180,31 @@ async function watchFrames(page: Page): Promise<void> {
 
 /** In place of the run's own events, as many as nobody would wait for; everything else is the system's. */
 async function giveEvents(page: Page, count: number): Promise<void> {
-  await page.routeWebSocket(/\/graphql$/, (socket) => {
-    const server = socket.connectToServer();
-    socket.onMessage((message) => {
-      const { id, type, payload } = JSON.parse(String(message)) as {
-        readonly id?: string;
-        readonly type: string;
-        readonly payload?: { readonly query?: string };
-      };
-      if (type !== "subscribe" || !payload?.query?.includes("RunsReplayEvents")) {
-        server.send(message);
+  await page.addInitScript((all) => {
+    const eventOf = (seq: number): object => {
+      const at = new Date(Date.UTC(2026, 0, 1) + seq * 20).toISOString();
+      const number = Math.ceil(seq / 500);
+      const what =
+        seq % 500 === 1
+          ? { __typename: "StepStarted", step: { number, type: "MODEL", startedAt: at } }
+          : { __typename: "TokenDelta", stepNumber: number, text: `word ${seq} of it.${seq % 9 ? " " : "\n"}` };
+      return { cursor: `c${seq}`, seq, at, level: "INFO", ...what };
+    };
+    const prototype = WebSocket.prototype as { send(this: WebSocket, data: string): void };
+    const { send } = prototype;
+    prototype.send = function (data) {
+      const message = JSON.parse(data) as { id?: string; type: string; payload?: { query?: string } };
+      if (message.type !== "subscribe" || !message.payload?.query?.includes("RunsReplayEvents")) {
+        send.call(this, data);
         return;
       }
-      for (let seq = 1; seq <= count; seq++)
-        socket.send(JSON.stringify({ id, type: "next", payload: { data: { runEvents: eventOf(seq) } } }));
-      socket.send(JSON.stringify({ id, type: "complete" }));
-    });
-  });
-}
-
-function eventOf(seq: number): object {
-  const at = new Date(Date.UTC(2026, 0, 1) + seq * 20).toISOString();
-  const what =
-    seq % 500 === 1
-      ? { __typename: "StepStarted", step: { number: Math.ceil(seq / 500), type: "MODEL", startedAt: at } }
-      : { __typename: "TokenDelta", stepNumber: Math.ceil(seq / 500), text: `word ${seq} of it.${seq % 9 ? " " : "\n"}` };
-  return { cursor: `c${seq}`, seq, at, level: "INFO", ...what };
+      const give = (frame: object): void => {
+        this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ id: message.id, ...frame }) }));
+      };
+      for (let seq = 1; seq <= all; seq++) give({ type: "next", payload: { data: { runEvents: eventOf(seq) } } });
+      give({ type: "complete" });
+    };
+  }, count);
 }
 
 describe("two runs compared", () => {
