@@ -266,7 +266,7 @@ function shown({ data, errors = [] }: Answer): string {
 }
 
 test.each(CASES)("%s means what it means to the plain gateway", async (_what, query, variables = {}) => {
-  const [answer, expected] = await Promise.all([askOurs(query, variables), askPlain(query, { ...variables })]);
+  const [answer, expected] = await Promise.all([askOurs(query, variables), askPlain(query, { ...(variables as Record<string, unknown>) })]);
   expect(shown(answer)).toBe(shown(expected));
 });
 
