@@ -1,8 +1,7 @@
-import { DecideApprovalDocument, RunDocument, StartRunDocument } from "@sba/client";
-import { eventually } from "@sba/testkit/eventually";
+import { DecideApprovalDocument, StartRunDocument } from "@sba/client";
 import type { Locator, Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { pendingApproval } from "../story.ts";
+import { collectEvents, pendingApproval } from "../story.ts";
 import { settled, useBrowser } from "./browser.ts";
 
 const browser = useBrowser();
@@ -17,11 +16,10 @@ async function aRunThatAsks(title: string): Promise<string> {
 
 const card = (page: Page, title: string): Locator => page.locator("[data-approval]").filter({ hasText: title });
 
+/** Follows the run to its end, however long that takes on this machine. */
 async function runEnds(runId: string): Promise<void> {
-  const client = browser.client("operator");
-  await eventually(async () => {
-    expect((await client.query(RunDocument, { id: runId })).run.status).toBe("COMPLETED");
-  });
+  const events = await collectEvents(browser.client("operator"), runId);
+  expect(events.at(-1)).toMatchObject({ __typename: "RunFinished", run: { status: "COMPLETED" } });
 }
 
 describe("the inbox", () => {

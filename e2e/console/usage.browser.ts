@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { RunDocument, StartRunDocument } from "@sba/client";
-import { eventually } from "@sba/testkit/eventually";
+import { StartRunDocument } from "@sba/client";
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, it } from "vitest";
+import { collectEvents } from "../story.ts";
 import { settled, useBrowser } from "./browser.ts";
 
 const browser = useBrowser();
@@ -12,9 +12,7 @@ async function anEndedRun(): Promise<void> {
   const operator = browser.client("operator");
   const variables = { agentKey: "handbook", prompt: "what causes flutter" };
   const { startRun } = await operator.mutate(StartRunDocument, variables);
-  await eventually(async () => {
-    expect((await operator.query(RunDocument, { id: startRun.id })).run.status).toBe("COMPLETED");
-  });
+  expect((await collectEvents(operator, startRun.id)).at(-1)).toMatchObject({ run: { status: "COMPLETED" } });
 }
 
 async function micros(page: Page, part: "tbody" | "tfoot"): Promise<bigint> {
