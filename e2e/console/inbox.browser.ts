@@ -109,7 +109,7 @@ describe("the inbox", () => {
     await page.getByText("Decided", { exact: true }).click();
     await page.getByLabel("Outcome").selectOption("DENIED");
     await page.getByRole("button", { name: /one of many/ }).click();
-    await page.getByText("Denied by Olivia Owner").waitFor();
+    await page.getByText("Denied by Olivia Owner: no", { exact: true }).waitFor();
   });
 
   it("offers nothing to whoever may not decide", async () => {
