@@ -27,7 +27,7 @@ export function ApprovalCard({ approval: seen, showRun = false, aside }: Approva
   const isPending = approval.status === "PENDING";
   return (
     <Paper
-      component="section"
+      component="article"
       withBorder
       radius="lg"
       p="md"

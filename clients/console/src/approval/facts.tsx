@@ -1,4 +1,4 @@
-import { Code, CopyButton, Group, Text, UnstyledButton } from "@mantine/core";
+import { Code, CopyButton, Group, Text, UnstyledButton, VisuallyHidden } from "@mantine/core";
 import type { LiveApproval } from "@sba/client";
 import type { ReactNode } from "react";
 import { useFormat } from "../i18n/format.ts";
@@ -27,7 +27,7 @@ export function Facts({ approval }: { readonly approval: LiveApproval }) {
   const format = useFormat();
   const { costEstimate, scope, requires, status, expiresAt, createdAt } = approval;
   return (
-    <Group gap="xl" align="flex-start" style={{ rowGap: 10 }}>
+    <Group gap="xl" align="flex-start" style={{ rowGap: "var(--mantine-spacing-sm)" }}>
       <Field label={t.cost}>{format.money(costEstimate)}</Field>
       {scope.length > 0 && <Field label={t.reaches}>{scope.join(", ")}</Field>}
       {requires.length > 0 && <Field label={t.needs}>{requires.join(", ")}</Field>}
@@ -90,7 +90,8 @@ function Fingerprint({ value }: { readonly value: string }) {
   return (
     <CopyButton value={value}>
       {({ copied, copy }) => (
-        <UnstyledButton onClick={copy} aria-label={`${copied ? t.copied : t.copy}: ${value}`} title={value}>
+        <UnstyledButton onClick={copy} title={value}>
+          <VisuallyHidden>{t.copy} </VisuallyHidden>
           <Code>{copied ? t.copied : value.slice(0, SHOWN)}</Code>
         </UnstyledButton>
       )}
