@@ -13,7 +13,7 @@ import { readReady, type Ready } from "../system.ts";
 type Role = "owner" | "operator" | "viewer";
 type Theme = "light" | "dark";
 
-export interface OpenOptions {
+interface OpenOptions {
   /** Signed in as; nobody by default. */
   readonly as?: Role;
   readonly width?: number;
@@ -34,7 +34,7 @@ export interface ConsoleBrowser {
   checkPage(name: string, path: string, options?: CheckOptions): Promise<void>;
 }
 
-export interface CheckOptions {
+interface CheckOptions {
   readonly as?: Role;
   readonly prepare?: (page: Page) => Promise<unknown>;
 }

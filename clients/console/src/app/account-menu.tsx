@@ -4,7 +4,7 @@ import { useNotify } from "../parts/error-notice.tsx";
 import { IconLogout } from "../parts/icons.ts";
 import { useMe } from "../session/permission.tsx";
 import { session } from "../session/use-session.ts";
-import { AccountButton } from "./account.tsx";
+import { AccountButton } from "./account-button.tsx";
 import classes from "./account.module.css";
 import { messages } from "./messages.ts";
 import { Preferences } from "./preferences.tsx";

@@ -26,7 +26,11 @@ export function TimelineChart({ timeline, currency }: ChartProps) {
   const t = useMessages(messages);
   const [isTable, setTable] = useState(false);
   const now = useNow(timeline.endMs === undefined);
-  const endMs = Math.max(timeline.endMs ?? now, timeline.startMs + 1, ...timeline.bars.map(({ endMs: end }) => end ?? 0));
+  const endMs = Math.max(
+    timeline.endMs ?? now,
+    timeline.startMs + 1,
+    ...timeline.bars.map(({ endMs: end }) => end ?? 0),
+  );
   return (
     <Stack gap="sm">
       <Group justify="space-between" gap="xs">

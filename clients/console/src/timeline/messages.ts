@@ -27,8 +27,7 @@ export const messages = defineMessages(
   {
     asTable: "Tampilkan sebagai tabel",
     asPicture: "Tampilkan sebagai gambar",
-    picture: (count, duration) =>
-      `${count} langkah selama ${duration}. Tombol di atas menampilkannya sebagai tabel.`,
+    picture: (count, duration) => `${count} langkah selama ${duration}. Tombol di atas menampilkannya sebagai tabel.`,
     step: "Langkah",
     kind: "Jenis",
     from: "Mulai",

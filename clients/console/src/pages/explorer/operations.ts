@@ -18,7 +18,10 @@ export function operationsOf(texts: readonly string[]): readonly SavedOperation[
 }
 
 /** The one that is meant, with its fragments. @throws GraphQLError of what is no GraphQL */
-export function operationIn(text: string, name: string | undefined): { document: DocumentNode; type: OperationTypeNode } {
+export function operationIn(
+  text: string,
+  name: string | undefined,
+): { document: DocumentNode; type: OperationTypeNode } {
   const documents = separateOperations(parse(text));
   const document = (name === undefined ? undefined : documents[name]) ?? Object.values(documents)[0] ?? parse(text);
   return { document, type: typeOf(document) };

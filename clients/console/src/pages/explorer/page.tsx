@@ -1,4 +1,14 @@
-import { Badge, Paper, ScrollArea, Stack, Text, TextInput, Title, UnstyledButton, useComputedColorScheme } from "@mantine/core";
+import {
+  Badge,
+  Paper,
+  ScrollArea,
+  Stack,
+  Text,
+  TextInput,
+  Title,
+  UnstyledButton,
+  useComputedColorScheme,
+} from "@mantine/core";
 import { useClient } from "@sba/client/react";
 import { useEffect, useRef, useState } from "react";
 import { useMessages } from "../../i18n/messages.ts";

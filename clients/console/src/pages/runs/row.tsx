@@ -72,7 +72,15 @@ export function durationOf({
 }
 
 /** Keeps a run that goes on as it is now, in the cache, for whatever shows it. */
-export function FollowRun({ id, status, cursor }: { readonly id: string; readonly status: string; readonly cursor: string }) {
+export function FollowRun({
+  id,
+  status,
+  cursor,
+}: {
+  readonly id: string;
+  readonly status: string;
+  readonly cursor: string;
+}) {
   const { cache } = useApolloClient();
   // Where it was first seen: the list is read anew again and again, the stream goes on.
   const [after] = useState(cursor);

@@ -3,7 +3,8 @@ import { timelineOf, type RunEvent } from "./timeline.ts";
 
 const at = (ms: number) => new Date(ms).toISOString();
 let seq = 0;
-const event = (ms: number, what: object) => ({ seq: ++seq, cursor: "", level: "INFO", at: at(ms), ...what }) as RunEvent;
+const event = (ms: number, what: object) =>
+  ({ seq: ++seq, cursor: "", level: "INFO", at: at(ms), ...what }) as RunEvent;
 const step = (number: number, type: string, startMs: number, endMs?: number) => ({
   step: { number, type, startedAt: at(startMs), ...(endMs === undefined ? {} : { endedAt: at(endMs) }) },
 });
@@ -34,9 +35,22 @@ describe("the timeline of a run", () => {
       startMs: 0,
       endMs: undefined,
       bars: [
-        expect.objectContaining({ kind: "MODEL", startMs: 10, endMs: 35, costMicros: 70n, restarts: 1, outcome: "done" }),
+        expect.objectContaining({
+          kind: "MODEL",
+          startMs: 10,
+          endMs: 35,
+          costMicros: 70n,
+          restarts: 1,
+          outcome: "done",
+        }),
         expect.objectContaining({ kind: "APPROVAL", name: "webhook.send", startMs: 50, endMs: 90, outcome: "done" }),
-        expect.objectContaining({ kind: "TOOL", name: "webhook.send", endMs: 108, costMicros: 500n, outcome: "failed" }),
+        expect.objectContaining({
+          kind: "TOOL",
+          name: "webhook.send",
+          endMs: 108,
+          costMicros: 500n,
+          outcome: "failed",
+        }),
       ],
     });
   });

@@ -57,8 +57,7 @@ function apply(work: Work, event: RunEvent): void {
         close(work.bars.get(event.approval.id), atMs, event.approval.status === "APPROVED" ? "done" : "failed");
       break;
     case "UsageRecorded":
-      if (work.step)
-        work.step.costMicros += event.usage.reduce((sum, { cost }) => sum + BigInt(cost.amountMicros), 0n);
+      if (work.step) work.step.costMicros += event.usage.reduce((sum, { cost }) => sum + BigInt(cost.amountMicros), 0n);
       break;
     case "RunFinished":
     case "RunFailed":

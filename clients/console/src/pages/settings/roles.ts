@@ -1,7 +1,7 @@
 import { usePermission, type Permission } from "../../session/permission.tsx";
 
 /** The roles that the platform has, the same in every tenant. */
-export const ROLE_KEYS = ["owner", "admin", "operator", "viewer", "partner"] as const;
+const ROLE_KEYS = ["owner", "admin", "operator", "viewer", "partner"] as const;
 type RoleKey = (typeof ROLE_KEYS)[number];
 
 /** Those whose members may decide approvals. */

@@ -57,7 +57,11 @@ export default function WorkflowRunPage({ workflowRunId }: { readonly workflowRu
   );
 }
 
-function Facts({ run: { status, error, createdAt, startedAt, endedAt, startedBy } }: { readonly run: WorkflowRunLive }) {
+function Facts({
+  run: { status, error, createdAt, startedAt, endedAt, startedBy },
+}: {
+  readonly run: WorkflowRunLive;
+}) {
   const t = useMessages(messages);
   const format = useFormat();
   const begunMs = Date.parse(startedAt ?? createdAt);

@@ -21,14 +21,7 @@ const COLOURS: Readonly<Record<Status, string>> = {
 export function WorkflowStatusBadge({ status }: { readonly status: Status }) {
   const t = useMessages(messages);
   return (
-    <Badge
-      variant="dot"
-      color={COLOURS[status]}
-      tt="none"
-      fw={600}
-      data-status={status}
-      style={{ flexShrink: 0 }}
-    >
+    <Badge variant="dot" color={COLOURS[status]} tt="none" fw={600} data-status={status} style={{ flexShrink: 0 }}>
       {t[status]}
     </Badge>
   );

@@ -7,7 +7,8 @@ export const messages = defineMessages(
     description: "Runs that were given up, and calls of tools of which nobody knows what they did.",
     unknown: "Calls whose outcome is unknown",
     unknownNone: "There are none",
-    unknownNoneText: "A call that is cut off in the middle, and must not be made twice, waits here for somebody to say what it did.",
+    unknownNoneText:
+      "A call that is cut off in the middle, and must not be made twice, waits here for somebody to say what it did.",
     ofRun: "Of the run",
     dead: "Runs that were given up",
     deadNone: "No run was given up",
@@ -29,7 +30,8 @@ export const messages = defineMessages(
     description: "Proses yang menyerah, dan panggilan alat yang hasilnya tidak diketahui.",
     unknown: "Panggilan yang hasilnya tidak diketahui",
     unknownNone: "Tidak ada",
-    unknownNoneText: "Panggilan yang terputus di tengah, dan tidak boleh diulang, menunggu di sini sampai ada yang mengatakan hasilnya.",
+    unknownNoneText:
+      "Panggilan yang terputus di tengah, dan tidak boleh diulang, menunggu di sini sampai ada yang mengatakan hasilnya.",
     ofRun: "Dari proses",
     dead: "Proses yang menyerah",
     deadNone: "Tidak ada proses yang menyerah",

@@ -89,7 +89,11 @@ function linesOf(one: RunsCompareFragment, other: RunsCompareFragment, t: Texts,
   });
   const meters = [...new Set([one, other].flatMap(({ usage }) => usage?.map(({ meter }) => meter) ?? []))];
   return [
-    both(t.status, ({ status }) => status, (status) => <RunStatusBadge status={status} />),
+    both(
+      t.status,
+      ({ status }) => status,
+      (status) => <RunStatusBadge status={status} />,
+    ),
     both(t.prompt, ({ prompt }) => prompt),
     both(t.agent, ({ agent, agentVersion }) =>
       `${agent?.name ?? ""} ${agentVersion ? t.version(agentVersion.number) : ""}`.trim(),
@@ -112,8 +116,11 @@ function stepLinesOf(one: RunsCompareFragment, other: RunsCompareFragment, t: Te
   const stepOf = ({ steps }: RunsCompareFragment, index: number): string => {
     const step = steps.edges[index]?.node;
     if (!step) return "";
-    const what = step.toolCall ? `${step.toolCall.name} ${JSON.stringify(step.toolCall.params)}` : step.type.toLowerCase();
-    const took = step.endedAt === null ? t.underWay : format.duration(Date.parse(step.endedAt) - Date.parse(step.startedAt));
+    const what = step.toolCall
+      ? `${step.toolCall.name} ${JSON.stringify(step.toolCall.params)}`
+      : step.type.toLowerCase();
+    const took =
+      step.endedAt === null ? t.underWay : format.duration(Date.parse(step.endedAt) - Date.parse(step.startedAt));
     return `${what} · ${took}`;
   };
   const count = Math.max(one.steps.edges.length, other.steps.edges.length);

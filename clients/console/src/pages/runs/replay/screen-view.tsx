@@ -109,7 +109,7 @@ const PIECE = 1_500;
 const LONGEST_PIECE = 6_000;
 
 /** Cut after a line; where there is none for long, after a word. */
-export function piecesOf(text: string): readonly string[] {
+function piecesOf(text: string): readonly string[] {
   const pieces: string[] = [];
   let from = 0;
   while (from < text.length) {

@@ -15,7 +15,7 @@ export interface Screen {
   readonly error: EventOf<"RunFailed">["error"];
 }
 
-export interface StepText {
+interface StepText {
   readonly stepNumber: number;
   readonly text: string;
 }

@@ -12,12 +12,20 @@ import { Section } from "../../../parts/section.tsx";
 /** Each call of a tool: with what, and what came back. */
 export function ToolCalls({ run: { steps } }: { readonly run: RunDetail }) {
   const t = useMessages(messages);
-  const calls = steps.edges.flatMap(({ node }) => (node.toolCall ? [{ number: node.number, call: node.toolCall }] : []));
+  const calls = steps.edges.flatMap(({ node }) =>
+    node.toolCall ? [{ number: node.number, call: node.toolCall }] : [],
+  );
   if (calls.length === 0) return null;
   const unknown = calls.filter(({ call }) => call.status === "UNKNOWN").map(({ call }) => call.id);
   return (
     <Section title={t.calls} isFlush>
-      <Accordion key={unknown.join()} multiple defaultValue={unknown} chevronPosition="left" className={classes["calls"]}>
+      <Accordion
+        key={unknown.join()}
+        multiple
+        defaultValue={unknown}
+        chevronPosition="left"
+        className={classes["calls"]}
+      >
         {calls.map(({ number, call }) => (
           <Accordion.Item key={call.id} value={call.id}>
             <Accordion.Control>
