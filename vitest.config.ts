@@ -13,8 +13,6 @@ const UNIT = [
   "{gateway,workers}/src/**/*.test.ts",
   "{prisma,schema,scripts,bench}/**/*.test.ts",
 ];
-/** What these do to their process, others would feel: they load modules anew, or set up what a process has one of. */
-const OF_THEIR_OWN = ["packages/platform/src/{secrets,telemetry}.test.ts"];
 /** The longest story by far, which touches nobody else's system. More systems that start at once would only wait for one another. */
 const BESIDE_OTHERS = ["e2e/start-and-stop/*.e2e.ts"];
 // Only to end what hangs: tests start real servers, and a loaded machine is slow. Nothing is timed by it.
@@ -29,17 +27,14 @@ const STORIES = { testTimeout: 120_000, hookTimeout: 180_000 };
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const isAlone = ({ project }: TestSpecification): boolean => project.config.isolate;
     const races = ({ moduleId }: TestSpecification): boolean => moduleId.includes("races.test");
     const spawns = ({ moduleId }: TestSpecification): boolean => /\/(scripts|workers|launcher)\//.test(moduleId);
-    const others = sorted.filter((file) => !isAlone(file) && !races(file) && !spawns(file));
+    const others = sorted.filter((file) => !races(file) && !spawns(file));
     const early = Math.ceil(others.length / 4);
-    const shared = sorted.filter((file) => !isAlone(file));
     return [
-      ...sorted.filter(isAlone),
-      ...shared.filter(races),
+      ...sorted.filter(races),
       ...others.slice(0, early),
-      ...shared.filter((file) => spawns(file) && !races(file)),
+      ...sorted.filter((file) => spawns(file) && !races(file)),
       ...others.slice(early),
     ];
   }
@@ -65,18 +60,10 @@ export default defineConfig({
         test: {
           name: "unit",
           ...PATIENCE,
-          // The files of one worker share a process, and what they import is evaluated once: it was a quarter of the time.
-          isolate: false,
-          // Such a process allocates much for a short time: with room for it, a twentieth of its work is spared.
+          // A process allocates much for a short time: with room for it, a twentieth of its work is spared.
           execArgv: ["--max-semi-space-size=64"],
           include: UNIT,
-          exclude: [...configDefaults.exclude, ...OF_THEIR_OWN],
         },
-      },
-      {
-        extends: true,
-        ...oneGraphql,
-        test: { name: "alone", ...PATIENCE, include: OF_THEIR_OWN },
       },
       {
         extends: true,

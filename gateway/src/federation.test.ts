@@ -211,7 +211,7 @@ const servers: ApolloServer[] = [];
 const level = logger.level;
 beforeAll(async () => {
   setLogLevel("silent");
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   const running = await Promise.all(
     SUBGRAPHS.map(async ({ name, sdl, resolvers }) => {
       const typeDefs: DocumentNode = parse(sdl);

@@ -150,7 +150,7 @@ describe("a supergraph with policies", () => {
         "directive @policy(policies: [[policy__Policy!]!]!) on FIELD_DEFINITION | OBJECT | INTERFACE | SCALAR | ENUM\nscalar policy__Policy\n",
       );
   beforeAll(async () => {
-    useSecretKey("a secret key for the gateway's tests");
+    useSecretKey("a-secret-key-that-only-tests-know");
     world = await createWorld();
     served = await serve({ ...world, supergraphSdl: withPolicies(world.supergraphSdl) }, "in process", { policies });
   });

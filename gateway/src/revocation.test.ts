@@ -242,7 +242,7 @@ describe.each([
 });
 
 test("one that nobody has heard ends streams and sockets all the same, at the next look", async () => {
-  useSecretKey("a secret key for the gateway's tests");
+  useSecretKey("a-secret-key-that-only-tests-know");
   const pubsub = await openPubSub({ databaseUrl: database().urls.app });
   usePubSub(pubsub);
   const world = await createWorld();

@@ -25,7 +25,7 @@ import { blobKeyOf, createUpload, useUploadLimits } from "./upload.ts";
 
 const database = useDatabase();
 useBlobs();
-useSecretKey("a secret key for the tests of uploads");
+useSecretKey("a-secret-key-that-only-tests-know");
 const { signal } = new AbortController();
 
 let server: RunningServer;
