@@ -44,21 +44,11 @@ export const DEFAULT_RULES: PinnedRules = {
 const EVERY_AGENT = "";
 
 /** The policies in force for calls of this agent, or of workflows when there is none. One statement. */
-export async function readPolicies(tx: Tx, agentKey: string | null): Promise<ApprovalPolicy[]> {
-  return policiesFor(await readPoliciesInForce(tx), agentKey);
-}
-
-/** The tenant's policies in force, by tool; that of every agent first. */
-export function readPoliciesInForce(tx: Tx): Promise<ApprovalPolicy[]> {
+export function readPolicies(tx: Tx, agentKey: string | null): Promise<ApprovalPolicy[]> {
   return tx.sql<ApprovalPolicy>`
     SELECT v.*, p.tool, p.agent_key FROM agent.approval_policy p
     JOIN agent.approval_policy_version v ON v.tenant_id = p.tenant_id AND v.policy_id = p.id AND v.version = p.version
-    WHERE p.removed_at IS NULL ORDER BY p.tool, p.agent_key`;
-}
-
-/** Those that hold for calls of this agent. */
-export function policiesFor(policies: readonly ApprovalPolicy[], agentKey: string | null): ApprovalPolicy[] {
-  return policies.filter((policy) => policy.agentKey === EVERY_AGENT || policy.agentKey === agentKey);
+    WHERE p.agent_key = ANY(${[EVERY_AGENT, agentKey ?? EVERY_AGENT]}::text[]) AND p.removed_at IS NULL`;
 }
 
 /**
@@ -265,5 +255,11 @@ function rulesOf(policy: ApprovalPolicy): Readonly<Record<string, unknown>> {
 
 /** The policies in force, by tool; that of every agent first. */
 export function listApprovalPolicies(caller: Caller): Promise<ApprovalPolicy[]> {
-  return withTenantOnce(caller, readPoliciesInForce);
+  return withTenantOnce(
+    caller,
+    (tx) => tx.sql<ApprovalPolicy>`
+      SELECT v.*, p.tool, p.agent_key FROM agent.approval_policy p
+      JOIN agent.approval_policy_version v ON v.tenant_id = p.tenant_id AND v.policy_id = p.id AND v.version = p.version
+      WHERE p.removed_at IS NULL ORDER BY p.tool, p.agent_key`,
+  );
 }

@@ -12,7 +12,7 @@ import type { Admission } from "./admission.ts";
 import { costOf, START_USAGE } from "./budget.ts";
 import type { RunOptions, RunStart } from "./run.ts";
 import { usageSnapshot } from "./usage.ts";
-import { nameDue } from "./wake.ts";
+import { nudge } from "./wake.ts";
 
 /** What accepting a run writes: its row, first message, first events, meter and wake-up. */
 
@@ -57,8 +57,7 @@ export function insertRun(
   ]);
   recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
   if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
-  // One that has to wait is named by whoever ends its wait.
-  if (slot !== "WAITING" && !waitsForThread) nameDue(tx, "started", id);
+  nudge(tx);
   appendMessages(tx, start.said ?? [firstMessage(caller, id, input.prompt)]);
   gatherEvents(
     tx,

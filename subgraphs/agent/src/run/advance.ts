@@ -1,17 +1,19 @@
 import type { Caller } from "@sba/platform/caller";
+import { withTenantOnce } from "@sba/platform/db";
 import { AppError, ensureAppError } from "@sba/platform/errors";
 import type { Logger } from "@sba/platform/log";
+import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { isLeftAlone } from "../model/index.ts";
 import { commitModelTurn, meterFailedAttempts, takeModelTurn } from "../step/model-turn.ts";
 import { commitToolTurn, takeToolTurn } from "../step/tool-turn.ts";
 import { giveUpRun } from "./dead-letter.ts";
 import { failRun } from "./end.ts";
 import { fundStep } from "./funding.ts";
-import { keepRunLease } from "./lease.ts";
+import { keepRunLease, takeLease } from "./lease.ts";
 import { MAX_ATTEMPTS, planNext, takeUp, type Work } from "./plan-next.ts";
 import { isStopping } from "./run.state.ts";
 import { commit } from "./commit.ts";
-import { claimStarted, reopenSession, type Claimed, type Draft, type Session } from "./session.ts";
+import { openSession, reopenSession, type Draft, type Session } from "./session.ts";
 import { nudge } from "./wake.ts";
 
 /**
@@ -39,16 +41,16 @@ export async function advanceRun(
   { runId }: { readonly runId: string },
   context: AdvanceContext,
 ): Promise<void> {
-  const claimed = await claimStarted(caller, runId);
-  if (claimed) await advanceClaimed(claimed, context);
+  const run = await withTenantOnce(caller, (tx) => takeLease(tx, runId));
+  if (run) await advanceLeased(run, context);
 }
 
 /** The same for a run whose lease was just taken. */
-export async function advanceClaimed(
-  { run, open }: Claimed,
+export async function advanceLeased(
+  run: RunRow,
   { signal, log, isCrowded = () => true }: AdvanceContext,
 ): Promise<void> {
-  const session = await open();
+  const session = await openSession(run);
   const keeper = keepRunLease(session.caller, run, signal);
   try {
     await goOn(session, { signal: keeper.signal, pause: keeper.pause, drain: signal, isCrowded });

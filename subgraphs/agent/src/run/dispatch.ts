@@ -7,15 +7,13 @@ import { LEASE_MS } from "@sba/platform/lease";
 import { pubsub } from "@sba/platform/pubsub";
 import { callerOfStarter } from "@sba/platform/caller";
 import { callerAttributes, runInSpan } from "@sba/platform/telemetry";
-import { advanceClaimed } from "./advance.ts";
+import { advanceLeased } from "./advance.ts";
 import { giveUpPoison, putBack } from "./poison.ts";
-import { claimStarted, claimWoken, openSession, type Claimed } from "./session.ts";
-import { RUNS_DUE, type DueRuns } from "./wake.ts";
+import { RUNS_DUE } from "./wake.ts";
 
 /**
  * Which runs this process works on. The run's row says when it is due: that is committed with whatever made it due and cannot be
- * lost. A message only makes it earlier (docs/adr/0006): one that names runs has them taken from their rows, one that does not has
- * somebody look. Without any, a run waits for the next look by the clock.
+ * lost. A message only makes the look earlier (docs/adr/0006): without any, a run waits for the next look by the clock.
  *
  * Turns are fair between tenants: each look takes the first due runs of every tenant before the second of any, and one tenant
  * holds at most three quarters of a process, so that somebody else's first step never waits for a slow model of theirs.
@@ -50,17 +48,10 @@ export async function startDispatcher({
   const hand = openHand(capacity, drain.signal);
   const eye = openEye(hand.fill);
   hand.onFree(eye.look);
-  let leaving = false;
-  const hear = async (message: string | undefined): Promise<void> => {
-    // What a look under way will take is not given away meanwhile.
-    if (message !== undefined) await eye.rest();
-    if (!leaving && (message === undefined || !hand.claim(JSON.parse(message) as DueRuns))) eye.look();
-  };
-  const leave = await pubsub().subscribe(RUNS_DUE, (message) => void hear(message));
+  const leave = await pubsub().subscribe(RUNS_DUE, eye.look);
   const clock = setInterval(eye.look, LOOK_EVERY_MS);
   eye.look();
   return async ({ graceMs = 4_000, deadlineMs = 7_000 } = {}) => {
-    leaving = true;
     clearInterval(clock);
     await Promise.all([leave(), eye.close()]);
     const interrupt = setTimeout(() => {
@@ -93,10 +84,6 @@ function openEye(lookOnce: () => Promise<void>) {
       again = true;
       if (!closed) looking ??= lookUntilQuiet();
     },
-    /** Resolves when no look is under way. */
-    rest: async (): Promise<void> => {
-      while (looking) await looking;
-    },
     close: async (): Promise<void> => {
       closed = true;
       await looking;
@@ -107,9 +94,7 @@ function openEye(lookOnce: () => Promise<void>) {
 /** The runs that this process works on. */
 function openHand(capacity: number, drain: AbortSignal) {
   const most = Math.max(1, Math.floor(capacity * SHARE_OF_ONE_TENANT));
-  const runs = new Map<string, Held>();
-  // Asked for by their ids, and not yet in hand.
-  const claiming = new Map<string, Held>();
+  const runs = new Map<string, { readonly tenantId: string; readonly done: Promise<void> }>();
   // More are due than there was room for.
   let crowded = false;
   let onFree = (): void => undefined;
@@ -117,61 +102,26 @@ function openHand(capacity: number, drain: AbortSignal) {
   gauge("runs_in_hand", "Runs that this process works on.", () => runs.size);
   gauge("runs_capacity", "Runs that this process would work on at once.", () => capacity);
 
-  const take = (claimed: Claimed): void => {
-    const { id, tenantId } = claimed.run;
-    const done = workOn(claimed, { signal: drain, isCrowded: () => crowded }).finally(() => {
-      // One that waited only for a moment may be in hand again.
-      if (runs.get(id) === held) runs.delete(id);
+  const take = (run: RunRow): void => {
+    const done = workOn(run, { signal: drain, isCrowded: () => crowded }).finally(() => {
+      runs.delete(run.id);
       if (crowded) onFree();
     });
-    const held = { tenantId, done };
-    runs.set(id, held);
-  };
-
-  const claimOne = async (id: string, claim: Promise<Claimed | undefined>): Promise<void> => {
-    try {
-      const claimed = await claim;
-      claiming.delete(id);
-      if (claimed && (await isHealthy(claimed.run))) take(claimed);
-      else if (crowded) onFree();
-    } catch (error) {
-      claiming.delete(id);
-      logger.warn({ err: error, "run.id": id }, "a due run could not be taken; it is looked for");
-    }
-  };
-
-  /** How many runs are in hand or asked for, by tenant. */
-  const heldByTenant = (): [string, number][] => {
-    const held = Map.groupBy([...runs.values(), ...claiming.values()], ({ tenantId }) => tenantId);
-    return [...held].map(([id, ofTenant]) => [id, ofTenant.length]);
-  };
-
-  /** How many more of the tenant's runs there is room for; none while others wait: whose turn it is only a look can tell. */
-  const roomFor = (tenantId: string): number => {
-    const ofTenant = heldByTenant().find(([id]) => id === tenantId)?.[1] ?? 0;
-    return crowded ? 0 : Math.max(0, Math.min(capacity - runs.size - claiming.size, most - ofTenant));
+    runs.set(run.id, { tenantId: run.tenantId, done });
   };
 
   return {
     fill: async (): Promise<void> => {
-      const free = capacity - runs.size - claiming.size;
+      const free = capacity - runs.size;
       if (free <= 0) {
         crowded = true;
         return;
       }
-      const leased = await leaseDueRuns({ free, most, held: heldByTenant() });
+      const byTenant = Map.groupBy(runs.values(), ({ tenantId }) => tenantId);
+      const held = [...byTenant].map(([id, inHand]) => [id, inHand.length] as const);
+      const leased = await leaseDueRuns({ free, most, held });
       crowded = leased.length === free;
-      for (const run of leased) take({ run, open: () => openSession(run) });
-    },
-    /** Takes runs that are named; false when there is one to be looked for: for want of room, or since it is in hand still. */
-    claim: ({ tenantId, started, woken }: DueRuns): boolean => {
-      const named = [
-        ...started.map((id) => ({ id, claim: claimStarted })),
-        ...woken.map((id) => ({ id, claim: claimWoken })),
-      ];
-      const taken = named.filter(({ id }) => !runs.has(id) && !claiming.has(id)).slice(0, roomFor(tenantId));
-      for (const { id, claim } of taken) claiming.set(id, { tenantId, done: claimOne(id, claim({ tenantId }, id)) });
-      return taken.length === named.length;
+      for (const run of leased) take(run);
     },
     onFree: (listener: () => void): void => {
       onFree = listener;
@@ -180,20 +130,11 @@ function openHand(capacity: number, drain: AbortSignal) {
     empty: async (deadlineMs: number): Promise<number> => {
       const late = Promise.withResolvers<void>();
       const timer = setTimeout(late.resolve, deadlineMs);
-      await Promise.race([allDone(claiming).then(() => allDone(runs)), late.promise]);
+      await Promise.race([Promise.all([...runs.values()].map(({ done }) => done)), late.promise]);
       clearTimeout(timer);
       return runs.size;
     },
   };
-}
-
-interface Held {
-  readonly tenantId: string;
-  readonly done: Promise<void>;
-}
-
-function allDone(held: ReadonlyMap<string, Held>): Promise<unknown> {
-  return Promise.all([...held.values()].map(({ done }) => done));
 }
 
 interface WorkOptions {
@@ -202,8 +143,7 @@ interface WorkOptions {
 }
 
 /** Works on a leased run. Never throws: a run that cannot be worked on is put back, and given up after a while. */
-async function workOn(claimed: Claimed, { signal, isCrowded }: WorkOptions): Promise<void> {
-  const { run } = claimed;
+async function workOn(run: RunRow, { signal, isCrowded }: WorkOptions): Promise<void> {
   const caller = callerOfStarter(run);
   const log = logger.child({ "run.id": run.id, "tenant.id": run.tenantId, "request.id": run.requestId });
   const attributes = { ...callerAttributes(caller, run.id), "run.takeovers": run.takeovers };
@@ -212,7 +152,7 @@ async function workOn(claimed: Claimed, { signal, isCrowded }: WorkOptions): Pro
     await runInSpan(
       "agent.run.advance",
       { ...(run.traceparent === null ? {} : { traceparent: run.traceparent }), kind: "consumer", attributes },
-      () => advanceClaimed(claimed, { signal, log, isCrowded }),
+      () => advanceLeased(run, { signal, log, isCrowded }),
     );
     turns.inc({ outcome: "done" });
   } catch (error) {
@@ -265,15 +205,9 @@ export async function leaseDueRuns({ free, most, held }: Turn): Promise<RunRow[]
       RETURNING *`,
     ),
   );
-  const healthy = await Promise.all(runs.map(isHealthy));
-  return runs.filter((_, index) => healthy[index]);
-}
-
-/** False for a run that was leased too often; it is given up. */
-async function isHealthy(run: RunRow): Promise<boolean> {
-  if (run.takeovers <= MAX_TAKEOVERS) return true;
-  await giveUpPoison(run);
-  return false;
+  const poisoned = runs.filter((run) => run.takeovers > MAX_TAKEOVERS);
+  await Promise.all(poisoned.map(giveUpPoison));
+  return runs.filter((run) => run.takeovers <= MAX_TAKEOVERS);
 }
 
 /** How often a run is leased without a step of it being committed. Attempts of a step end before (MAX_ATTEMPTS); this is for what cannot even be begun. */

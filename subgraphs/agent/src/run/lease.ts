@@ -10,22 +10,15 @@ import { abortOnInterrupt } from "./interrupt-signal.ts";
  * wakes up late finds another number and can commit nothing.
  */
 
-/**
- * Takes the leases of those of the tenant's runs that are due and that nobody holds; none while the tenant is suspended. A run that
- * somebody is changing at this moment is left to the next look.
- */
-export function takeLeases(tx: Tx, runIds: readonly string[]): Promise<RunRow[]> {
-  return tx.sql<RunRow>`
-    WITH free AS (
-      SELECT id FROM agent.run
-      WHERE tenant_id = ${tx.tenantId} AND id = ANY(${[...runIds]}::uuid[]) AND due_at <= clock_timestamp()
-        AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
-        AND NOT EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = run.tenant_id)
-      ORDER BY id FOR UPDATE SKIP LOCKED)
+/** Takes the lease of a run that is due and that nobody holds; undefined when there is nothing to do, or its tenant is suspended. */
+export async function takeLease(tx: Tx, runId: string): Promise<RunRow | undefined> {
+  const [run] = await tx.sql<RunRow>`
     UPDATE agent.run SET fence = fence + 1, takeovers = takeovers + 1, lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}),
            started_at = coalesce(started_at, clock_timestamp())
-    FROM free WHERE run.tenant_id = ${tx.tenantId} AND run.id = ANY(${[...runIds]}::uuid[]) AND run.id = free.id
-    RETURNING run.*`;
+    WHERE id = ${runId} AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
+      AND NOT EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = run.tenant_id)
+    RETURNING *`;
+  return run;
 }
 
 export interface RunLeaseKeeper extends LeaseKeeper {

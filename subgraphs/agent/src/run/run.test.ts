@@ -14,7 +14,6 @@ import { leaseDueRuns, startDispatcher } from "./dispatch.ts";
 import { streamRunEvents } from "./run-events.ts";
 import { cancelRun } from "./cancel.ts";
 import { continueRun, getRun, listRuns, startRun } from "./run.ts";
-import { claimStarted, claimWoken } from "./session.ts";
 
 const database = useDatabase();
 useBlobs();
@@ -279,22 +278,6 @@ describe("the dispatcher", () => {
       [whale.caller.tenantId, minnow.caller.tenantId].toSorted(),
     );
     expect(await leaseDueRuns({ free: 8, most: 3, held: [[whale.caller.tenantId, 1]] })).toHaveLength(2);
-  });
-
-  it("takes a run that is named once, whoever hears of it, and none that is not due", async () => {
-    await endAll();
-    const { caller, ids } = await dueRuns(4);
-    const [first = "", second = ""] = ids;
-    await database().owner.query("UPDATE agent.run SET due_at = NULL WHERE id = $1", [second]);
-    const claims = await Promise.all([
-      ...ids.map((id) => claimStarted(caller, id)),
-      ...ids.map((id) => claimWoken(caller, id)),
-      ...ids.map((id) => claimWoken(aCaller(), id)),
-    ]);
-    const taken = claims.flatMap((claimed) => (claimed ? [claimed.run.id] : []));
-    expect(taken.toSorted()).toEqual(ids.filter((id) => id !== second));
-    const session = await claims.find((claimed) => claimed?.run.id === first)!.open();
-    expect(session).toMatchObject({ run: { fence: 1 }, history: [{ role: "user", text: "What about leave 0?" }] });
   });
 
   it("leases a run once, whoever looks at the same moment", async () => {

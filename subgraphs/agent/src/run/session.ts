@@ -1,19 +1,19 @@
-import { callerOfStarter, type Caller, type TenantScope } from "@sba/platform/caller";
-import { withTenantOnce, type Tx } from "@sba/platform/db";
+import { callerOfStarter, type Caller } from "@sba/platform/caller";
+import { withTenant, type Tx } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
 import { openGroupRead } from "@sba/platform/group-read";
 import { newId } from "@sba/platform/ids";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
-import { findVersionOnce } from "../agent/version.ts";
+import { getAgentVersion } from "../agent/version.ts";
 import { readApprovalsOfRun, type CallApproval } from "../approval/of-run.ts";
-import { policiesFor, readPoliciesInForce, type ApprovalPolicy } from "../approval/policy.ts";
+import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
-import { openCallIds, readHistories, readInbox, type NewMessage } from "../thread/message.ts";
+import { openCallIds, readHistories, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
+import { DELEGATE } from "../tool/agent-delegate.ts";
 import { readChildren, type ChildRun } from "./child-end.ts";
-import { takeLeases } from "./lease.ts";
 
 /**
  * What the worker that leases a run knows of it, and how it writes. The lease makes it the only writer, so it decides from
@@ -114,113 +114,73 @@ export function addMessage(draft: Draft, message: NewMessage): void {
 /** What a worker finds when it has leased a run: everything that it decides from. */
 export async function openSession(run: RunRow): Promise<Session> {
   const caller = callerOfStarter(run);
-  if (isPlain(run)) return openPlain(run, await readBasis(run, run.id));
-  return complete(caller, run, await withTenantOnce(caller, (tx) => readState(tx, caller, run.id, run)));
+  if (isNew(run) && !run.budgeted && run.unreadInputs === 0) return { ...(await readBasis(run, run)), caller, run };
+  return withTenant(caller, async (tx) => readSession(tx, caller, run));
+}
+
+/** Nothing was asked of anybody yet, and nothing is left unfinished. */
+function isNew({ stepNumber, forkedFromSeq }: RunRow): boolean {
+  return stepNumber === 0 && forkedFromSeq === null;
+}
+
+/** What new runs decide from; read for all that the tenant begins at one moment. */
+const readBasis = openGroupRead<RunRow, Omit<Session, "caller" | "run">>(async (tx, runs) => {
+  const versionIds = [...new Set(runs.map(({ agentVersionId }) => agentVersionId))];
+  const agentKeys = [...new Set(runs.map(({ agentKey }) => agentKey))];
+  const [histories, versions, policies] = await Promise.all([
+    readHistories(tx, runs),
+    byKey(versionIds, (id) => getAgentVersion(tx, id)),
+    byKey(agentKeys, (key) => readPolicies(tx, key)),
+  ]);
+  return runs.map((run) => ({
+    version: versions.get(run.agentVersionId)!,
+    history: histories.get(run.id) ?? [],
+    policies: policies.get(run.agentKey)!,
+    ...{
+      calls: new Map(),
+      approvals: new Map(),
+      children: new Map(),
+      unfinished: undefined,
+      slice: undefined,
+      inbox: [],
+    },
+  }));
+});
+
+async function byKey<Value>(
+  keys: readonly string[],
+  read: (key: string) => Promise<Value>,
+): Promise<Map<string, Value>> {
+  return new Map(await Promise.all(keys.map(async (key): Promise<[string, Value]> => [key, await read(key)])));
 }
 
 /** The same, after somebody else changed the run. @throws AGENT_RUN_LEASE_LOST */
 export async function reopenSession({ caller, run: { id, fence } }: Session): Promise<Session> {
-  const [[run], state] = await withTenantOnce(caller, (tx) =>
-    Promise.all([
-      tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${id} AND fence = ${fence}`,
-      readState(tx, caller, id),
-    ]),
-  );
-  if (!run) throw errors.AGENT_RUN_LEASE_LOST();
-  return complete(caller, run, state);
-}
-
-/** A run that was leased just now, and what is known of it from the same round trip. */
-export interface Claimed {
-  readonly run: RunRow;
-  open(): Promise<Session>;
-}
-
-/**
- * Leases a run that was accepted just now, with those that the tenant had accepted at the same moment, and reads what new runs decide
- * from: one round trip. Undefined when there is nothing to do.
- */
-export const claimStarted = openGroupRead<string, Claimed | undefined>(async (tx, ids) => {
-  const [runs, basisOf] = await Promise.all([takeLeases(tx, ids), readBases(tx, ids)]);
-  const byId = new Map(runs.map((run) => [run.id, run]));
-  return ids.map((id): Claimed | undefined => {
-    const run = byId.get(id);
-    return run && { run, open: () => (isPlain(run) ? openPlain(run, basisOf(id)) : openSession(run)) };
+  return withTenant(caller, async (tx) => {
+    const [run] = await tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${id} AND fence = ${fence}`;
+    if (!run) throw errors.AGENT_RUN_LEASE_LOST();
+    return readSession(tx, caller, run);
   });
-});
-
-/** The same of a run that had waited. */
-export async function claimWoken(scope: TenantScope, id: string): Promise<Claimed | undefined> {
-  const [[run], state] = await withTenantOnce(scope, (tx) =>
-    Promise.all([takeLeases(tx, [id]), readState(tx, scope, id)]),
-  );
-  return run && { run, open: () => complete(callerOfStarter(run), run, state) };
 }
 
-/** Nothing was asked of anybody yet, nothing is left unfinished, and no money is held for it. */
-function isPlain({ stepNumber, forkedFromSeq, budgeted, unreadInputs }: RunRow): boolean {
-  return stepNumber === 0 && forkedFromSeq === null && !budgeted && unreadInputs === 0;
-}
-
-/** What new runs decide from. */
-interface Basis {
-  readonly history: readonly Message[];
-  /** Of every agent. */
-  readonly policies: readonly ApprovalPolicy[];
-}
-
-/** Read for all that the tenant begins at one moment. */
-const readBasis = openGroupRead<string, Basis>(async (tx, ids) => ids.map(await readBases(tx, ids)));
-
-async function readBases(tx: Tx, ids: readonly string[]): Promise<(id: string) => Basis> {
-  const [histories, policies] = await Promise.all([readHistories(tx, ids), readPoliciesInForce(tx)]);
-  return (id) => ({ history: histories.get(id) ?? [], policies });
-}
-
-async function openPlain(run: RunRow, { history, policies }: Basis): Promise<Session> {
-  return {
-    ...{ caller: callerOfStarter(run), run, history, policies: policiesFor(policies, run.agentKey) },
-    version: await findVersionOnce(run, run.agentVersionId),
-    ...{ calls: new Map(), approvals: new Map(), children: new Map() },
-    ...{ unfinished: undefined, slice: undefined, inbox: [] },
-  };
-}
-
-/** What any run decides from, as far as it can be read without having read the run. */
-interface State extends Basis, Pick<Session, "unfinished" | "slice" | "inbox"> {
-  readonly approvals: readonly CallApproval[];
-}
-
-/** Issues its statements at once; of a run that was read, none for what it has not got. */
-async function readState(tx: Tx, scope: TenantScope, id: string, run?: RunRow): Promise<State> {
-  const [basisOf, approvals, unfinished, slice, inbox] = await Promise.all([
-    readBases(tx, [id]),
-    readApprovalsOfRun(tx, id),
-    readUnfinished(tx, id),
-    run?.budgeted === false ? undefined : findSlice(tx, scope, id),
-    run?.unreadInputs === 0 ? [] : readInbox(tx, id),
+async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
+  const [version, history, policies, approvals, unfinished, slice, inbox] = await Promise.all([
+    getAgentVersion(tx, run.agentVersionId),
+    readHistory(tx, run),
+    readPolicies(tx, run.agentKey),
+    isNew(run) ? [] : readApprovalsOfRun(tx, run.id),
+    isNew(run) ? undefined : readUnfinished(tx, run),
+    run.budgeted ? findSlice(tx, caller, run.id) : undefined,
+    readInbox(tx, run),
   ]);
-  return { ...basisOf(id), approvals, unfinished, slice, inbox };
-}
-
-async function complete(caller: Caller, run: RunRow, { approvals, policies, ...state }: State): Promise<Session> {
-  const open = openCallIds(state.history, run.id);
-  const [version, [calls, children]] = await Promise.all([
-    findVersionOnce(run, run.agentVersionId),
-    open.length === 0 ? NO_CALLS : readCalls(caller, open),
-  ]);
+  const open = openCallIds(history, run.id);
+  const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
+  const delegated = calls.filter(({ name }) => name === DELEGATE).map(({ id }) => id);
+  const children = delegated.length === 0 ? [] : await readChildren(tx, delegated);
   return {
-    ...{ caller, run, version, ...state, policies: policiesFor(policies, run.agentKey) },
+    ...{ caller, run, version, history, policies, unfinished, slice, inbox },
     calls: new Map(calls.map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
     children: new Map(children.map((child) => [child.id, child])),
   };
-}
-
-type Calls = readonly [calls: readonly ToolCall[], children: readonly ChildRun[]];
-const NO_CALLS: Calls = [[], []];
-
-/** These calls, and the runs that they delegated. */
-function readCalls(caller: Caller, ids: readonly string[]): Promise<Calls> {
-  return withTenantOnce(caller, (tx) => Promise.all([readToolCalls(tx, caller, ids), readChildren(tx, ids)]));
 }

@@ -1,17 +1,8 @@
 import type { Tx } from "@sba/platform/db";
 import { findPubSub } from "@sba/platform/pubsub";
 
-/** The topic on which workers hear that runs may be due. */
+/** The topic on which workers hear that a run may be due. */
 export const RUNS_DUE = "agent.run.due";
-
-/** Runs that a commit made due: a worker with room takes them from their rows, without looking for them. */
-export interface DueRuns {
-  readonly tenantId: string;
-  /** Accepted just now. */
-  readonly started: readonly string[];
-  /** They had waited. */
-  readonly woken: readonly string[];
-}
 
 /**
  * Says, in the transaction of whoever changed a run other than the worker that holds its lease, that there is something
@@ -22,7 +13,7 @@ export function wakeRun(tx: Tx, runId: string): void {
   void tx.sql`
     UPDATE agent.run SET due_at = CASE WHEN status = 'PAUSED' THEN due_at ELSE clock_timestamp() END, revision = revision + 1
     WHERE id = ${runId}`;
-  nameDue(tx, "woken", runId);
+  nudge(tx);
 }
 
 /**
@@ -31,33 +22,6 @@ export function wakeRun(tx: Tx, runId: string): void {
  */
 export function noticeChange(tx: Tx, runId: string): void {
   void tx.sql`UPDATE agent.run SET revision = revision + 1 WHERE id = ${runId}`;
-}
-
-const named = new WeakMap<Tx, { readonly started: string[]; readonly woken: string[] }>();
-
-/** Says that a run is due once the transaction is committed, together with the others of it. */
-export function nameDue(tx: Tx, how: "started" | "woken", runId: string): void {
-  const { tenantId } = tx;
-  if (tenantId === null) {
-    nudge(tx);
-    return;
-  }
-  const earlier = named.get(tx);
-  const due = earlier ?? { started: [], woken: [] };
-  due[how].push(runId);
-  if (earlier) return;
-  named.set(tx, due);
-  tx.afterCommit(() => {
-    announce({ tenantId, ...due });
-  });
-}
-
-/** UUIDs in one message; it stays below what either backend carries. */
-const MOST_IN_A_MESSAGE = 100;
-
-function announce({ tenantId, started, woken }: DueRuns): void {
-  if (started.length + woken.length > MOST_IN_A_MESSAGE) announceDue();
-  else findPubSub()?.publish(RUNS_DUE, JSON.stringify({ tenantId, started, woken } satisfies DueRuns));
 }
 
 const nudged = new WeakSet<Tx>();
