@@ -30,6 +30,8 @@ describe("the configuration", () => {
       MODEL_TOKEN_TIMEOUT_MS: 30_000,
       MODEL_TURN_TIMEOUT_MS: 600_000,
       BLOB_S3_REGION: "us-east-1",
+      UPLOAD_MAX_BYTES: 33_554_432,
+      UPLOAD_MAX_PENDING: 200,
       EGRESS_ALLOWED_HOSTS: [],
       WORKER_CONCURRENCY: 32,
       ALLOWED_ORIGINS: [],
