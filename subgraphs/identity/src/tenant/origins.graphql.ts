@@ -17,6 +17,7 @@ const SetAllowedOriginsInput = builder.inputType("SetAllowedOriginsInput", {
     origins: t.stringList({
       required: true,
       description: "All of them, as browsers send them: `https://app.example.com`, or `http://localhost:3000`.",
+      validate: { maxLength: 1_000, items: { maxLength: 1_000 } },
     }),
   }),
 });

@@ -43,7 +43,7 @@ const CreateUploadInput = builder.inputType("CreateUploadInput", {
   fields: (t) => ({
     fileName: t.string({ required: true, validate: { maxLength: 10_000 } }),
     mediaType: t.string({ required: true, validate: { maxLength: 200 } }),
-    sizeBytes: t.int({ required: true, description: "At most `uploadLimits.maxBytes`." }),
+    sizeBytes: t.int({ required: true, description: "At most `uploadLimits.maxBytes`.", validate: { min: 1 } }),
     sha256: t.string({
       description: "Of the bytes, in hexadecimal: others are then refused, and the same file twice is one document.",
       validate: { maxLength: 200 },
