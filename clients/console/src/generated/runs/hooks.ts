@@ -13,9 +13,6 @@ import {
   RunsDetailDocument,
   type RunsDetailQuery,
   type RunsDetailQueryVariables,
-  RunsThreadDocument,
-  type RunsThreadQuery,
-  type RunsThreadQueryVariables,
   RunsReplayEventsDocument,
   type RunsReplayEventsSubscription,
   type RunsReplayEventsSubscriptionVariables,
@@ -50,9 +47,6 @@ export const useRunsAgentsQuery = (options?: useQuery.Options<RunsAgentsQuery, R
 
 export const useRunsDetailQuery = (options: (Omit<useQuery.Options<RunsDetailQuery, RunsDetailQueryVariables>, "variables"> & { variables: RunsDetailQueryVariables }) | SkipToken) =>
   useQuery(RunsDetailDocument, options as useQuery.Options<RunsDetailQuery, RunsDetailQueryVariables>);
-
-export const useRunsThreadQuery = (options?: useQuery.Options<RunsThreadQuery, RunsThreadQueryVariables> | SkipToken) =>
-  useQuery(RunsThreadDocument, options as useQuery.Options<RunsThreadQuery, RunsThreadQueryVariables>);
 
 export const useRunsReplayEventsSubscription = (options: Omit<useSubscription.Options<RunsReplayEventsSubscription, RunsReplayEventsSubscriptionVariables>, "variables"> & { variables: RunsReplayEventsSubscriptionVariables }) =>
   useSubscription<RunsReplayEventsSubscription, RunsReplayEventsSubscriptionVariables>(RunsReplayEventsDocument, options as useSubscription.Options<RunsReplayEventsSubscription, RunsReplayEventsSubscriptionVariables>);

@@ -1,6 +1,7 @@
 import type { RunLive } from "@sba/client";
 import { describe, expect, test } from "vitest";
-import { flowOf, isEnded, isWorking } from "./flow.ts";
+import { isEnded } from "../../data/is-ended.ts";
+import { flowOf, isWorking } from "./flow.ts";
 
 const AT = "2026-01-01T00:00:00Z";
 const step = (number: number, type: "MODEL" | "TOOL", text = "", endedAt: string | null = AT) => ({

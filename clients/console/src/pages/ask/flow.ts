@@ -60,12 +60,6 @@ function takeAll<T>(items: T[], isWanted: (item: T) => boolean, count: number): 
   return taken;
 }
 
-const ENDED: ReadonlySet<string> = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
-
-export function isEnded(status: string): boolean {
-  return ENDED.has(status);
-}
-
 /** Whether the run does something, or will without anybody's doing. */
 export function isWorking(status: string): boolean {
   return ["CREATED", "EXECUTING", "WAITING_TOOL", "CANCELLING"].includes(status);

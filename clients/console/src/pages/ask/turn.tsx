@@ -2,6 +2,7 @@ import { Alert, Button, Group, Loader, Stack, Text, VisuallyHidden } from "@mant
 import type { RunLive } from "@sba/client";
 import { useCancelRunMutation, useResumeRunMutation, type UseLiveResult } from "@sba/client/react";
 import { useMemo, useState, type ReactNode } from "react";
+import { isEnded } from "../../data/is-ended.ts";
 import { ApprovalCard } from "../../approval/card.tsx";
 import type { AskThreadQuery } from "../../generated/ask/graphql.ts";
 import { useFormat } from "../../i18n/format.ts";
@@ -13,7 +14,7 @@ import { Allowed } from "../../session/permission.tsx";
 import { Answer, sourcesOf } from "./answer.tsx";
 import { Artifacts } from "./artifacts.tsx";
 import classes from "./ask.module.css";
-import { flowOf, isEnded, isWorking, type FlowItem } from "./flow.ts";
+import { flowOf, isWorking, type FlowItem } from "./flow.ts";
 import { messages } from "./messages.ts";
 import { SourceDrawer, Sources, type Source } from "./source.tsx";
 import { Status } from "./status.tsx";

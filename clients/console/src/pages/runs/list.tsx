@@ -1,6 +1,7 @@
 import { Button, Group, Paper, Skeleton, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import { Link, useLocation } from "wouter";
+import { isEnded } from "../../data/is-ended.ts";
 import { usePages } from "../../data/use-pages.ts";
 import { useRunsListQuery } from "../../generated/runs/hooks.ts";
 import { useMessages } from "../../i18n/messages.ts";
@@ -14,7 +15,6 @@ import { Filters } from "./filters.tsx";
 import { messages } from "./messages.ts";
 import { Choose, FollowRun, RunRow } from "./row.tsx";
 import classes from "./runs.module.css";
-import { ENDED } from "./status.tsx";
 import { useRunFilter } from "./use-filter.ts";
 
 const PAGE_SIZE = 25;
@@ -35,7 +35,7 @@ export function RunList() {
     skipPollAttempt: () => document.hidden,
   });
   const pages = usePages(result, ({ runs }) => runs);
-  const goesOn = pages.items.filter(({ status }) => !ENDED.has(status)).slice(0, FOLLOWED_AT_MOST);
+  const goesOn = pages.items.filter(({ status }) => !isEnded(status)).slice(0, FOLLOWED_AT_MOST);
   return (
     <Page title={t.title} description={t.description} actions={<Attention />}>
       <Filters {...filter} />

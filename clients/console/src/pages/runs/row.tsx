@@ -3,12 +3,13 @@ import { Checkbox, Group, Text, VisuallyHidden } from "@mantine/core";
 import { useState, type ReactNode } from "react";
 import { Link } from "wouter";
 import type { RunsListQuery } from "../../generated/runs/graphql.ts";
+import { isEnded } from "../../data/is-ended.ts";
 import { useRunsRowEventsSubscription } from "../../generated/runs/hooks.ts";
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { messages } from "./messages.ts";
 import classes from "./runs.module.css";
-import { ENDED, RunStatusBadge } from "./status.tsx";
+import { RunStatusBadge } from "./status.tsx";
 
 export type RunInList = Omit<RunsListQuery["runs"]["edges"][number]["node"], "cursor">;
 
@@ -88,7 +89,7 @@ export function FollowRun({
     // Its answers are not kept one by one: what they say of the run is.
     fetchPolicy: "no-cache",
     ignoreResults: true,
-    skip: ENDED.has(status),
+    skip: isEnded(status),
     variables: { runId: id, after },
     onData: ({ data: { data } }) => {
       const event = data?.runEvents;

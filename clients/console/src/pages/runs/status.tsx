@@ -3,8 +3,6 @@ import type { RunStatus } from "@sba/client";
 import { useMessages } from "../../i18n/messages.ts";
 import { messages } from "./messages.ts";
 
-export const ENDED: ReadonlySet<string> = new Set<RunStatus>(["COMPLETED", "FAILED", "CANCELLED"]);
-
 const COLOURS: Readonly<Record<RunStatus, string>> = {
   CREATED: "gray",
   PLANNING: "brand",

@@ -1,21 +1,22 @@
-import { Accordion, Alert, Anchor, Button, Code, Group, Modal, Paper, Stack, Text, Textarea } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
+import { Accordion, Alert, Anchor, Code, Group, Stack, Text } from "@mantine/core";
 import type { WorkflowRunLive } from "@sba/client";
 import { useWorkflowRunLive } from "@sba/client/react";
-import { useState, type ReactNode } from "react";
 import { Link } from "wouter";
+import { isEnded } from "../../data/is-ended.ts";
 import { useWorkflowsCancelMutation, useWorkflowsRunQuery } from "../../generated/workflows/hooks.ts";
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
-import { useNotify } from "../../parts/error-notice.tsx";
-import { IconAlertTriangle, IconPlayerStop } from "../../parts/icons.ts";
+import { Fact, FactList } from "../../parts/facts.tsx";
+import { IconAlertTriangle } from "../../parts/icons.ts";
+import { JsonBlock } from "../../parts/json-block.tsx";
 import { Page } from "../../parts/page.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
 import { BackLink, Section } from "../../parts/section.tsx";
+import { StopButton } from "../../parts/stop-button.tsx";
 import { usePermission } from "../../session/permission.tsx";
 import { TimelineChart } from "../../timeline/chart.tsx";
 import { messages } from "./messages.ts";
-import { ENDED, WorkflowStatusBadge } from "./status.tsx";
+import { WorkflowStatusBadge } from "./status.tsx";
 import { timelineOf } from "./timeline.ts";
 import classes from "./workflows.module.css";
 
@@ -32,7 +33,7 @@ export default function WorkflowRunPage({ workflowRunId }: { readonly workflowRu
         actions={
           mayCancel &&
           data &&
-          !ENDED.has(data.status) &&
+          !isEnded(data.status) &&
           data.status !== "CANCELLING" && <CancelButton workflowRunId={workflowRunId} />
         }
       >
@@ -72,34 +73,19 @@ function Facts({
           {error.message} <Code>{error.code}</Code>
         </Alert>
       )}
-      <Paper withBorder radius="lg" p="lg" component="section" aria-label={t.facts}>
-        <dl className={classes["dl"]}>
-          <Fact label={t.status}>
-            <WorkflowStatusBadge status={status} />
-          </Fact>
-          <Fact label={t.duration}>
-            {endedAt === null
-              ? t.soFar(format.duration(Date.now() - begunMs))
-              : format.duration(Date.parse(endedAt) - begunMs)}
-          </Fact>
-          <Fact label={t.startedAt}>{format.dateTime(createdAt)}</Fact>
-          {startedBy && <Fact label={t.startedBy}>{startedBy.displayName}</Fact>}
-        </dl>
-      </Paper>
+      <FactList label={t.facts}>
+        <Fact label={t.status}>
+          <WorkflowStatusBadge status={status} />
+        </Fact>
+        <Fact label={t.duration}>
+          {endedAt === null
+            ? t.soFar(format.duration(Date.now() - begunMs))
+            : format.duration(Date.parse(endedAt) - begunMs)}
+        </Fact>
+        <Fact label={t.startedAt}>{format.dateTime(createdAt)}</Fact>
+        {startedBy && <Fact label={t.startedBy}>{startedBy.displayName}</Fact>}
+      </FactList>
     </>
-  );
-}
-
-function Fact({ label, children }: { readonly label: string; readonly children: ReactNode }) {
-  return (
-    <div>
-      <Text component="dt" size="sm" c="dimmed">
-        {label}
-      </Text>
-      <Text component="dd" m={0} fw={500}>
-        {children}
-      </Text>
-    </div>
   );
 }
 
@@ -110,7 +96,7 @@ function Given({ id }: { readonly id: string }) {
   return (
     <Section title={t.input}>
       <QueryState data={data} error={error} onRetry={() => void refetch()}>
-        {({ workflowRun }) => <Json label={t.input} value={workflowRun.input} />}
+        {({ workflowRun }) => <JsonBlock label={t.input} value={workflowRun.input} />}
       </QueryState>
     </Section>
   );
@@ -164,62 +150,21 @@ function StepBody({ step: { error, output, run, approval } }: { readonly step: W
           {t.toInbox}
         </Anchor>
       )}
-      {!error && (output === null ? <Text size="sm">{t.noOutput}</Text> : <Json label={t.output} value={output} />)}
+      {!error &&
+        (output === null ? <Text size="sm">{t.noOutput}</Text> : <JsonBlock label={t.output} value={output} />)}
     </Stack>
-  );
-}
-
-function Json({ label, value }: { readonly label: string; readonly value: unknown }) {
-  return (
-    <Code block className={classes["json"]} tabIndex={0} role="region" aria-label={label}>
-      {JSON.stringify(value, null, 2)}
-    </Code>
   );
 }
 
 function CancelButton({ workflowRunId }: { readonly workflowRunId: string }) {
   const t = useMessages(messages);
-  const notify = useNotify();
-  const [isAsking, { open, close }] = useDisclosure(false);
-  const [reason, setReason] = useState("");
   const [cancel, { loading }] = useWorkflowsCancelMutation();
-  const stop = async (): Promise<void> => {
-    await cancel({ variables: { workflowRunId, ...(reason === "" ? {} : { reason }) } });
-    close();
-    notify.success(t.cancelled);
-  };
   return (
-    <>
-      <Button color="red" variant="light" leftSection={<IconPlayerStop size={16} />} onClick={open}>
-        {t.cancel}
-      </Button>
-      <Modal opened={isAsking} onClose={close} title={t.cancelTitle} centered withCloseButton={false}>
-        <Stack>
-          <Text>{t.cancelText}</Text>
-          <Textarea
-            label={t.reason}
-            value={reason}
-            maxLength={1_000}
-            onChange={({ currentTarget }) => {
-              setReason(currentTarget.value);
-            }}
-          />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={close}>
-              {t.keep}
-            </Button>
-            <Button
-              color="red.8"
-              loading={loading}
-              onClick={() => {
-                stop().catch(notify.error);
-              }}
-            >
-              {t.cancel}
-            </Button>
-          </Group>
-        </Stack>
-      </Modal>
-    </>
+    <StopButton
+      text={t.cancelText}
+      done={t.cancelled}
+      isBusy={loading}
+      onStop={(given) => cancel({ variables: { workflowRunId, ...given } })}
+    />
   );
 }

@@ -5,7 +5,6 @@ import { messages } from "./messages.ts";
 /** Of workflow runs, in the order of their lives. */
 export const STATUSES = ["CREATED", "RUNNING", "WAITING", "CANCELLING", "COMPLETED", "FAILED", "CANCELLED"] as const;
 export type Status = (typeof STATUSES)[number];
-export const ENDED: ReadonlySet<string> = new Set<Status>(["COMPLETED", "FAILED", "CANCELLED"]);
 
 const COLOURS: Readonly<Record<Status, string>> = {
   CREATED: "gray",

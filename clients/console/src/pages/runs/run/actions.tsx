@@ -1,20 +1,13 @@
-import { Button, Group, Modal, Stack, Text, Textarea } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
+import { Button, Group } from "@mantine/core";
 import { usePauseRunMutation, useResumeRunMutation } from "@sba/client/react";
-import { useState } from "react";
 import { Link } from "wouter";
+import { isEnded } from "../../../data/is-ended.ts";
 import { useRunsCancelMutation } from "../../../generated/runs/hooks.ts";
 import { useMessages } from "../../../i18n/messages.ts";
 import { useNotify } from "../../../parts/error-notice.tsx";
-import {
-  IconMessageCircle,
-  IconPlayerPause,
-  IconPlayerPlay,
-  IconPlayerStop,
-  IconPlayerTrackNext,
-} from "../../../parts/icons.ts";
+import { IconMessageCircle, IconPlayerPause, IconPlayerPlay, IconPlayerTrackNext } from "../../../parts/icons.ts";
+import { StopButton } from "../../../parts/stop-button.tsx";
 import { usePermission } from "../../../session/permission.tsx";
-import { ENDED } from "../status.tsx";
 import { messages } from "./messages.ts";
 
 interface RunActionsProps {
@@ -25,7 +18,7 @@ interface RunActionsProps {
 /** What may be done to the run as it is now, by whoever may. */
 export function RunActions({ runId, status }: RunActionsProps) {
   const t = useMessages(messages);
-  const mayStop = usePermission("run:cancel") && !ENDED.has(status) && status !== "CANCELLING";
+  const mayStop = usePermission("run:cancel") && !isEnded(status) && status !== "CANCELLING";
   return (
     <Group gap="xs">
       <Button
@@ -68,50 +61,15 @@ function PauseButton({ runId, isPaused }: { readonly runId: string; readonly isP
   );
 }
 
-/** Asked twice: what was stopped does not go on again. */
 function CancelButton({ runId }: { readonly runId: string }) {
   const t = useMessages(messages);
-  const notify = useNotify();
-  const [isAsking, { open, close }] = useDisclosure(false);
-  const [reason, setReason] = useState("");
   const [cancel, { loading }] = useRunsCancelMutation();
-  const stop = async (): Promise<void> => {
-    await cancel({ variables: { runId, ...(reason === "" ? {} : { reason }) } });
-    close();
-    notify.success(t.cancelled);
-  };
   return (
-    <>
-      <Button color="red" variant="light" leftSection={<IconPlayerStop size={16} />} onClick={open}>
-        {t.cancel}
-      </Button>
-      <Modal opened={isAsking} onClose={close} title={t.cancelTitle} centered withCloseButton={false}>
-        <Stack>
-          <Text>{t.cancelText}</Text>
-          <Textarea
-            label={t.reason}
-            value={reason}
-            maxLength={1_000}
-            onChange={({ currentTarget }) => {
-              setReason(currentTarget.value);
-            }}
-          />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={close}>
-              {t.keep}
-            </Button>
-            <Button
-              color="red.8"
-              loading={loading}
-              onClick={() => {
-                stop().catch(notify.error);
-              }}
-            >
-              {t.cancel}
-            </Button>
-          </Group>
-        </Stack>
-      </Modal>
-    </>
+    <StopButton
+      text={t.cancelText}
+      done={t.cancelled}
+      isBusy={loading}
+      onStop={(given) => cancel({ variables: { runId, ...given } })}
+    />
   );
 }

@@ -1,12 +1,11 @@
-import { Alert, Anchor, Paper, Text } from "@mantine/core";
+import { Alert, Anchor, Text } from "@mantine/core";
 import type { RunLive } from "@sba/client";
-import type { ReactNode } from "react";
 import { Link } from "wouter";
 import { useFormat } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
+import { Fact, FactList } from "../../../parts/facts.tsx";
 import { IconAlertTriangle } from "../../../parts/icons.ts";
 import { durationOf } from "../row.tsx";
-import classes from "../runs.module.css";
 import { RunStatusBadge } from "../status.tsx";
 import { messages } from "./messages.ts";
 import { titleOf, type RunDetail } from "./detail.ts";
@@ -29,36 +28,34 @@ export function Facts({ run, live }: FactsProps) {
           {error.message} <code>{error.code}</code>
         </Alert>
       )}
-      <Paper withBorder radius="lg" p="lg" component="section" aria-label={t.facts}>
-        <dl className={classes["facts"]}>
-          <Fact label={t.status}>
-            <RunStatusBadge status={status} />
-          </Fact>
-          <Fact label={t.agent}>
-            {run.agent?.name}{" "}
-            {run.agentVersion && (
-              <Text span size="sm" c="dimmed">
-                {t.version(run.agentVersion.number)}
-              </Text>
-            )}
-          </Fact>
-          <Fact label={t.cost}>{cost ? format.money(cost) : undefined}</Fact>
-          <Fact label={t.duration}>
-            {took === undefined
-              ? t.soFar(format.duration(Date.now() - Date.parse(startedAt ?? run.createdAt)))
-              : format.duration(took)}
-          </Fact>
-          <Fact label={t.started}>{format.dateTime(run.createdAt)}</Fact>
-          <Fact label={t.startedBy}>{run.startedBy?.displayName}</Fact>
-          <Fact label={t.model}>{run.model}</Fact>
-          <Fact label={t.thread}>
-            <Anchor component={Link} href={`/runs?thread=${run.thread.id}`}>
-              {t.showThread}
-            </Anchor>
-          </Fact>
-          <Origins run={run} />
-        </dl>
-      </Paper>
+      <FactList label={t.facts}>
+        <Fact label={t.status}>
+          <RunStatusBadge status={status} />
+        </Fact>
+        <Fact label={t.agent}>
+          {run.agent?.name}{" "}
+          {run.agentVersion && (
+            <Text span size="sm" c="dimmed">
+              {t.version(run.agentVersion.number)}
+            </Text>
+          )}
+        </Fact>
+        <Fact label={t.cost}>{cost ? format.money(cost) : undefined}</Fact>
+        <Fact label={t.duration}>
+          {took === undefined
+            ? t.soFar(format.duration(Date.now() - Date.parse(startedAt ?? run.createdAt)))
+            : format.duration(took)}
+        </Fact>
+        <Fact label={t.started}>{format.dateTime(run.createdAt)}</Fact>
+        <Fact label={t.startedBy}>{run.startedBy?.displayName}</Fact>
+        <Fact label={t.model}>{run.model}</Fact>
+        <Fact label={t.thread}>
+          <Anchor component={Link} href={`/runs?thread=${run.thread.id}`}>
+            {t.showThread}
+          </Anchor>
+        </Fact>
+        <Origins run={run} />
+      </FactList>
     </>
   );
 }
@@ -83,20 +80,5 @@ function Origins({ run: { forkedFrom, parent } }: { readonly run: RunDetail }) {
         </Fact>
       )}
     </>
-  );
-}
-
-/** A term and what it is here; left out where that is not known. */
-function Fact({ label, children }: { readonly label: ReactNode; readonly children: ReactNode }) {
-  if (children === undefined || children === null) return null;
-  return (
-    <div className={classes["fact"]}>
-      <Text component="dt" size="sm" c="dimmed">
-        {label}
-      </Text>
-      <Text component="dd" m={0} fw={500} className={classes["prompt"]}>
-        {children}
-      </Text>
-    </div>
   );
 }

@@ -1,13 +1,13 @@
 import { Stack, Text } from "@mantine/core";
 import type { RunLive } from "@sba/client";
 import { useMemo, useState } from "react";
+import { isEnded } from "../../../data/is-ended.ts";
 import { useMessages } from "../../../i18n/messages.ts";
 import { Section } from "../../../parts/section.tsx";
 import { Answer, sourcesOf } from "../../ask/answer.tsx";
 import { Artifacts } from "../../ask/artifacts.tsx";
 import { SourceDrawer, Sources, type Source } from "../../ask/source.tsx";
 import classes from "../runs.module.css";
-import { ENDED } from "../status.tsx";
 import type { RunDetail } from "./detail.ts";
 import { messages } from "./messages.ts";
 
@@ -33,7 +33,7 @@ export function Outcome({ run: { prompt }, live }: OutcomeProps) {
           <Text className={classes["prompt"]}>{prompt}</Text>
         </div>
         {answer === "" ? (
-          <Text c="dimmed">{ENDED.has(status) ? t.answerNone : t.answerComing}</Text>
+          <Text c="dimmed">{isEnded(status) ? t.answerNone : t.answerComing}</Text>
         ) : (
           <Answer text={answer} sources={sources} onOpen={setSource} />
         )}

@@ -7,6 +7,7 @@ import classes from "../runs.module.css";
 import { messages } from "./messages.ts";
 import { ResolveCall } from "./resolve-call.tsx";
 import type { RunDetail } from "./detail.ts";
+import { JsonBlock } from "../../../parts/json-block.tsx";
 import { Section } from "../../../parts/section.tsx";
 
 /** Each call of a tool: with what, and what came back. */
@@ -112,9 +113,7 @@ function Json({ label, value, otherwise }: JsonProps) {
       {isNone && otherwise !== undefined ? (
         <Text size="sm">{otherwise}</Text>
       ) : (
-        <Code block className={classes["json"]} tabIndex={0} role="region" aria-label={label}>
-          {JSON.stringify(value, null, 2)}
-        </Code>
+        <JsonBlock label={label} value={value} />
       )}
     </div>
   );
