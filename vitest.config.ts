@@ -13,6 +13,8 @@ const UNIT = [
   "{gateway,workers}/src/**/*.test.ts",
   "{prisma,schema,scripts,bench}/**/*.test.ts",
 ];
+/** What loads modules anew or sets the clock, for which files that share a process must not do. */
+const IN_A_PROCESS_OF_THEIR_OWN = ["packages/platform/src/{ids,secrets}.test.ts"];
 /** The longest story by far, which touches nobody else's system. More systems that start at once would only wait for one another. */
 const BESIDE_OTHERS = ["e2e/start-and-stop/*.e2e.ts"];
 // Only to end what hangs: tests start real servers, and a loaded machine is slow. Nothing is timed by it.
@@ -60,10 +62,18 @@ export default defineConfig({
         test: {
           name: "unit",
           ...PATIENCE,
+          // Half of a file's work was to start a process and load the same modules: files put back what they set.
+          isolate: false,
           // A process allocates much for a short time: with room for it, a twentieth of its work is spared.
           execArgv: ["--max-semi-space-size=64"],
           include: UNIT,
+          exclude: [...configDefaults.exclude, ...IN_A_PROCESS_OF_THEIR_OWN],
         },
+      },
+      {
+        extends: true,
+        ...oneGraphql,
+        test: { name: "unit alone", ...PATIENCE, include: IN_A_PROCESS_OF_THEIR_OWN },
       },
       {
         extends: true,
