@@ -100,7 +100,9 @@ async function connect({ urls }: TestDatabase, options: DatabaseOptions): Promis
 export async function makeDatabase(migrated = true): Promise<{ database: TestDatabase; drop: () => Promise<void> }> {
   const { adminUrl, template, secretKey } = inject("postgres");
   const name = `test_${randomUUID().replaceAll("-", "")}`;
-  await asAdmin(adminUrl, `CREATE DATABASE ${name}${migrated ? ` TEMPLATE ${template}` : ""}`);
+  // Copied as files, not through the log: a fifth of the time (30 ms instead of 140).
+  const copied = migrated ? ` TEMPLATE ${template} STRATEGY FILE_COPY` : "";
+  await asAdmin(adminUrl, `CREATE DATABASE ${name}${copied}`);
   const admin = withPath(adminUrl, name);
   const owner = new pg.Client({ connectionString: admin });
   // Dropping the database, or a test that ends every connection, ends this one too.
