@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Caller, TenantScope } from "@sba/platform/caller";
-import { json, withTenant, type Tx } from "@sba/platform/db";
+import { json, withTenantByKey, type Tx } from "@sba/platform/db";
 import type { UsageLineShape } from "@sba/platform/graphql";
 import type { UsageRecord } from "@sba/platform/generated/prisma/client";
 import { errors } from "../errors.ts";
@@ -138,7 +138,7 @@ export interface RunUsageLine extends UsageLine {
 
 /** What each of these runs (UUIDs) used, one line a run and meter; runs without usage have no line. */
 export async function listRunUsage(scope: TenantScope, runIds: readonly string[]): Promise<RunUsageLine[]> {
-  const rows = await withTenant(
+  const rows = await withTenantByKey(
     scope,
     (tx) => tx.sql<StoredLine & { runId: string }>`
     WITH part AS (
@@ -147,7 +147,9 @@ export async function listRunUsage(scope: TenantScope, runIds: readonly string[]
       WHERE tenant_id = ${scope.tenantId} AND ancestor_run_id = ANY(${runIds}::uuid[])
     )
     SELECT part.run_id, meter, sum(quantity)::bigint AS quantity, sum(amount_micros)::bigint AS amount_micros
-    FROM part JOIN billing.usage_record u ON u.run_id = part.part_id WHERE u.tenant_id = ${scope.tenantId}
+    FROM part CROSS JOIN LATERAL (
+      SELECT meter, quantity, amount_micros FROM billing.usage_record WHERE tenant_id = ${scope.tenantId} AND run_id = part.part_id OFFSET 0
+    ) AS line
     GROUP BY part.run_id, meter ORDER BY part.run_id, meter`,
   );
   return rows.map(({ runId, ...line }) => ({ runId, ...toUsageLine(line) }));
