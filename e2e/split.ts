@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 export interface SplitSystem {
   readonly graphqlUrl: string;
   readonly subscriptionsUrl: string;
+  /** Of each subgraph, `http://host:port`. */
+  readonly subgraphUrls: readonly string[];
   /** Ends a subgraph or the worker as a deployment does, and starts it again where it was. */
   restart(name: Restarted): Promise<void>;
   /** Kills the gateway as `kill -9` does, and starts another where it was. */
@@ -55,6 +57,7 @@ export async function startSplit(env: NodeJS.ProcessEnv): Promise<SplitSystem> {
     return {
       graphqlUrl,
       subscriptionsUrl,
+      subgraphUrls: SUBGRAPHS.map((name) => running.get(name)?.ready.url ?? ""),
       restart: async (name) => {
         const before = running.get(name);
         if (before) await end(before.child);

@@ -122,6 +122,16 @@ describe("ask the handbook, one process a subgraph, on Redis", () => {
     await askTheHandbook({ user, partner, question: "How many days of annual leave do employees receive?" });
   });
 
+  it("tells of every process whether it lives, is ready, and what it counts", async () => {
+    const urls = [new URL(system.graphqlUrl).origin, ...system.subgraphUrls];
+    for (const url of urls)
+      for (const path of ["livez", "readyz", "metrics"]) {
+        const response = await fetch(`${url}/${path}`);
+        expect([url, path, response.status]).toEqual([url, path, 200]);
+        if (path === "metrics") expect(await response.text()).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
+      }
+  });
+
   it("is deployed anew under load, twenty versions of the API and three of its processes, and no reader misses or repeats an event", async () => {
     const { token } = people;
     let deploying = true;

@@ -16,7 +16,7 @@ import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./links.ts";
 import type { LiveServices } from "./live.ts";
-import { mountMetrics } from "./metrics.ts";
+import { countRequests } from "./metrics.ts";
 import type { Origins } from "./origins.ts";
 import { withPolicies, type PolicyEvaluator } from "./policies.ts";
 import { openCounter } from "./quotas.ts";
@@ -164,7 +164,7 @@ async function serve(
   mountRunEvents(app, { ...parts, streams });
   const sockets = serveSockets(app.server, { ...parts, ...options.sockets });
   const load = () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams });
-  mountMetrics(app, load);
+  countRequests(app, load);
   await app.listen({ host: options.host, port: options.port });
   const url = addressOf(app);
   logger.info({ "gateway.url": url, "gateway.graph": graphs.current.id }, "gateway listens");

@@ -3,6 +3,7 @@ import { HeaderMap } from "@apollo/server";
 import cors from "@fastify/cors";
 import type { Caller } from "@sba/platform/caller";
 import { platformErrors } from "@sba/platform/errors";
+import { mountHealth } from "@sba/platform/health";
 import { sendHttpError } from "@sba/platform/http-errors";
 import { newId } from "@sba/platform/ids";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Identify, type Route } from "@sba/platform/routes";
@@ -122,11 +123,7 @@ function mountPages(app: FastifyInstance, { development, isReady, console }: Htt
   if (console) mountConsole(app, console, { development });
   else app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
   mountGraphiql(app, { alone: development, hosted: console !== undefined });
-  app.get("/livez", () => ({ status: "alive" }));
-  app.get("/readyz", async (_request, reply) => {
-    const ready = await isReady();
-    return reply.code(ready ? 200 : 503).send({ status: ready ? "ready" : "not ready" });
-  });
+  mountHealth(app, isReady);
 }
 
 /** Credentials are judged before the body is read: a stranger's large body is not taken in. */

@@ -1,10 +1,9 @@
 import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
-import { counter, gauge, histogram, readMetrics } from "@sba/platform/metrics";
-import type { FastifyInstance, FastifyRequest } from "fastify";
-import ipaddr from "ipaddr.js";
+import { counter, gauge, histogram } from "@sba/platform/metrics";
+import type { FastifyInstance } from "fastify";
 import type { GatewayContext } from "./forward.ts";
 
-/** What the gateway counts, and who may read it. */
+/** What the gateway counts. */
 
 const requests = counter("http_requests_total", "HTTP requests answered.", ["method", "status"]);
 const operations = counter(
@@ -66,8 +65,8 @@ export interface Load {
   readonly upstreams: number;
 }
 
-/** `/metrics`, for those who are near: it tells of all tenants together what no stranger needs to know. */
-export function mountMetrics(app: FastifyInstance, load: () => Load): void {
+/** What a gateway's `/metrics` tells beside its operations. */
+export function countRequests(app: FastifyInstance, load: () => Load): void {
   gauge("gateway_sockets", "WebSockets open.", () => load().sockets);
   gauge("gateway_event_streams", "Event streams open.", () => load().eventStreams);
   gauge("gateway_upstreams", "Subscriptions at subgraphs, which those streams share.", () => load().upstreams);
@@ -75,17 +74,4 @@ export function mountMetrics(app: FastifyInstance, load: () => Load): void {
     requests.inc({ method: request.method, status: String(reply.statusCode) });
     done();
   });
-  app.get("/metrics", async (request, reply) => {
-    if (!isNear(request)) return reply.callNotFound();
-    const { contentType, text } = await readMetrics();
-    return reply.header("content-type", contentType).send(text);
-  });
-}
-
-const NEAR: ReadonlySet<string> = new Set(["loopback", "private", "uniqueLocal", "linkLocal"]);
-
-/** A proxy's own address says nothing of who stands behind it: whoever came by one that is not trusted is a stranger. */
-function isNear({ ip, ips, headers }: FastifyRequest): boolean {
-  if (headers["x-forwarded-for"] !== undefined && ips === undefined) return false;
-  return ipaddr.isValid(ip) && NEAR.has(ipaddr.process(ip).range());
 }

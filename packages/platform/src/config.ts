@@ -212,7 +212,7 @@ const environmentSchema = z.object({
         .map((origin) => origin.trim())
         .filter(Boolean),
     ),
-  /** Where a worker shows `/metrics`, on HOST; 0 is nowhere. The gateway shows its own where it listens. */
+  /** Where a worker shows `/metrics`, on HOST; 0 is nowhere. Gateways and subgraphs show their own where they listen. */
   METRICS_PORT: wholeNumber(0, 65_535).default(0),
   WORKER_CONCURRENCY: wholeNumber(1, 500).default(32),
 });

@@ -322,6 +322,19 @@ describe("a subgraph's server", () => {
     expect((await fetch(`${server.url}/nowhere`, { headers })).status).toBe(404);
   });
 
+  test("shows what it counts to those who are near", async () => {
+    await post("{ caller }", await tokenFor());
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    for (const shown of [
+      /^sba_subgraph_request_seconds_count\{status="200"\} [1-9]/m,
+      /^sba_subgraph_sockets \d+$/m,
+      /^nodejs_eventloop_lag_p99_seconds /m,
+    ])
+      expect(metrics).toMatch(shown);
+    const proxied = await fetch(`${server.url}/metrics`, { headers: { "x-forwarded-for": "203.0.113.9" } });
+    expect(proxied.status).toBe(404);
+  });
+
   test("says whether it is ready", async () => {
     expect((await fetch(`${server.url}/readyz`)).status).toBe(200);
     ready = false;

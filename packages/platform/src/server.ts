@@ -14,9 +14,11 @@ import { GraphQLError, OperationTypeNode, type GraphQLSchema } from "graphql";
 import { errorExtensions, platformErrors } from "./errors.ts";
 import { executeInProcess, type OperationRequest } from "./execute.ts";
 import { presentError, toGraphQLError } from "./graphql-errors.ts";
+import { mountHealth } from "./health.ts";
 import { sendHttpError } from "./http-errors.ts";
 import { verifyInternalToken } from "./internal-token.ts";
 import { logger } from "./log.ts";
+import { gauge, histogram } from "./metrics.ts";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Route } from "./routes.ts";
 import { serveSubscriptions } from "./subgraph-socket.ts";
 import { runInSpan } from "./telemetry.ts";
@@ -56,7 +58,9 @@ const MAX_BODY_BYTES = 256 * 1024 * 1024;
 // Longer than the gateway's pool keeps an idle connection, so that it is never the server that closes first.
 const KEEP_CONNECTION_MS = 75_000;
 
-/** Serves one subgraph to the gateway: GraphQL over HTTP and graphql-ws on one path, its routes, `/livez` and `/readyz`. */
+const requestSeconds = histogram("subgraph_request_seconds", "How long a subgraph's HTTP requests took.", ["status"]);
+
+/** Serves one subgraph to the gateway: GraphQL over HTTP and graphql-ws on one path, its routes, `/livez`, `/readyz` and `/metrics`. */
 export async function startSubgraphServer(subgraph: Subgraph, options: SubgraphServerOptions): Promise<RunningServer> {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
@@ -68,11 +72,16 @@ export async function startSubgraphServer(subgraph: Subgraph, options: SubgraphS
   app.setNotFoundHandler((request, reply) =>
     sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), requestIdOf(request)),
   );
-  mountHealth(app, options.isReady);
+  app.addHook("onResponse", (_request, reply, done) => {
+    requestSeconds.observe({ status: String(reply.statusCode) }, reply.elapsedTime / 1_000);
+    done();
+  });
+  mountHealth(app, options.isReady ?? (() => Promise.resolve(true)));
   const apollo = await startApollo(subgraph.schema);
   mountGraphql(app, apollo);
   await mountRoutes(app, subgraph.routes, () => identify);
   const sockets = serveSubscriptions(app.server, subgraph.schema, GRAPHQL_PATH);
+  gauge("subgraph_sockets", "Sockets of gateways open.", () => sockets.size);
   await app.listen({ host: options.host, port: options.port });
   return {
     url: addressOf(app),
@@ -88,14 +97,6 @@ export async function startSubgraphServer(subgraph: Subgraph, options: SubgraphS
 export function addressOf(app: FastifyInstance): string {
   const { address, family, port } = app.server.address() as AddressInfo;
   return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
-}
-
-function mountHealth(app: FastifyInstance, isReady: SubgraphServerOptions["isReady"]): void {
-  app.get("/livez", () => ({ status: "alive" }));
-  app.get("/readyz", async (_request, reply) => {
-    const ready = isReady === undefined || (await isReady());
-    return reply.code(ready ? 200 : 503).send({ status: ready ? "ready" : "not ready" });
-  });
 }
 
 function requestIdOf(request: FastifyRequest): string | undefined {
