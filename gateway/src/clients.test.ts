@@ -5,7 +5,6 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
 import { GraphQLClient } from "graphql-request";
 import { createClient, type Client } from "graphql-ws";
-import relay from "relay-runtime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { createWorld, serve, tell, type Member, type Served, type World } from "./testing.ts";
@@ -109,49 +108,6 @@ test("urql runs queries and subscriptions", async () => {
     });
   });
   expect(results).toMatchObject(TOLD);
-});
-
-test("Relay's runtime runs queries and subscriptions through its network", async () => {
-  const { Environment, Network, Observable, RecordSource, Store } = relay;
-  const network = Network.create(
-    async ({ text }, variables) => {
-      const response = await fetch(served.gateway.graphqlUrl, {
-        method: "POST",
-        headers: { ...headers, "content-type": "application/json" },
-        body: JSON.stringify({ query: text, variables }),
-      });
-      return response.json();
-    },
-    ({ text }, variables) =>
-      Observable.create((sink) => socket.subscribe({ query: text ?? "", variables }, sink as never)),
-  );
-  const environment = new Environment({ network, store: new Store(new RecordSource()) });
-  const run = (text: string, variables: Record<string, unknown>) =>
-    environment.getNetwork().execute(
-      {
-        id: null,
-        cacheID: newId(),
-        name: "Test",
-        operationKind: /^\s*sub/.test(text) ? "subscription" : "query",
-        text,
-        metadata: {},
-      },
-      variables,
-      {},
-      null,
-    );
-  expect(await run(QUERY, { id: "moby" }).toPromise()).toMatchObject({ data: { story: story() } });
-  const heard: unknown[] = [];
-  await new Promise<void>((resolve, reject) => {
-    void aStory().then((id) => {
-      run(eventsOf(id), {}).subscribe({
-        next: (value) => heard.push((value as { data: unknown }).data),
-        complete: resolve,
-        error: reject,
-      });
-    });
-  });
-  expect(heard).toEqual(TOLD);
 });
 
 test("graphql-request runs queries, and throws what the answer says", async () => {
