@@ -85,6 +85,8 @@ describe("connection_init", () => {
   });
 });
 
+const nested = (levels: number) => `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`;
+
 describe("a message", () => {
   test.each([
     ["that is not JSON", "{{{"],
@@ -100,6 +102,7 @@ describe("a message", () => {
       { id: "1", type: "subscribe", payload: { query: "{ whoAmI }", variables: "x" } },
     ],
     ["completing nothing", { type: "complete" }],
+    ["pinging with what nests too deep to be sent back", `{"type":"ping","payload":${nested(20_000)}}`],
   ])("%s closes with 4400", async (_what, message) => {
     const socket = await openReady();
     socket.send(message);

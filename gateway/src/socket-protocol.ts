@@ -38,6 +38,7 @@ const CLOSE_TRY_AGAIN = 1013;
 /** What may wait for a peer that does not read, before we stop reading what it asks. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 
+const INVALID_MESSAGE = "Invalid message received";
 const ORIGIN_REFUSED = "Origin not allowed";
 const FAREWELLS: Readonly<Record<SessionEnd, string>> = {
   expired: "Credentials expired",
@@ -101,7 +102,7 @@ export class Connection {
       case "pong":
         return;
       default:
-        this.socket.close(CloseCode.BadRequest, "Invalid message received");
+        this.socket.close(CloseCode.BadRequest, INVALID_MESSAGE);
     }
   }
 
@@ -154,7 +155,9 @@ export class Connection {
   /** A ping with credentials renews the socket's; any other ping comes back as it is. */
   async #answerPing(payload: Readonly<Record<string, unknown>> | undefined): Promise<void> {
     if (!payload || !("authorization" in payload)) {
-      this.#send(payload === undefined ? { type: "pong" } : { type: "pong", payload });
+      const pong = pongFrame(payload);
+      if (pong) this.writeFrames([pong]);
+      else this.socket.close(CloseCode.BadRequest, INVALID_MESSAGE);
       return;
     }
     const { session } = this;
@@ -308,6 +311,15 @@ function parse(text: string): ReturnType<typeof parseMessage> | undefined {
     return parseMessage(text);
   } catch (error) {
     logger.debug({ err: error }, "a message is not of the protocol");
+    return undefined;
+  }
+}
+
+/** Undefined for a payload that nests deeper than JSON can be written, though it can be read. */
+function pongFrame(payload: unknown): Buffer | undefined {
+  try {
+    return textFrame(JSON.stringify({ type: "pong", payload }));
+  } catch {
     return undefined;
   }
 }
