@@ -241,6 +241,32 @@ describe("an event stream", () => {
     });
   });
 
+  test("takes no place when its reader has left before it began", async () => {
+    const connections = { perTenant: 10, perPrincipal: 1, perAddress: 10 };
+    const small = await serve(world, "in process", { limits: { connections } });
+    const token = await world.join(["run:read"]).token();
+    const [asked, known] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    world.beforeGrants = () => {
+      asked.resolve();
+      return known.promise;
+    };
+    const leaving = new AbortController();
+    const headers = { accept: "text/event-stream", authorization: `Bearer ${token}` };
+    const url = `${small.gateway.sseUrl}?query=${encodeURIComponent("subscription { ticks }")}`;
+    const left = fetch(url, { headers, signal: leaving.signal }).catch(() => "left");
+    await asked.promise;
+    leaving.abort();
+    expect(await left).toBe("left");
+    // What comes after its end on the wire is answered when its end was seen.
+    await fetch(`${small.gateway.url}/livez`);
+    known.resolve();
+    world.beforeGrants = () => Promise.resolve();
+    const stream = await ask(STORY, { id: newId() }, { of: small, token });
+    expect(stream.response.status).toBe(200);
+    stream.leave();
+    await small.close();
+  });
+
   test("beyond what one principal may have is refused with 429 and when to come back", async () => {
     const connections = { perTenant: 10, perPrincipal: 1, perAddress: 10 };
     const small = await serve(world, "in process", { limits: { connections } });

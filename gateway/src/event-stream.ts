@@ -104,6 +104,11 @@ export class EventStream implements Sink {
   begin(reply: FastifyReply): void {
     reply.hijack();
     const response = reply.raw;
+    // Its reader has left while it was let in: nothing would tell us of that again.
+    if (response.destroyed) {
+      this.leave();
+      return;
+    }
     this.#response = response;
     response.writeHead(200, {
       ...(reply.getHeaders() as Record<string, string>),
