@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createWorld, serve } from "@sba/gateway/testing";
+import { serve } from "@sba/gateway/testing";
+import { createWorld } from "@sba/gateway/world.testing";
 import { connectDatabase, type DatabaseUrls } from "@sba/platform/db";
 import { setLogLevel } from "@sba/platform/log";
 import { openPubSub, usePubSub } from "@sba/platform/pubsub";

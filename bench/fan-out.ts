@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { tell } from "@sba/gateway/testing";
+import { tell } from "@sba/gateway/world.testing";
 import { newId } from "@sba/platform/ids";
 import { closing } from "./cleanup.ts";
 import { withDatabase } from "./database.ts";

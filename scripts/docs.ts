@@ -11,7 +11,7 @@ import { z } from "zod";
 
 const ROOT = `${import.meta.dirname}/..`;
 const SOURCES = ["packages/platform/src/**/*.ts", "gateway/src/**/*.ts", "subgraphs/*/src/**/*.ts"];
-const NO_SOURCE = /\.test\.|\/testing\.ts$|\/generated\//;
+const NO_SOURCE = /\.test\.|[/.]testing\.ts$|\/generated\//;
 const DECLARES = /\bdefine(Errors|Event)\(/;
 
 /** Loads every module that declares errors or events, so that they are all known. */

@@ -3,7 +3,8 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { createWorld, openTestSocket, serve, type Served, type World } from "./testing.ts";
+import { openTestSocket, serve, type Served } from "./testing.ts";
+import { createWorld, type World } from "./world.testing.ts";
 
 /** What scanners of GraphQL servers look for (graphql-cop and its kind), as strangers find it in production. */
 

@@ -6,7 +6,9 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createWorld, post, serve, type Member, type Served, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { post, serve, type Served } from "./testing.ts";
+import { createWorld, type World } from "./world.testing.ts";
 
 useDatabase();
 

@@ -7,7 +7,9 @@ import { GraphQLClient } from "graphql-request";
 import { createClient, type Client } from "graphql-ws";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { createWorld, serve, tell, type Member, type Served, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { serve, type Served } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 /** Clients as people have them, against the gateway as it is. */
 

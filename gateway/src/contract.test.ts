@@ -6,7 +6,8 @@ import { getOperationAST, parse } from "graphql";
 import { expect, test } from "vitest";
 import { readContract, type Contract } from "./contract.ts";
 import { loadGraph } from "./graph.ts";
-import { createWorld, post, serve } from "./testing.ts";
+import { post, serve } from "./testing.ts";
+import { createWorld } from "./world.testing.ts";
 
 useDatabase();
 

@@ -4,7 +4,9 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { createClient } from "graphql-sse";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { createWorld, serve, tell, type Member, type Served, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { serve, type Served } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 /** `/graphql/stream`, by graphql-sse's own client, and as a reader who knows nothing but the format sees it. */
 

@@ -9,7 +9,7 @@ import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { linkInProcess, type SubgraphLink } from "./forward.ts";
 import { answerWithin } from "./forward-guard.ts";
 import { linkRemote } from "./forward-remote.ts";
-import { createWorld } from "./testing.ts";
+import { createWorld } from "./world.testing.ts";
 
 /** A subgraph that does not behave: a scripted server stands in for it. */
 

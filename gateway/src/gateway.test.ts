@@ -3,7 +3,8 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PolicyEvaluator } from "./policies.ts";
-import { createWorld, openTestSocket, post, serve, tell, type Deployment, type Served, type World } from "./testing.ts";
+import { openTestSocket, post, serve, type Deployment, type Served } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 useDatabase();
 

@@ -5,7 +5,8 @@ import { useDatabase } from "@sba/testkit/services";
 import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { linkInProcess } from "./forward.ts";
 import { openGrants, type GrantsSource, type Revocation } from "./grants.ts";
-import { createWorld, type Member, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { createWorld, type World } from "./world.testing.ts";
 
 useDatabase();
 

@@ -2,7 +2,8 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
 import { serverAudits } from "graphql-http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createWorld, serve, type Served } from "./testing.ts";
+import { serve, type Served } from "./testing.ts";
+import { createWorld } from "./world.testing.ts";
 
 /** The GraphQL-over-HTTP specification, by graphql-http's own audits. */
 

@@ -11,7 +11,8 @@ import { getIntrospectionQuery } from "graphql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import fastify from "fastify";
 import { limitArrival } from "./http.ts";
-import { createWorld, openTestSocket, post, serve, type Served, type World } from "./testing.ts";
+import { openTestSocket, post, serve, type Served } from "./testing.ts";
+import { createWorld, type World } from "./world.testing.ts";
 
 useDatabase();
 

@@ -4,7 +4,9 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { createWorld, openTestSocket, serve, tell, type Member, type Served, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { openTestSocket, serve, type Served } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 /** graphql-transport-ws as its specification has it, and what our sockets add. */
 

@@ -8,7 +8,8 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { followSupergraph } from "./supergraph-file.ts";
-import { createWorld, openTestSocket, post, serve, tell, type TestStream, type World } from "./testing.ts";
+import { openTestSocket, post, serve, type TestStream } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 /** A gateway that is given another supergraph while it streams. */
 

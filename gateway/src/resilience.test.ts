@@ -6,7 +6,8 @@ import { eventually } from "@sba/testkit/eventually";
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { beforeAll, describe, expect, test } from "vitest";
-import { createWorld, openTestSocket, serve, tell, type Deployment, type World } from "./testing.ts";
+import { openTestSocket, serve, type Deployment } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 /** What happens to streams when something is slow, or gone for a while. */
 

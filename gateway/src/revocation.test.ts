@@ -4,18 +4,9 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { eventually } from "@sba/testkit/eventually";
 import { useDatabase, useRedis } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  createWorld,
-  openTestSocket,
-  post,
-  serve,
-  tell,
-  type Member,
-  type Served,
-  type SocketResult,
-  type TestSocket,
-  type World,
-} from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { openTestSocket, post, serve, type Served, type SocketResult, type TestSocket } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 /**
  * What is taken away is no longer shown, on any gateway, and nobody else notices: real sockets at two gateways, whose only

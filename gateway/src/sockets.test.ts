@@ -4,7 +4,8 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "./limits.ts";
-import { createWorld, openTestSocket, serve, tell, tick, type Deployment, type Served, type World } from "./testing.ts";
+import { openTestSocket, serve, type Deployment, type Served } from "./testing.ts";
+import { createWorld, tell, tick, type World } from "./world.testing.ts";
 
 useDatabase();
 

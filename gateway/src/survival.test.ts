@@ -5,7 +5,9 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { startRedisServer, type RedisServer } from "@sba/testkit/redis-server";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createWorld, openTestSocket, serve, tell, type Member, type Served, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { openTestSocket, serve, type Served } from "./testing.ts";
+import { createWorld, tell, type World } from "./world.testing.ts";
 
 /** Streams when the database or Redis is lost, on a real one of each. */
 

@@ -3,7 +3,9 @@ import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase, useRedis } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createWorld, openTestSocket, post, serve, type Member, type Served, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { openTestSocket, post, serve, type Served } from "./testing.ts";
+import { createWorld, type World } from "./world.testing.ts";
 import type { RateLimits } from "./tolls.ts";
 
 /** How often and how much one may ask, over HTTP and on sockets. */

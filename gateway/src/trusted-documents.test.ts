@@ -2,7 +2,9 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { documentId, type Manifest } from "./manifests.ts";
-import { createWorld, openTestSocket, serve, type Member, type Served, type World } from "./testing.ts";
+import type { Member } from "./identity.testing.ts";
+import { openTestSocket, serve, type Served } from "./testing.ts";
+import { createWorld, type World } from "./world.testing.ts";
 
 useDatabase();
 
