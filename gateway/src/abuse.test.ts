@@ -95,8 +95,32 @@ test("no form can send anything, and nothing is changed by a link", async () => 
   expect(byLink.status).toBe(405);
 });
 
-test("no name is suggested, and no stack or inner message is shown", async () => {
-  expect((await send({ query: "{ greetin }" })).text).not.toMatch(/greeting|Did you mean/);
+test("no name is suggested, over whichever transport, and no stack or inner message is shown", async () => {
+  const authorization = `Bearer ${await world.join(["run:read"]).token()}`;
+  const socket = await openTestSocket(served, { authorization });
+  const wrong = `query($kind: TaleKind) { taleOf(kind: $kind) }`;
+  for (const [query, variables] of [
+    ["{ greetin }", {}],
+    ["subscription { ticsk }", {}],
+    [wrong, { kind: "TALL_TALEE" }],
+    [`subscription($kind: TaleKind!) { tales(kind: $kind) }`, { kind: "TALL_TALEE" }],
+  ] as const) {
+    const stream = await fetch(served.gateway.sseUrl, {
+      method: "POST",
+      headers: { accept: "text/event-stream", "content-type": "application/json", authorization },
+      body: JSON.stringify({ query, variables }),
+    });
+    const answers = [
+      (await send({ query, variables }, { authorization })).text,
+      JSON.stringify(await socket.subscribe(query, variables).next()),
+      await stream.text(),
+    ];
+    for (const answer of answers) {
+      expect(answer).toContain(`"errors"`);
+      expect(answer).not.toMatch(/greeting|ticks|TALL_TALE\b|Did you mean/);
+    }
+  }
+  await socket.close();
   const { text } = await send({ query: "{ crash }" });
   expect(text).not.toMatch(/hunter2|stacktrace|\.ts:|node_modules/);
 });

@@ -19,7 +19,7 @@ import { GraphQLError, type ExecutionResult } from "graphql";
 import { guard } from "./apollo-guard.ts";
 import { answerWith, createLimiter, textsOf, withTexts } from "./apollo-limits.ts";
 import { hashOf } from "./documents.ts";
-import { presentGatewayError, toShownError } from "./errors.ts";
+import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";
 import { countOperations } from "./metrics.ts";
 import { variableErrors } from "./graph.ts";
@@ -75,7 +75,7 @@ export async function startOperations(options: ApolloOptions): Promise<Operation
     includeStacktraceInErrorResponses: false,
     stopOnTerminationSignals: false,
     logger,
-    formatError: (_formatted, error) => presentGatewayError(error, requestIds.getStore()).toJSON(),
+    formatError: (_formatted, error) => presentGatewayError(inOurWords(error), requestIds.getStore()).toJSON(),
     plugins: [
       countOperations(),
       guard({ ...options, isSchemaOpen: options.introspection === "everyone" }),
@@ -109,6 +109,13 @@ export async function startOperations(options: ApolloOptions): Promise<Operation
       ),
     stop: () => apollo.stop(),
   };
+}
+
+/** Of a schema that nobody may read Apollo Server tells callers what its operator could configure. */
+function inOurWords(error: unknown): unknown {
+  const isIntrospection =
+    error instanceof GraphQLError && error.extensions["validationErrorCode"] === "INTROSPECTION_DISABLED";
+  return isIntrospection ? toShownError(errors.SCHEMA_NOT_SHOWN()) : error;
 }
 
 /** Where a trace begins, or goes on for a client that traces too. */
@@ -154,11 +161,12 @@ function toGateway({ graphs, subgraphs }: ApolloOptions): Gateway {
     load: () =>
       Promise.resolve({
         executor: async ({ document, request, schema, context }) => {
-          const plan = graphs.of(schema).planOf(document, request.operationName);
+          const graph = graphs.of(schema);
+          const plan = graph.planOf(document, request.operationName);
           const variables: Record<string, unknown> = request.variables ?? {};
           const refused = variableErrors(plan, variables);
           const result = refused
-            ? { errors: refused }
+            ? { errors: graph.told(refused) }
             : await runPlan(plan, { links: subgraphs, variables, context: context as GatewayContext });
           return result as Awaited<ReturnType<NonNullable<Executor>>>;
         },

@@ -32,7 +32,7 @@ export function createDocuments(limits: Limits): DocumentSource {
     if (existing) return existing;
     const document = parseShown(query, limits);
     if (document instanceof GraphQLError) return [document];
-    const problems = validate(graph.schema, document);
+    const problems = graph.told(validate(graph.schema, document));
     if (problems.length > 0) return problems.map((problem) => withCode(problem, "GRAPHQL_VALIDATION_FAILED"));
     const made = { document, text: query, hash };
     known.set(key, made);

@@ -27,6 +27,10 @@ export const errors = defineErrors("gateway", {
     message: "Only documents that a client was released with are answered here.",
   },
   DOCUMENT_HASH_WRONG: { kind: "invalid_input", message: "The hash is not that of the document." },
+  SCHEMA_NOT_SHOWN: {
+    kind: "invalid_input",
+    message: "This server does not show its schema: it comes with the release, as schema/api.graphql.",
+  },
   OPERATION_UNKNOWN: { kind: "invalid_input", message: "The document has no operation of this name." },
   SOCKET_TOO_MANY_OPERATIONS: {
     kind: "rate_limited",

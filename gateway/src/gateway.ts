@@ -85,7 +85,12 @@ export interface RunningGateway extends RunningServer {
 /** Starts the gateway. Needs `useSecretKey` and `usePubSub` before. @throws when the supergraph names a subgraph that is not given. */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const graphOptions = { assumedListSize: limits.assumedListSize, enforced: !options.anybody };
+  const introspection = introspectionOf(options);
+  const graphOptions: GraphOptions = {
+    assumedListSize: limits.assumedListSize,
+    enforced: !options.anybody,
+    hidesNames: introspection !== "everyone",
+  };
   const graph = loadGraph(options.supergraphSdl, graphOptions);
   requireSubgraphs(graph, options.subgraphs);
   const graphs = openGraphs(graph);
@@ -120,7 +125,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
       limits,
       tolls,
       trusted,
-      introspection: introspectionOf(options),
+      introspection,
     }),
     documents: createDocuments(limits),
     fanOut: createFanOut(options.fanOut),

@@ -11,7 +11,7 @@ import {
   getOperationAST,
   getVariableValues,
   type DocumentNode,
-  type ExecutionResult,
+  type GraphQLError,
   type GraphQLSchema,
   type OperationDefinitionNode,
 } from "graphql";
@@ -41,6 +41,8 @@ export interface Graph {
   readonly costs: Costs;
   /** What partners are given as the whole. */
   readonly contract: Contract | undefined;
+  /** What is wrong with a document or its variables, as callers may read it. */
+  readonly told: (problems: readonly GraphQLError[]) => readonly GraphQLError[];
   /** The plan of a document that is valid for this graph and has the operation. */
   readonly planOf: (document: DocumentNode, operationName: string | null | undefined) => OperationPlan;
 }
@@ -49,6 +51,8 @@ export interface GraphOptions {
   readonly assumedListSize?: number;
   /** False where nobody is known, and nothing can be demanded. */
   readonly enforced?: boolean;
+  /** "Did you mean" tells the names that who may not read the schema should not learn. */
+  readonly hidesNames?: boolean;
 }
 
 /** As subgraphs tag what is for partners. */
@@ -78,7 +82,7 @@ function urlsOf(supergraph: Supergraph): ReadonlyMap<string, string> {
 /** Reads a supergraph. @throws when it is not a valid one. */
 export function loadGraph(
   sdl: string,
-  { assumedListSize = DEFAULT_LIMITS.assumedListSize, enforced = true }: GraphOptions = {},
+  { assumedListSize = DEFAULT_LIMITS.assumedListSize, enforced = true, hidesNames = false }: GraphOptions = {},
 ): Graph {
   const supergraph = Supergraph.build(sdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES });
   const api = supergraph.apiSchema();
@@ -98,8 +102,14 @@ export function loadGraph(
     requirements: enforced ? readRequirements(sdl, apiSchema, securityDirectivesOf(supergraph)) : NO_REQUIREMENTS,
     contract: readContract(sdl, apiSchema, PARTNER_TAG),
     costs: createCosts(apiSchema, readCostRules(sdl), assumedListSize),
+    told: (problems) => (hidesNames ? problems.map(withoutSuggestion) : problems),
     planOf: rememberPlans((document, operationName) => plan(parts, document, operationName)),
   };
+}
+
+function withoutSuggestion(problem: GraphQLError): GraphQLError {
+  problem.message = problem.message.replace(/ ?Did you mean .+\?$/, "");
+  return problem;
 }
 
 /** What the links of a supergraph call the directives; one that is not linked is not used. */
@@ -167,6 +177,6 @@ function shapeOf(operation: Operation, apiSchema: GraphQLSchema, { variableDefin
 export function variableErrors(
   { operation, apiSchema }: OperationPlan,
   variables: Readonly<Record<string, unknown>>,
-): ExecutionResult["errors"] {
+): readonly GraphQLError[] | undefined {
   return getVariableValues(apiSchema, operation.variableDefinitions ?? [], variables).errors;
 }

@@ -50,9 +50,10 @@ export function prepareStream(links: SubgraphLinks, request: StreamRequest): Pre
   };
 }
 
-function coerceVariables(plan: OperationPlan, { variables, caller }: StreamRequest): Record<string, unknown> {
+function coerceVariables(plan: OperationPlan, { graph, variables, caller }: StreamRequest): Record<string, unknown> {
   const { errors, coerced } = getVariableValues(plan.apiSchema, plan.operation.variableDefinitions ?? [], variables);
-  if (errors) throw new OperationFailed(errors.map((error) => presentGatewayError(error, caller.requestId)));
+  if (errors)
+    throw new OperationFailed(graph.told(errors).map((error) => presentGatewayError(error, caller.requestId)));
   return coerced;
 }
 

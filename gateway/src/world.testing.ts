@@ -192,6 +192,13 @@ function storiesSubgraph(world: World): Subgraph {
       }),
     }),
   });
+  const Kind = builder.enumType("TaleKind", { values: ["TALL_TALE", "FABLE"] as const });
+  builder.queryField("taleOf", (t) =>
+    t.string({
+      args: { kind: t.arg({ type: Kind }) },
+      resolve: (_root, { kind }) => `a ${kind ?? "tale"}`,
+    }),
+  );
   builder.queryField("story", (t) =>
     t.field({
       type: StoryRef,
@@ -238,6 +245,13 @@ function storiesSubgraph(world: World): Subgraph {
         subscribe: async (_root, { storyId, ...start }, context) =>
           counted(world, await readStory(storyId, start, callerOf(context), context.signal)),
         resolve: (event) => event,
+      }),
+      tales: t.field({
+        type: "Int",
+        authScopes: { permission: "run:read" },
+        args: { kind: t.arg({ type: Kind, required: true }) },
+        subscribe: (_root, _args, { signal }) => counted(world, listenTicks(signal)),
+        resolve: (number) => number,
       }),
       ticks: t.field({
         type: "Int",
