@@ -152,14 +152,14 @@ async function serve(
 ): Promise<RunningGateway> {
   const { graphs, fanOut, sessions } = parts;
   const all = [...links.byName.values()];
-  const { consoleDirectory } = options;
+  const { consoleDirectory, trustedProxies = [] } = options;
   const console = consoleDirectory === undefined ? undefined : await openConsole(consoleDirectory);
   const app = await createHttp({
     ...parts,
     links: all,
     console,
     development: options.development,
-    trustedProxies: options.trustedProxies ?? [],
+    trustedProxies,
     apiVersion: () => graphs.current.id,
     isReady: () =>
       allReady([...all.map((link) => () => link.isReady()), options.isReady ?? (() => Promise.resolve(true))]),
@@ -167,7 +167,7 @@ async function serve(
   const streams = openEventStreams({ ...parts, heartbeatMs: options.sockets?.keepAliveMs });
   mountGraphqlStream(app, { ...parts, streams, maxMessageBytes: parts.limits.maxMessageBytes });
   mountRunEvents(app, { ...parts, streams });
-  const sockets = serveSockets(app.server, { ...parts, ...options.sockets });
+  const sockets = serveSockets(app.server, { ...parts, ...options.sockets, trustedProxies });
   const load = () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams });
   countRequests(app, load);
   await app.listen({ host: options.host, port: options.port });

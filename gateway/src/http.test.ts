@@ -437,15 +437,15 @@ describe("a tenant's pages", () => {
 
   test("open sockets for their tenant alone, which end when it does not allow them any more", async () => {
     const [mine, theirs, origin] = [world.join(["run:read"]), world.join(["run:read"]), page()];
-    await expect(openTestSocket(served, undefined, origin)).rejects.toThrow("403");
+    await expect(openTestSocket(served, undefined, { origin })).rejects.toThrow("403");
     world.setAllowedOrigins(mine, [origin]);
     await eventually(async () => expect(await preflight(origin)).toBe(origin));
-    const stranger = await openTestSocket(served, undefined, origin);
+    const stranger = await openTestSocket(served, undefined, { origin });
     stranger.send({ type: "connection_init", payload: { authorization: `Bearer ${await theirs.token()}` } });
     expect(await stranger.closed).toEqual({ code: 4401, reason: "Origin not allowed" });
     const authorization = `Bearer ${await mine.token()}`;
     const [socket, noBrowser] = [
-      await openTestSocket(served, { authorization }, origin),
+      await openTestSocket(served, { authorization }, { origin }),
       await openTestSocket(served, { authorization }),
     ];
     const stream = socket.subscribe("subscription { ticks }");

@@ -229,6 +229,21 @@ describe("beyond what may be held", () => {
     await small.close();
   });
 
+  test("of an address, those count who stand behind a trusted proxy, and of any other the proxy", async () => {
+    const limits = { connections: { ...plenty, perAddress: 1 } };
+    const trusting = await serve(world, "in process", { limits, trustedProxies: ["127.0.0.1"] });
+    const doubting = await serve(world, "in process", { limits });
+    const from = async (on: Served, address: string) =>
+      openTestSocket(on, await credentials(), { "x-forwarded-for": address });
+    const first = await from(trusting, "203.0.113.1");
+    const other = await from(trusting, "203.0.113.2");
+    await expect(from(trusting, "203.0.113.1")).rejects.toThrow("closed with 1013");
+    const doubted = await from(doubting, "203.0.113.1");
+    await expect(from(doubting, "203.0.113.2")).rejects.toThrow("closed with 1013");
+    await Promise.all([first.close(), other.close(), doubted.close()]);
+    await Promise.all([trusting.close(), doubting.close()]);
+  });
+
   test("a subscription ends with a typed error, and there is room again when another has completed", async () => {
     const small = await serve(world, "in process", { limits: { subscriptions: { ...plenty, perPrincipal: 1 } } });
     const socket = await openTestSocket(small, await credentials());

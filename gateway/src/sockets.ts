@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server as HttpServer } from "node:http";
 import type { Duplex } from "node:stream";
+import proxyAddress from "@fastify/proxy-addr";
 import { closeSockets } from "@sba/platform/graphql-socket";
 import { logger } from "@sba/platform/log";
 import { GRAPHQL_PATH } from "@sba/platform/server";
@@ -16,6 +17,8 @@ export interface SocketOptions extends Omit<ProtocolOptions, "initTimeoutMs" | "
   readonly keepAliveMs?: number | undefined;
   readonly initTimeoutMs?: number | undefined;
   readonly origins: Origins;
+  /** Who is believed about whom a request is for; fastify, which knows as much of its own requests, is not asked for an upgrade. */
+  readonly trustedProxies: readonly string[];
 }
 
 export interface SocketServer {
@@ -44,6 +47,7 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
     perMessageDeflate: DEFLATE,
   });
   const peers = new Map<WebSocket, Peer>();
+  const isTrusted = proxyAddress.compile([...options.trustedProxies]);
   // A page of somebody else's would connect with whatever its visitor's browser adds by itself.
   const letOn = async (request: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
     const { origin, host } = request.headers;
@@ -53,7 +57,7 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
         refuseUpgrade(duplex, "403 Forbidden");
         return;
       }
-      const from = { address: request.socket.remoteAddress ?? "", page };
+      const from = { address: proxyAddress(request, isTrusted), page };
       sockets.handleUpgrade(request, duplex, head, (socket) => {
         attach(socket, duplex, from, { protocol, peers });
       });

@@ -125,8 +125,12 @@ export interface TestSocket {
 }
 
 /** A raw socket that speaks the protocol by hand, so that what graphql-ws's client hides can be seen. */
-export async function openTestSocket(served: Served, payload?: unknown, origin?: string): Promise<TestSocket> {
-  const socket = connectRaw(served, origin);
+export async function openTestSocket(
+  served: Served,
+  payload?: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<TestSocket> {
+  const socket = connectRaw(served, headers);
   await once(socket.socket, "open");
   if (payload === undefined) return socket;
   socket.send({ type: "connection_init", payload });
@@ -139,11 +143,11 @@ export async function openTestSocket(served: Served, payload?: unknown, origin?:
   return socket;
 }
 
-function connectRaw({ gateway }: Served, origin: string | undefined): TestSocket {
+function connectRaw({ gateway }: Served, headers: Readonly<Record<string, string>>): TestSocket {
   const socket = new WebSocket(gateway.subscriptionsUrl, "graphql-transport-ws", {
     // Compression would hide how much is on its way.
     perMessageDeflate: false,
-    ...(origin === undefined ? {} : { origin }),
+    headers,
   });
   const streams = new Map<string, Queue<SocketResult>>();
   const loose = new Map<string, Queue<Message>>();
