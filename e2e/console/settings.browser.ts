@@ -1,6 +1,6 @@
-import { createClient, MeDocument, UsageDocument } from "@sba/client";
+import { createClient, MeDocument, ResumeTenantDocument, UsageDocument } from "@sba/client";
 import type { Page } from "playwright-core";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { settled, useBrowser } from "./browser.ts";
 
 const browser = useBrowser();
@@ -123,12 +123,19 @@ describe("rules", () => {
 
   it("stop the company and let it go on", async () => {
     const page = await browser.open("/settings/limits", { as: "owner" });
+    // Whatever fails here must not keep the checks after it from asking anything.
+    onTestFinished(async () => {
+      await browser.client("owner").mutate(ResumeTenantDocument);
+    });
     await page.getByRole("button", { name: "Stop the company" }).click();
     await page.getByRole("dialog").getByLabel("Reason").fill("a drill");
     await page.getByRole("dialog").getByRole("button", { name: "Stop the company" }).click();
     await page.getByText("The work of this company rests: a drill").waitFor();
+    const ask = page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Ask" });
+    await ask.waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Resume" }).click();
     await page.getByText("The work of this company rests: a drill").waitFor({ state: "detached" });
+    await ask.waitFor();
   });
 });
 

@@ -17,8 +17,8 @@ export interface Route {
   readonly path: string;
   readonly title: Readonly<Record<Locale, string>>;
   readonly Icon: ComponentType<{ readonly size?: number; readonly stroke?: number }>;
-  /** Who may see it: without one of these it is not in the navigation. */
-  readonly needs: Permission;
+  /** Who may see it: without it the page is not in the navigation. Of one's own sessions nobody needs any. */
+  readonly needs?: Permission;
   readonly Page: ComponentType;
 }
 
@@ -38,6 +38,6 @@ export const ROUTES: readonly Route[] = [
   page("knowledge", () => import("./pages/knowledge/page.tsx"), { title: { en: "Knowledge", id: "Pengetahuan" }, Icon: IconBook2, needs: "knowledge:read" }),
   page("workflows", () => import("./pages/workflows/page.tsx"), { title: { en: "Workflows", id: "Alur kerja" }, Icon: IconRoute, needs: "workflow:read" }),
   page("usage", () => import("./pages/usage/page.tsx"), { title: { en: "Usage", id: "Pemakaian" }, Icon: IconChartBar, needs: "usage:read" }),
-  page("settings", () => import("./pages/settings/page.tsx"), { title: { en: "Settings", id: "Pengaturan" }, Icon: IconSettings, needs: "usage:read" }),
+  page("settings", () => import("./pages/settings/page.tsx"), { title: { en: "Settings", id: "Pengaturan" }, Icon: IconSettings }),
   page("explorer", () => import("./pages/explorer/page.tsx"), { title: { en: "Explorer", id: "Penjelajah" }, Icon: IconApi, needs: "agent:read" }),
 ];

@@ -55,9 +55,16 @@ function SignedIn() {
 
 /** Rights may change at any time: they are asked for anew when somebody comes back to the tab, and now and then. */
 const ASK_AGAIN_MS = 120_000;
+const ASK_AGAIN_AT_REST_MS = 2_000;
 
 function AsMe() {
-  const { data, error, refetch } = useShellMeQuery({ pollInterval: ASK_AGAIN_MS });
+  const { data, error, refetch, startPolling } = useShellMeQuery();
+  // Every role has this one, and nobody while the company is suspended: what comes back with its work is not long in coming. By its
+  // suspension it could not be told: that ends milliseconds before the gateway knows.
+  const isAtRest = data?.me.permissions.includes("usage:read") === false;
+  useEffect(() => {
+    startPolling(isAtRest ? ASK_AGAIN_AT_REST_MS : ASK_AGAIN_MS);
+  }, [isAtRest, startPolling]);
   const visibility = useDocumentVisibility();
   useEffect(() => {
     if (visibility === "visible") void refetch().catch(() => undefined);

@@ -11,7 +11,7 @@ import classes from "./shell.module.css";
 /** The pages that the one who is signed in may see. */
 export function useRoutes(): readonly Route[] {
   const { permissions } = useMe();
-  return ROUTES.filter(({ needs }) => permissions.includes(needs));
+  return ROUTES.filter(({ needs }) => needs === undefined || permissions.includes(needs));
 }
 
 export function Navigation({ onNavigate }: { readonly onNavigate?: () => void }) {

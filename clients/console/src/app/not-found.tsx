@@ -4,6 +4,7 @@ import { useMessages } from "../i18n/messages.ts";
 import { EmptyState } from "../parts/empty-state.tsx";
 import { IconCompass } from "../parts/icons.ts";
 import { useDocumentTitle } from "../parts/page.tsx";
+import { useMe } from "../session/permission.tsx";
 import { messages } from "./messages.ts";
 
 export function NotFound() {
@@ -23,8 +24,13 @@ export function NotFound() {
   );
 }
 
+/** Of a page that the role does not have, or that nobody has while the company is suspended. */
 export function NotAllowed() {
   const t = useMessages(messages);
-  useDocumentTitle(t.notAllowedTitle);
-  return <EmptyState icon={<IconCompass size={28} />} title={t.notAllowedTitle} text={t.notAllowedText} />;
+  const { suspension } = useMe().tenant;
+  const title = suspension ? t.restsTitle : t.notAllowedTitle;
+  useDocumentTitle(title);
+  return (
+    <EmptyState icon={<IconCompass size={28} />} title={title} text={suspension ? t.restsText : t.notAllowedText} />
+  );
 }

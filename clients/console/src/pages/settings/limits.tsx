@@ -9,7 +9,7 @@ import { Confirm } from "../../parts/confirm.tsx";
 import { useNotify } from "../../parts/error-notice.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
 import { Section } from "../../parts/section.tsx";
-import { Allowed, usePermission } from "../../session/permission.tsx";
+import { Allowed, useMe, usePermission } from "../../session/permission.tsx";
 import { messages } from "./messages.ts";
 
 type Tenant = SettingsTenantQuery["me"]["tenant"];
@@ -17,19 +17,27 @@ type Quota = NonNullable<Tenant["quotas"]>[number];
 
 /** What the plan allows and what is used of it; for owners, stopping everything. */
 export function Limits() {
+  return (
+    <Stack gap="lg">
+      <Allowed to="usage:read">
+        <Quotas />
+      </Allowed>
+      <Allowed to="tenant:manage">
+        <Suspension />
+      </Allowed>
+    </Stack>
+  );
+}
+
+function Quotas() {
   const t = useMessages(messages);
   const result = useSettingsTenantQuery({ fetchPolicy: "cache-and-network" });
   return (
-    <Stack gap="lg">
-      <Section title={t.limits} description={t.limitsText}>
-        <QueryState data={result.data} error={result.error} onRetry={() => void result.refetch()}>
-          {({ me: { tenant } }) => <Plan tenant={tenant} />}
-        </QueryState>
-      </Section>
-      <Allowed to="tenant:manage">
-        {result.data && <Suspension suspension={result.data.me.tenant.suspension} />}
-      </Allowed>
-    </Stack>
+    <Section title={t.limits} description={t.limitsText}>
+      <QueryState data={result.data} error={result.error} onRetry={() => void result.refetch()}>
+        {({ me: { tenant } }) => <Plan tenant={tenant} />}
+      </QueryState>
+    </Section>
   );
 }
 
@@ -95,10 +103,11 @@ function WhenFullChoice({ whenFull }: { readonly whenFull: WhenFull }) {
   );
 }
 
-const REFETCH = { refetchQueries: ["SettingsTenant", "ShellMe"], awaitRefetchQueries: true };
+const REFETCH = { refetchQueries: ["ShellMe"], awaitRefetchQueries: true };
 
-function Suspension({ suspension }: { readonly suspension: Tenant["suspension"] }) {
+function Suspension() {
   const t = useMessages(messages);
+  const { suspension } = useMe().tenant;
   const notify = useNotify();
   const [isAsking, setAsking] = useState(false);
   const [resume, { loading }] = useResumeTenantMutation(REFETCH);

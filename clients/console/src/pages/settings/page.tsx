@@ -25,20 +25,20 @@ import { Webhooks } from "./webhooks.tsx";
 interface Part {
   readonly key: "members" | "sessions" | "keys" | "policies" | "limits" | "webhooks" | "audit";
   readonly Icon: ComponentType<{ readonly size?: number; readonly stroke?: number }>;
-  /** Without it the part is not there; of one's own sessions nobody needs any. */
-  readonly needs?: Permission;
+  /** Without one of these the part is not there; of one's own sessions nobody needs any. */
+  readonly needs?: readonly Permission[];
   readonly Content: ComponentType;
 }
 
 // prettier-ignore
 const PARTS: readonly Part[] = [
-  { key: "members", Icon: IconUsers, needs: "member:read", Content: Members },
+  { key: "members", Icon: IconUsers, needs: ["member:read"], Content: Members },
   { key: "sessions", Icon: IconDeviceLaptop, Content: Sessions },
-  { key: "keys", Icon: IconKey, needs: "apikey:manage", Content: ApiKeys },
-  { key: "policies", Icon: IconShieldCheck, needs: "approval:read", Content: Policies },
-  { key: "limits", Icon: IconBan, needs: "usage:read", Content: Limits },
-  { key: "webhooks", Icon: IconWebhook, needs: "integration:read", Content: Webhooks },
-  { key: "audit", Icon: IconHistory, needs: "audit:read", Content: Audit },
+  { key: "keys", Icon: IconKey, needs: ["apikey:manage"], Content: ApiKeys },
+  { key: "policies", Icon: IconShieldCheck, needs: ["approval:read"], Content: Policies },
+  { key: "limits", Icon: IconBan, needs: ["usage:read", "tenant:manage"], Content: Limits },
+  { key: "webhooks", Icon: IconWebhook, needs: ["integration:read"], Content: Webhooks },
+  { key: "audit", Icon: IconHistory, needs: ["audit:read"], Content: Audit },
 ];
 
 /** Who may do what in the company, and under which rules: /settings/members, /settings/keys... */
@@ -47,7 +47,7 @@ export default function SettingsPage() {
   const { permissions } = useMe();
   const [, params] = useRoute("/settings/:part");
   const [, navigate] = useLocation();
-  const allowed = PARTS.filter(({ needs }) => needs === undefined || permissions.includes(needs));
+  const allowed = PARTS.filter(({ needs }) => needs?.some((each) => permissions.includes(each)) ?? true);
   const part = allowed.find(({ key }) => key === params?.part) ?? allowed[0];
   return (
     <Page title={t.title} description={t.description}>
