@@ -99,6 +99,21 @@ describe("an object and what happens to it", () => {
     stop();
   });
 
+  test("are asked for together where every event is replayed: neither waits for the other", async () => {
+    const { answer, stream } = api;
+    const { promise: isListened, resolve: listened } = Promise.withResolvers<undefined>();
+    api.stream = (variables) => {
+      listened(undefined);
+      return stream(variables);
+    };
+    api.answer = (request, response) => void isListened.then(() => answer(request, response));
+    const store = client.live(storyLive("replay"), { id: "a" });
+    const { stop } = watch(store);
+    await eventually(() => store.get().isCaughtUp);
+    expect(store.get()).toMatchObject({ connection: { status: "connected" }, data: { past: [1, 2, 3], live: [] } });
+    stop();
+  });
+
   test("go on after the last event when the connection is lost, and after a time without an audience", async () => {
     const store = client.live(storyLive("after"), { id: "a" });
     const first = watch(store);

@@ -65,17 +65,19 @@ export function openLive<State, V extends Variables>(
   const show = (change: Partial<LiveView<State>>): void => {
     view.set({ ...view.get(), ...change });
   };
-  const reader: Reader<State> = { client, definition, variables: definition.variables(given), show };
-  let progress: Progress<State> | undefined;
+  const reader: Reader<State> = {
+    ...{ client, definition, show },
+    variables: definition.variables(given),
+    ...{ connection: CONNECTING, progress: undefined },
+  };
   let running: AbortController | undefined;
 
   const run = async (signal: AbortSignal): Promise<void> => {
     try {
       for (let isWhole = true, from: string | null = null; !signal.aborted; isWhole = false) {
-        progress ??= await begin(reader, { from, isWhole }, signal);
-        const gap: string | undefined = await followFrom(reader, progress, signal);
+        const gap: string | undefined = await goOn(reader, { from, isWhole }, signal);
         if (gap === undefined) break;
-        progress = undefined;
+        reader.progress = undefined;
         from = gap;
       }
       if (!signal.aborted) show({ isEnded: true, isCaughtUp: true });
@@ -104,7 +106,7 @@ export function openLive<State, V extends Variables>(
     },
     reload: () => {
       stop();
-      progress = undefined;
+      reader.progress = undefined;
       show({ isEnded: false, isCaughtUp: false, error: undefined, connection: CONNECTING });
       if (view.listeners > 0) start();
     },
@@ -116,12 +118,41 @@ interface Reader<State> {
   readonly definition: LiveDefinition<State, never>;
   readonly variables: Variables;
   readonly show: (change: Partial<LiveView<State>>) => void;
+  /** Of the stream, as it was heard of last. */
+  connection: ConnectionState;
+  progress: Progress<State> | undefined;
+}
+
+interface Beginning {
+  /** Where its events begin: the cursor of a gap, else null. */
+  readonly from: string | null;
+  readonly isWhole: boolean;
+}
+
+/** Follows the object from where it was, or reads it first. @returns the cursor of a gap, before which it has to be read anew. */
+async function goOn<State>(
+  reader: Reader<State>,
+  beginning: Beginning,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { snapshot, model } = reader.definition;
+  const known = !snapshot || model.from === "replay" ? beginning.from : undefined;
+  const cursor = reader.progress ? reader.progress.cursor : known;
+  // What is replayed comes while the object is read; what follows it cannot be asked for before.
+  let listening = cursor === undefined ? undefined : listen(reader, cursor, signal);
+  try {
+    const progress = (reader.progress ??= await begin(reader, beginning, signal));
+    listening ??= listen(reader, progress.cursor, signal);
+    return await followFrom(reader, progress, listening, signal);
+  } finally {
+    await listening?.results.return?.();
+  }
 }
 
 /** Reads the object, from which its events go on. */
 async function begin<State>(
   reader: Reader<State>,
-  { from, isWhole }: { readonly from: string | null; readonly isWhole: boolean },
+  { from, isWhole }: Beginning,
   signal: AbortSignal,
 ): Promise<Progress<State>> {
   const { snapshot, model } = reader.definition;
@@ -138,10 +169,11 @@ async function begin<State>(
 
 /** @throws ApiError for what does not pass by itself. */
 async function readSnapshot<State>(
-  { client, variables, show }: Reader<State>,
+  reader: Reader<State>,
   document: DocumentNode,
   signal: AbortSignal,
 ): Promise<unknown> {
+  const { client, variables, show } = reader;
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted();
     const error = await client.raw
@@ -151,7 +183,10 @@ async function readSnapshot<State>(
           data && Object.values(data).every((value) => value !== null) ? { data } : apiErrorOf(errors ?? []),
         toApiError,
       );
-    if ("data" in error && !(error instanceof Error)) return error.data;
+    if ("data" in error && !(error instanceof Error)) {
+      if (attempt > 1) show({ connection: reader.connection });
+      return error.data;
+    }
     const failure = toApiError(error);
     if (failure.advice.action !== "retry") throw failure;
     const waitMs = backoffMs(attempt, failure);
@@ -161,28 +196,41 @@ async function readSnapshot<State>(
   }
 }
 
-/** Folds what comes until the stream completes. @returns the cursor of a gap, before which the object has to be read anew. */
+interface Listening {
+  readonly results: AsyncIterableIterator<StreamResult, undefined>;
+  readonly first: Promise<IteratorResult<StreamResult, undefined>>;
+}
+
+/** Opens the stream after a cursor; what comes is kept for whoever follows it. */
+function listen<State>(reader: Reader<State>, cursor: string | null, signal: AbortSignal): Listening {
+  const { client, definition, variables, show } = reader;
+  const onConnection = (connection: ConnectionState): void => {
+    reader.connection = connection;
+    if (!signal.aborted) show({ connection });
+  };
+  // It is shown, and somebody may come back to it: it is never given up.
+  const options = { signal, onConnection, maxAttempts: Infinity };
+  const results = client.raw.subscribe(definition.events, { ...variables, after: cursor }, options);
+  const first = results.next();
+  // Who follows it hears of it; nobody does when the object cannot be read.
+  first.catch(() => undefined);
+  return { results, first };
+}
+
+/** Folds what comes until the stream completes. @returns the cursor of a gap. */
 async function followFrom<State>(
-  { client, definition, variables, show }: Reader<State>,
+  { definition: { model }, show }: Reader<State>,
   progress: Progress<State>,
+  { results, first }: Listening,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const { model, events } = definition;
   const batch = openBatch<LiveEvent<unknown>>((folded) => {
     progress.state = model.fold(progress.state, folded);
     if (!signal.aborted) show({ data: progress.state, isCaughtUp: progress.pastUntil === undefined });
   });
-  const onConnection = (connection: ConnectionState): void => {
-    if (!signal.aborted) show({ connection });
-  };
   try {
-    const after = { ...variables, after: progress.cursor };
-    // It is shown, and somebody may come back to it: it is never given up.
-    for await (const { data, errors } of client.raw.subscribe(events, after, {
-      signal,
-      onConnection,
-      maxAttempts: Infinity,
-    })) {
+    for (let result = await first; result.done !== true; result = await results.next()) {
+      const { data, errors } = result.value;
       const cursor = cursorOf(data);
       // Nothing is left of the event, and the stream cannot go on from it.
       if (cursor === undefined) throw apiErrorOf(errors ?? []);
