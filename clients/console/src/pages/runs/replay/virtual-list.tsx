@@ -1,5 +1,4 @@
-import { useElementSize } from "@mantine/hooks";
-import { useEffect, useId, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useCallback, useId, useLayoutEffect, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import classes from "./replay.module.css";
 
 /** A list of which only what is in sight is drawn, however long it is. Rows are equally high. */
@@ -18,12 +17,27 @@ interface VirtualListProps {
 
 export function VirtualList({ label, count, selected, onSelect, children }: VirtualListProps) {
   const id = useId();
-  const [scroller, setScroller] = useState<HTMLDivElement | null>(null);
-  const { ref, height } = useElementSize<HTMLDivElement>();
-  const [top, setTop] = useState(0);
-  useEffect(() => {
-    if (scroller) keepInSight(scroller, selected);
-  }, [scroller, selected]);
+  const scroller = useRef<HTMLDivElement>(null);
+  const [{ top, height }, setSight] = useState({ top: 0, height: 0 });
+  const look = useCallback(() => {
+    if (!scroller.current) return;
+    const { scrollTop, clientHeight } = scroller.current;
+    setSight((sight) =>
+      sight.top === scrollTop && sight.height === clientHeight ? sight : { top: scrollTop, height: clientHeight },
+    );
+  }, []);
+  useLayoutEffect(() => {
+    const resized = new ResizeObserver(look);
+    if (scroller.current) resized.observe(scroller.current);
+    return () => {
+      resized.disconnect();
+    };
+  }, [look]);
+  // Before it is painted: what is scrolled to is drawn at once.
+  useLayoutEffect(() => {
+    if (scroller.current) keepInSight(scroller.current, selected);
+    look();
+  }, [selected, look]);
   const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - BEYOND);
   const last = Math.min(count - 1, Math.ceil((top + Math.max(height, ROW_HEIGHT)) / ROW_HEIGHT) + BEYOND);
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -35,18 +49,13 @@ export function VirtualList({ label, count, selected, onSelect, children }: Virt
   };
   return (
     <div
-      ref={(element) => {
-        ref(element);
-        setScroller(element);
-      }}
+      ref={scroller}
       className={classes["scroller"]}
       role="listbox"
       tabIndex={0}
       aria-label={label}
       aria-activedescendant={selected >= first && selected <= last ? `${id}-${selected}` : undefined}
-      onScroll={({ currentTarget }) => {
-        setTop(currentTarget.scrollTop);
-      }}
+      onScroll={look}
       onKeyDown={onKeyDown}
     >
       <div role="presentation" className={classes["all"]} style={{ height: count * ROW_HEIGHT }}>
