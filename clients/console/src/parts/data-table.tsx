@@ -19,9 +19,10 @@ interface DataTableProps {
   readonly children: ReactNode;
 }
 
+/** A group, not a region: the section around it, which may have the same name, is the landmark. */
 export function DataTable({ label, columns, minWidth = 560, foot, children }: DataTableProps) {
   return (
-    <Table.ScrollContainer minWidth={minWidth} type="native" tabIndex={0} role="region" aria-label={label}>
+    <Table.ScrollContainer minWidth={minWidth} type="native" tabIndex={0} role="group" aria-label={label}>
       <Table verticalSpacing="sm">
         <Table.Thead>
           <Table.Tr>
