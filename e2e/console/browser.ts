@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { createClient, SignInDocument, type Client } from "@sba/client";
 import { findProgram } from "@sba/testkit/program";
 import type { AxeResults } from "axe-core";
-import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
-import { afterAll, beforeAll, expect, inject, onTestFailed } from "vitest";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { afterAll, beforeAll, expect, inject, onTestFinished } from "vitest";
 import { readReady, type Ready } from "../system.ts";
 
 /** What the console's checks have in common: a browser, people who are signed in, and what holds for every page. */
@@ -22,7 +22,10 @@ interface OpenOptions {
 }
 
 export interface ConsoleBrowser {
-  /** A window of its own, as of somebody else's machine. Fails the test that is running on any error in its console. */
+  /**
+   * A window of its own, as of somebody else's machine, until the test that is running ends. Fails it on any error in its console;
+   * how it looked when the test failed is in `screenshots/failed-...`.
+   */
   open(path: string, options?: OpenOptions): Promise<Page>;
   /** The API as the same people. */
   client(role: Role): Client;
@@ -62,7 +65,7 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 /** Opens a browser for the file's tests; call it at its top. */
 export function useBrowser(): ConsoleBrowser {
   let browser: Browser | undefined;
-  const contexts: BrowserContext[] = [];
+  let windows = 0;
   const clients: Client[] = [];
   let ready: Ready | undefined;
   beforeAll(async () => {
@@ -89,7 +92,6 @@ export function useBrowser(): ConsoleBrowser {
       reducedMotion: "reduce",
       locale: locale === "id" ? "id-ID" : "en-GB",
     });
-    contexts.push(context);
     context.setDefaultTimeout(PATIENCE_MS);
     await context.addInitScript(
       (kept) => {
@@ -106,9 +108,13 @@ export function useBrowser(): ConsoleBrowser {
     page.on("console", (message) => {
       if (message.text().includes("Content Security Policy")) expect.soft(message.text()).toBeUndefined();
     });
-    onTestFailed(async ({ task }) => {
+    const window = ++windows;
+    onTestFinished(async ({ task }) => {
       const name = task.name.replaceAll(/\W+/g, "-").slice(0, 60);
-      await page.screenshot({ path: join(SCREENSHOTS, `failed-${name}.png`) }).catch(() => undefined);
+      const path = join(SCREENSHOTS, `failed-${name}-${window}.png`);
+      if (task.result?.state === "fail") await page.screenshot({ path }).catch(() => undefined);
+      // What it goes on to draw would take the time of the tests after it.
+      await context.close();
     });
     await page.goto(path);
     return page;

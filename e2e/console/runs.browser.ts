@@ -1,6 +1,6 @@
-import { CreateAgentDocument, RunEventsDocument, StartRunDocument } from "@sba/client";
+import { CancelRunDocument, CreateAgentDocument, RunEventsDocument, StartRunDocument } from "@sba/client";
 import type { Page } from "playwright-core";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { SLOW_MODEL } from "../slow-model.ts";
 import { settled, useBrowser, violationsOf } from "./browser.ts";
 
@@ -47,6 +47,13 @@ describe("the list of runs", () => {
 
   it("follows a run that goes on, which is stopped from its page", async () => {
     const id = await ask("Talk for long", slowAgent);
+    onTestFinished(async () => {
+      // One that the test has stopped is refused.
+      await browser
+        .client("operator")
+        .mutate(CancelRunDocument, { runId: id })
+        .catch(() => undefined);
+    });
     const list = await browser.open("/runs", { as: "viewer" });
     await rowOf(list, id).locator('[data-status="EXECUTING"]').waitFor();
     const page = await browser.open(`/runs/${id}`, { as: "operator" });

@@ -77,8 +77,7 @@ export function openLive<State, V extends Variables>(
       for (let isWhole = true, from: string | null = null; !signal.aborted; isWhole = false) {
         const gap: string | undefined = await goOn(reader, { from, isWhole }, signal);
         if (gap === undefined) break;
-        reader.progress = undefined;
-        from = gap;
+        [reader.progress, from] = [undefined, gap];
       }
       if (!signal.aborted) show({ isEnded: true, isCaughtUp: true });
     } catch (thrown) {
