@@ -5,6 +5,8 @@ export interface CountedStatements<T> {
   readonly result: T;
   /** The texts, without BEGIN, COMMIT, the setting of the tenant and wake-ups. */
   readonly statements: readonly string[];
+  /** How often something of them was sent: statements that travel together are sent once. */
+  readonly trips: number;
 }
 
 // And wake-ups: what an earlier commit announces goes out by itself, a moment later.
@@ -16,14 +18,18 @@ const FRAME = /^\s*(BEGIN|COMMIT|ROLLBACK|SELECT set_config\('app\.current_tenan
  */
 export async function countStatements<T>(work: () => Promise<T>): Promise<CountedStatements<T>> {
   const statements: string[] = [];
+  let trips = 0;
   const prototype = pg.Client.prototype as { query: (...args: unknown[]) => unknown };
   const original = prototype.query;
   prototype.query = function query(...args: unknown[]) {
-    statements.push(...textsOf(args[0]).filter((text) => !FRAME.test(text)));
+    const sent = textsOf(args[0]).filter((text) => !FRAME.test(text));
+    statements.push(...sent);
+    if (sent.length > 0) trips++;
     return original.apply(this, args);
   };
   try {
-    return { result: await work(), statements };
+    const result = await work();
+    return { result, statements, trips };
   } finally {
     prototype.query = original;
   }

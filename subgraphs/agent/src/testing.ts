@@ -2,7 +2,8 @@ import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { logger } from "@sba/platform/log";
 import { advanceRun } from "./run/advance.ts";
-import { getRun, type Run } from "./run/run.ts";
+import type { Run } from "./run/read.ts";
+import { getRun } from "./run/run.ts";
 
 /** For tests of this and higher domains: does what a worker does with the wake-ups of one run, until it waits or ends. */
 export async function driveRun(

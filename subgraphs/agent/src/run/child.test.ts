@@ -12,7 +12,8 @@ import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { cancelOrphans, cancelRun } from "./cancel.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
-import { findChildrenOfRuns, getRun, startRun, type Run, type RunOptions } from "./run.ts";
+import type { Run } from "./read.ts";
+import { findChildrenOfRuns, getRun, startRun, type RunOptions } from "./run.ts";
 import { anAgent, calls, expectSoundRuns, holds, untilShown, workOn } from "./testing.ts";
 
 const database = useDatabase();

@@ -23,7 +23,7 @@ import { PrincipalStub } from "../stubs.graphql.ts";
 import { readRunEvents, streamRunEvents } from "./run-events.ts";
 import { RunRef, runById } from "./run.ref.ts";
 import type { RunStatus } from "./run.state.ts";
-import type { Run } from "./run.ts";
+import type { Run } from "./read.ts";
 
 /** How the events of a run are shown: one interface, one object type for each event of the journal. */
 

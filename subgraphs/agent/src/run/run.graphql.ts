@@ -26,7 +26,8 @@ import { cancelRun } from "./cancel.ts";
 import { findCitationsOfRuns } from "./citation.ts";
 import { RunRef, runById } from "./run.ref.ts";
 import { RUN_STATUSES, type RunStatus } from "./run.state.ts";
-import { continueRun, listRuns, startRun, type Run, type RunOptions } from "./run.ts";
+import type { Run } from "./read.ts";
+import { continueRun, listRuns, startAndReadRun, type RunOptions } from "./run.ts";
 
 const citationsOfRun = defineListLoader(findCitationsOfRuns, (citation) => citation.runId);
 
@@ -276,16 +277,14 @@ builder.mutationFields((t) => ({
     description: "Accepts a run; it is worked on from then on whatever the client does.",
     authScopes: { permission: "run:start" },
     args: { input: t.arg({ type: StartRunInput, required: true }) },
-    resolve: async (_root, { input }, context) => {
-      const id = await startRun(callerOf(context), {
+    resolve: (_root, { input }, context) =>
+      startAndReadRun(callerOf(context), {
         agentKey: input.agentKey,
         prompt: input.prompt,
         options: runOptions(input.options ?? {}),
         ...(input.threadId ? { threadId: decodeId("Thread", input.threadId) } : {}),
         idempotencyKey: input.idempotencyKey ?? undefined,
-      });
-      return getRunOf(context, id);
-    },
+      }),
   }),
   continueRun: t.field({
     type: RunRef,

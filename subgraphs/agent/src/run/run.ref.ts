@@ -1,6 +1,7 @@
 import { defineLoader } from "@sba/platform/graphql";
 import { builder } from "../builder.ts";
-import { findRuns, type Run } from "./run.ts";
+import type { Run } from "./read.ts";
+import { findRuns } from "./run.ts";
 
 /** The run as other nouns refer to it; `run.graphql.ts` says what it shows. */
 export const RunRef = builder.objectRef<Run>("Run");

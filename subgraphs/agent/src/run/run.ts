@@ -1,7 +1,7 @@
 import type { Caller } from "@sba/platform/caller";
 import { withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
-import type { Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
+import type { Message } from "@sba/platform/generated/prisma/client";
 import { openGroupRead } from "@sba/platform/group-read";
 import { claimKey, once, type IdempotentOperation } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
@@ -18,12 +18,10 @@ import { admitRun } from "./admission.ts";
 import { requireStartBudget } from "./budget.ts";
 import { joinThread } from "./busy-thread.ts";
 import { lockRun, requireMayTell } from "./lock.ts";
+import { readRuns, type Run } from "./read.ts";
 import type { RunStatus } from "./run.state.ts";
 import { rememberBasis, startTogether } from "./start-together.ts";
 import { wakeRun } from "./wake.ts";
-
-/** A run, and the seq of the last event that was committed when it was read: what follows is in the stream after it. */
-export type Run = RunRow & { readonly lastSeq: number };
 
 export interface RunOptions {
   /** BCP 47, what the answer should be written in. */
@@ -58,7 +56,12 @@ export interface StartRunInput {
  * TENANT_SUSPENDED
  */
 export async function startRun(caller: Caller, input: StartRunInput): Promise<string> {
-  return (await startTogether(caller, input)) ?? startAlone(caller, input);
+  return (await startTogether(caller, input))?.id ?? startAlone(caller, input);
+}
+
+/** The same, and the run as it was accepted: of the same round trip, when that was one. */
+export async function startAndReadRun(caller: Caller, input: StartRunInput): Promise<Run> {
+  return (await startTogether(caller, input)) ?? getRun(caller, await startAlone(caller, input));
 }
 
 function startAlone(caller: Caller, input: StartRunInput): Promise<string> {
@@ -196,10 +199,7 @@ export async function findRuns(caller: Caller, ids: readonly string[]): Promise<
 }
 
 const readRun = openGroupRead<string, Run | undefined>(async (tx, ids) => {
-  const runs = await tx.sql<Run>`
-    SELECT r.*, (SELECT last_seq FROM platform.stream WHERE id = 'run:' || r.id) AS last_seq FROM agent.run r
-    WHERE r.id = ANY(${ids}::uuid[])`;
-  const byId = new Map(runs.map((run) => [run.id, run]));
+  const byId = new Map((await readRuns(tx, ids)).map((run) => [run.id, run]));
   return ids.map((id) => byId.get(id));
 });
 

@@ -1,6 +1,6 @@
 import { requireStartLimits } from "@sba/billing/index";
 import type { Caller } from "@sba/platform/caller";
-import { isRequirementFailure } from "@sba/platform/db";
+import { isRequirementFailure, type Tx } from "@sba/platform/db";
 import { openGroup } from "@sba/platform/group-commit";
 import { claimNewKey, type IdempotentOperation } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
@@ -8,6 +8,7 @@ import { LRUCache } from "lru-cache";
 import { requireCurrentVersion } from "../agent/version.ts";
 import { currentTrace, insertRun, type Trace } from "./accept.ts";
 import { requireStartBudget } from "./budget.ts";
+import { readRuns, type Run } from "./read.ts";
 import type { PreparedStart, RunStart, StartRunInput } from "./run.ts";
 
 /** Starts that need nobody's answer: the tenant's of one moment are one transaction and one round trip. */
@@ -32,23 +33,26 @@ interface StartWrite {
   readonly basis: StartBasis;
   readonly operation: IdempotentOperation;
   readonly trace: Trace;
+  /** Set with the last statement that was sent for it. */
+  accepted?: Promise<Run>;
 }
 
 /**
  * Accepts a run together with the tenant's other starts of the moment, in one round trip: from what earlier starts of the agent
- * were decided from, if that still holds. Undefined when it does not, when the request was made before, or when there is more to
- * decide: a thread, quotas, budgets.
+ * were decided from, if that still holds. Gives it as it was accepted; undefined when that does not hold, when the request was made
+ * before, or when there is more to decide: a thread, quotas, budgets.
  */
-export async function startTogether(caller: Caller, input: StartRunInput): Promise<string | undefined> {
+export async function startTogether(caller: Caller, input: StartRunInput): Promise<Run | undefined> {
   const { idempotencyKey, ...request } = input;
   const basis = input.threadId === undefined ? bases.get(basisKey(caller, input.agentKey)) : undefined;
   if (!basis) return undefined;
   requireStartBudget(input.options);
   const start = { id: newId(), input, agent: basis.agent, threadId: undefined };
   const operation = { operation: "startRun", key: idempotencyKey, input: request };
+  const write: StartWrite = { caller, start, basis, operation, trace: currentTrace() };
   try {
-    await writeStart(caller, { caller, start, basis, operation, trace: currentTrace() });
-    return start.id;
+    await writeStart(caller, write);
+    return await write.accepted;
   } catch (error) {
     if (!isRequirementFailure(error)) throw error;
     bases.delete(basisKey(caller, input.agentKey));
@@ -65,5 +69,19 @@ const writeStart = openGroup<StartWrite>({
       claimNewKey(tx, caller, operation, start.id);
       insertRun(tx, caller, start, { admission: { slot: null, budgeted: false }, announcesEnd: false, trace });
     }
+    tx.gather(readAccepted, writes);
   },
 });
+
+/** After all that is gathered before it: whoever starts a run is shown it, and need not ask again. */
+function readAccepted(tx: Tx, writes: readonly StartWrite[]): Promise<unknown> {
+  const reading = readRuns(
+    tx,
+    writes.map(({ start }) => start.id),
+  );
+  for (const write of writes) {
+    write.accepted = reading.then((runs) => runs.find(({ id }) => id === write.start.id)!);
+    write.accepted.catch(() => undefined); // the commit fails of the same
+  }
+  return reading;
+}

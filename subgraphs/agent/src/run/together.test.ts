@@ -4,6 +4,7 @@ import { withTenant } from "@sba/platform/db";
 import { newId } from "@sba/platform/ids";
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
+import { countStatements } from "@sba/testkit/statements";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createAgent, publishAgentVersion } from "../agent/agent.ts";
 import { tokenDelta } from "../events.ts";
@@ -11,7 +12,7 @@ import { driveRun, journalOf } from "../testing.ts";
 import { cancelRun } from "./cancel.ts";
 import { appendText } from "./commit.ts";
 import { leaseDueRuns } from "./dispatch.ts";
-import { getRun, startRun } from "./run.ts";
+import { getRun, startAndReadRun, startRun } from "./run.ts";
 import { expectSoundRuns } from "./testing.ts";
 
 const database = useDatabase();
@@ -50,6 +51,15 @@ describe("starts of one moment", () => {
     expect(runs.map(({ status }) => status)).toEqual(runIds.map(() => "COMPLETED"));
     expect(new Set(runs.map(({ threadId }) => threadId)).size).toBe(AT_ONCE);
     await expectSoundRuns(database(), caller);
+  });
+
+  it("give each its run as it was accepted, in the same round trip", async () => {
+    const startAndRead = () => startAndReadRun(caller, { agentKey, prompt: "Who are you?" });
+    const runs = await Promise.all(Array.from({ length: AT_ONCE }, startAndRead));
+    expect(runs).toEqual(await Promise.all(runs.map(({ id }) => getRun(caller, id))));
+    const { result, trips } = await countStatements(startAndRead);
+    expect(result).toMatchObject({ status: "CREATED", lastSeq: 2 });
+    expect(trips).toBe(1);
   });
 
   it("are pinned to the version that is current when they are committed", async () => {
