@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { request, type IncomingMessage } from "node:http";
 import { useSecretKey } from "@sba/platform/secrets";
 import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
@@ -173,6 +175,23 @@ test("metrics are for those who are near, and count by client", async () => {
   expect(metrics).toContain("sba_gateway_sockets ");
   const proxied = await fetch(served.gateway.metricsUrl, { headers: { "x-forwarded-for": "203.0.113.9" } });
   expect(proxied.status).toBe(404);
+});
+
+test("whoever offers HTTP/2 on the way, as Java's client does, is answered in HTTP/1.1", async () => {
+  const [response] = (await once(
+    request(served.gateway.graphqlUrl, {
+      method: "POST",
+      headers: {
+        connection: "Upgrade, HTTP2-Settings",
+        upgrade: "h2c",
+        "http2-settings": "AAEAAEAAAAIAAAAB",
+        "content-type": "application/json",
+      },
+    }).end(JSON.stringify({ query: "{ __typename }" })),
+    "response",
+  )) as [IncomingMessage];
+  response.resume();
+  expect(response.statusCode).toBe(200);
 });
 
 test("every answer says which schema it is of", async () => {

@@ -51,6 +51,8 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     forceCloseConnections: "idle",
     routerOptions: ROUTER_OPTIONS,
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
+    // Any other protocol that a client offers to go over to, such as h2c, is not gone over to (RFC 9110, 7.8).
+    http: { shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket" },
     genReqId: requestIdOf,
     requestIdHeader: false,
   });
