@@ -151,13 +151,13 @@ test("metrics are for those who are near, and count by client", async () => {
     { query: "{ whoAmI }" },
     {
       authorization: `Bearer ${token}`,
-      "apollographql-client-name": "console",
+      "apollographql-client-name": "counted",
       "apollographql-client-version": "1.2.3",
     },
   );
   const socket = await openTestSocket(served, {
     authorization: `Bearer ${await world.join(["run:read"]).token()}`,
-    "apollographql-client-name": "console",
+    "apollographql-client-name": "counted",
     "apollographql-client-version": "2",
   });
   expect(await socket.subscribe("{ whoAmI }").next()).toHaveProperty("data");
@@ -167,10 +167,10 @@ test("metrics are for those who are near, and count by client", async () => {
   const metrics = await (await fetch(served.gateway.metricsUrl)).text();
   for (const kind of ["query", "subscription"])
     expect(metrics).toContain(
-      `sba_graphql_operations_total{client="console",version="2",kind="${kind}",outcome="ok"} 1`,
+      `sba_graphql_operations_total{client="counted",version="2",kind="${kind}",outcome="ok"} 1`,
     );
   expect(metrics).toMatch(
-    /sba_graphql_operations_total\{client="console",version="1.2.3",kind="query",outcome="ok"\} 1/,
+    /sba_graphql_operations_total\{client="counted",version="1.2.3",kind="query",outcome="ok"\} 1/,
   );
   expect(metrics).toContain("sba_gateway_sockets ");
   const proxied = await fetch(served.gateway.metricsUrl, { headers: { "x-forwarded-for": "203.0.113.9" } });
