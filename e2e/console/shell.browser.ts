@@ -50,6 +50,14 @@ describe("signing in", () => {
     };
     await Promise.all([page.evaluate(ask), other.evaluate(ask)]);
     await page.waitForFunction((old) => !localStorage.getItem("sba.session")?.includes(old), before);
+    // The other tab's process may still show what was before it.
+    const renewed = await page.evaluate(() => localStorage.getItem("sba.session") ?? "");
+    await other.evaluate((old) => {
+      const kept = JSON.parse(localStorage.getItem("sba.session") ?? "{}") as object;
+      localStorage.setItem("sba.session", JSON.stringify({ ...kept, refreshToken: old, endsAtMs: Date.now() - 1 }));
+    }, before);
+    await other.evaluate(ask);
+    await other.waitForFunction((now) => localStorage.getItem("sba.session") === now, renewed);
     await page.reload();
     await settled(page);
     expect(renewals).toHaveLength(1);

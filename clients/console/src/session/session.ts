@@ -8,6 +8,7 @@ import {
   type Observable,
   type SignInMutation,
 } from "@sba/client";
+import { forgetExchange, keepExchange, lastExchange } from "./exchange.ts";
 
 /**
  * Who is signed in, in all tabs at once: the tokens are in localStorage, and one tab at a time exchanges the refresh token, which
@@ -56,7 +57,10 @@ export function openSession(url: string): Session {
   };
   const keep = (kept: Kept | undefined, wasEnded = false): void => {
     if (kept) localStorage.setItem(KEY, JSON.stringify(kept));
-    else localStorage.removeItem(KEY);
+    else {
+      localStorage.removeItem(KEY);
+      void forgetExchange();
+    }
     show(wasEnded);
   };
   // Another tab has signed in or out.
@@ -67,12 +71,17 @@ export function openSession(url: string): Session {
   /** Exchanges the refresh token, unless another tab has done so while this one waited. */
   const renew = (isGood: (kept: Kept) => boolean): Promise<Kept | undefined> =>
     alone(async () => {
-      const kept = read();
-      if (!kept || isGood(kept)) return kept;
+      const shown = read();
+      if (!shown) return undefined;
+      const last = await lastExchange<Kept>();
+      const kept = last?.spent === shown.refreshToken ? last.kept : shown;
+      if (kept !== shown) keep(kept);
+      if (isGood(kept)) return kept;
       try {
         const { refreshSession } = await client.mutate(RefreshSessionDocument, { refreshToken: kept.refreshToken });
         const next = toKept(refreshSession);
         keep(next);
+        await keepExchange<Kept>({ spent: kept.refreshToken, kept: next });
         return next;
       } catch (error) {
         if (!(toApiError(error) instanceof UnauthenticatedError)) throw error;
