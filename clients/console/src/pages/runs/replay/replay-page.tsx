@@ -122,7 +122,7 @@ function Controls({ events, playback: { count, isPlaying, speed, setSpeed, goTo,
         </Group>
         <Slider
           thumbLabel={t.position}
-          thumbProps={{ "aria-valuetext": where }}
+          thumbValueText={where}
           label={null}
           min={0}
           max={events.length}
