@@ -80,7 +80,7 @@ describe("a run's page", () => {
     await timeline.getByRole("button", { name: "Show as a table" }).click();
     expect(await timeline.getByRole("row", { name: /knowledge.search/ }).textContent()).toMatch(/Tool.*US?\$/);
     await page.getByRole("button", { name: /2\. knowledge.search/ }).click();
-    await page.getByRole("region", { name: "Answered" }).getByText("flutter", { exact: false }).first().waitFor();
+    await page.getByRole("group", { name: "Answered" }).getByText("flutter", { exact: false }).first().waitFor();
     // What the API would refuse is not offered.
     expect(await page.getByRole("button", { name: /Pause|Cancel|Fork/ }).count()).toBe(0);
   });

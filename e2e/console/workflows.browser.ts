@@ -21,7 +21,7 @@ describe("workflows", () => {
     await page.locator('dl [data-status="COMPLETED"]').waitFor();
     await page.getByRole("img", { name: /1 step over/ }).waitFor();
     await page.getByRole("button", { name: /1\. document/ }).click();
-    await page.getByRole("region", { name: "Gave" }).getByText("Report.md").waitFor();
+    await page.getByRole("group", { name: "Gave" }).getByText("Report.md").waitFor();
     const path = new URL(page.url()).pathname;
     await browser.checkPage("workflow-run", path, {
       as: "viewer",
