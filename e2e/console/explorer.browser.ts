@@ -19,9 +19,9 @@ it("asks as the one who is signed in, lists the contract's operations, and follo
   await answer.getByText("run:start").waitFor();
   await page.getByLabel("Search the operations").fill("RunEvents");
   await page.getByRole("button", { name: /^RunEvents Subscription/ }).click();
-  await frame.locator(".graphiql-query-editor").getByText("RunEvents").waitFor();
+  await frame.locator(".graphiql-query-editor").getByText("RunEvents", { exact: true }).waitFor();
   await frame.getByRole("button", { name: "Variables" }).click();
-  await frame.getByRole("region", { name: "Variables" }).locator(".CodeMirror").click();
+  await frame.getByRole("region", { name: "Variables" }).locator(".CodeMirror").filter({ visible: true }).click();
   await page.keyboard.insertText(JSON.stringify({ runId: startRun.id }));
   await run.click();
   await answer.getByText("RunFinished").waitFor();

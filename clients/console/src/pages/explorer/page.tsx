@@ -83,7 +83,7 @@ function Saved({ onOpen }: { readonly onOpen: (text: string) => void }) {
               {t.none}
             </Text>
           )}
-          <ul className={classes["list"]}>
+          <ul className={classes["list"]} data-operations>
             {found.map(({ name, type, text }) => (
               <li key={name}>
                 <UnstyledButton
