@@ -71,4 +71,9 @@ export function Filters({ chosen, isFiltered, set, clear }: RunListFilter) {
   );
 }
 
-const APPEARANCE = { clearable: true, size: "sm", w: 190, comboboxProps: { shadow: "md" } } as const;
+const APPEARANCE = {
+  clearable: true,
+  size: "sm",
+  w: { base: "100%", xs: 190 },
+  comboboxProps: { shadow: "md" },
+} as const;

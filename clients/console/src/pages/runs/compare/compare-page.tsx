@@ -178,7 +178,7 @@ function CompareRow({ line: { name, one, other, show = (value) => value } }: { r
       ))}
       <Table.Td>
         {differs ? (
-          <Badge variant="dot" color="yellow" tt="none">
+          <Badge variant="dot" color="yellow" tt="none" miw="max-content">
             {t.differs}
           </Badge>
         ) : (
