@@ -39,7 +39,7 @@ export default function SignIn() {
           </Stack>
         </Paper>
         {document.documentElement.dataset["mode"] === "development" && (
-          <Alert variant="light" color="gray" title={t.developmentTitle}>
+          <Alert variant="default" title={t.developmentTitle}>
             {t.developmentText}
           </Alert>
         )}

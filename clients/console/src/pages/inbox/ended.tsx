@@ -69,7 +69,7 @@ function EndedItem({ approval }: { readonly approval: LiveApproval }) {
   const endedStatus = status === "PENDING" ? undefined : status;
   const at = decisions.at(-1)?.decidedAt ?? createdAt;
   return (
-    <Accordion.Item value={id}>
+    <Accordion.Item value={id} className={classes["ended"]}>
       <Accordion.Control>
         <Group gap="sm" wrap="nowrap" align="flex-start">
           {endedStatus !== undefined && (

@@ -82,7 +82,7 @@ function Picture({ report: { rows, totals }, asked: { span, granularity, split }
   };
   const measured = measure === "cost" ? t.cost : t.meterName(measure);
   return (
-    <Stack gap="xs">
+    <Stack gap="xs" mt="lg">
       <Suspense fallback={<Skeleton height={320} radius="md" />}>
         <UsageChart
           series={series}
