@@ -22,7 +22,15 @@ interface DataTableProps {
 /** A group, not a region: the section around it, which may have the same name, is the landmark. */
 export function DataTable({ label, columns, minWidth = 560, foot, children }: DataTableProps) {
   return (
-    <Table.ScrollContainer minWidth={minWidth} type="native" tabIndex={0} role="group" aria-label={label}>
+    // What is only heard is placed absolutely: within what scrolls, or it would make the page as wide as the table.
+    <Table.ScrollContainer
+      pos="relative"
+      minWidth={minWidth}
+      type="native"
+      tabIndex={0}
+      role="group"
+      aria-label={label}
+    >
       <Table verticalSpacing="sm">
         <Table.Thead>
           <Table.Tr>
