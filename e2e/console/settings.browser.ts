@@ -139,7 +139,9 @@ describe("rules", () => {
   });
 });
 
-it("is usable by everybody", async () => {
-  for (const part of ["members", "sessions", "keys", "policies", "limits", "webhooks", "audit"])
+it.each(["members", "sessions", "keys", "policies", "limits", "webhooks", "audit"])(
+  "the page of %s is usable by everybody",
+  async (part) => {
     await browser.checkPage(`settings-${part}`, `/settings/${part}`, { as: "owner" });
-});
+  },
+);
