@@ -42,9 +42,10 @@ const MAX_QUERY_TERMS = 64;
 const EMBED_TIMEOUT_MS = 3_000;
 /**
  * Statements that search at the same time, of one process. Each is milliseconds of a processor of the database's: more of them
- * end no sooner, and everything short that others do there, such as accepting a run, would wait behind all of them.
+ * end no sooner, and everything short that others do there, such as accepting a run, would wait behind all of them. So one
+ * processor is left to it: with 16 runs at once on two, 95 of 100 starts were accepted within 80 ms, where it had been 121 to 138.
  */
-export const SEARCHES_AT_ONCE = availableParallelism();
+export const SEARCHES_AT_ONCE = Math.max(1, availableParallelism() - 1);
 const inTurn = pLimit(SEARCHES_AT_ONCE);
 
 /**
