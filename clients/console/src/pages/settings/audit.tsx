@@ -72,28 +72,30 @@ export function Audit() {
   const pages = usePages(result, ({ auditEntries }) => auditEntries);
   return (
     <Section title={t.audit} description={t.auditText}>
-      <Filters
-        asked={asked}
-        onAsk={(part) => {
-          setAsked((before) => ({ ...before, ...part }));
-        }}
-      />
-      <QueryState
-        data={result.data}
-        error={result.error}
-        onRetry={() => void result.refetch()}
-        isEmpty={() => pages.items.length === 0}
-        empty={<EmptyState icon={<IconHistory size={28} />} title={t.noEntries} text={t.noEntriesText} />}
-      >
-        {() => (
-          <Accordion variant="contained" radius="md" order={3}>
-            {pages.items.map((entry) => (
-              <EntryItem key={entry.id} entry={entry} />
-            ))}
-          </Accordion>
-        )}
-      </QueryState>
-      <LoadMore pages={pages} />
+      <Stack>
+        <Filters
+          asked={asked}
+          onAsk={(part) => {
+            setAsked((before) => ({ ...before, ...part }));
+          }}
+        />
+        <QueryState
+          data={result.data}
+          error={result.error}
+          onRetry={() => void result.refetch()}
+          isEmpty={() => pages.items.length === 0}
+          empty={<EmptyState icon={<IconHistory size={28} />} title={t.noEntries} text={t.noEntriesText} />}
+        >
+          {() => (
+            <Accordion variant="contained" radius="md" order={3}>
+              {pages.items.map((entry) => (
+                <EntryItem key={entry.id} entry={entry} />
+              ))}
+            </Accordion>
+          )}
+        </QueryState>
+        <LoadMore pages={pages} />
+      </Stack>
     </Section>
   );
 }
