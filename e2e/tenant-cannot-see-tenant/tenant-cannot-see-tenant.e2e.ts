@@ -68,17 +68,47 @@ async function ownEverything() {
   };
 }
 
-/** The query that nothing of the contract has a document for: any id, over `node`. */
-async function nodeOf(token: string, id: string) {
+interface Answer<Data> {
+  readonly data?: Data;
+  readonly errors?: { readonly extensions: { readonly code: string } }[];
+}
+
+/** What nothing of the contract has a document for. */
+async function post<Data>(token: string, query: string, variables: object): Promise<Answer<Data>> {
   const response = await fetch(story().graphqlUrl, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
-    body: JSON.stringify({ query: "query Node($id: ID!) { node(id: $id) { __typename id } }", variables: { id } }),
+    body: JSON.stringify({ query, variables }),
   });
-  return (await response.json()) as {
-    data?: { node: { id: string } | null };
-    errors?: { extensions: { code: string } }[];
-  };
+  return (await response.json()) as Answer<Data>;
+}
+
+/** Any id, over `node`. */
+const nodeOf = (token: string, id: string) =>
+  post<{ node: { id: string } | null }>(token, "query Node($id: ID!) { node(id: $id) { __typename id } }", { id });
+
+/** A file that was announced and sent, and is no document yet. */
+async function upload(token: string, text: string): Promise<string> {
+  const { data } = await post<{
+    createUpload: {
+      upload: { id: string };
+      request: { url: string; method: string; headers: { name: string; value: string }[] };
+    };
+  }>(
+    token,
+    `mutation CreateUpload($sizeBytes: Int!) {
+      createUpload(input: { fileName: "secret.txt", mediaType: "text/plain", sizeBytes: $sizeBytes }) {
+        upload { id }
+        request { url method headers { name value } }
+      }
+    }`,
+    { sizeBytes: Buffer.byteLength(text) },
+  );
+  const { request, upload: announced } = data!.createUpload;
+  const headers = request.headers.map(({ name, value }): [string, string] => [name, value]);
+  const sent = await fetch(new URL(request.url, story().graphqlUrl), { method: request.method, headers, body: text });
+  expect(sent.ok).toBe(true);
+  return announced.id;
 }
 
 describe("a tenant cannot see another tenant", () => {
@@ -130,6 +160,19 @@ describe("a tenant cannot see another tenant", () => {
       expect(refused.data?.node ?? null, id).toBeNull();
       expect(refused.errors?.[0]?.extensions.code, id).toBe("NOT_FOUND");
     }
+  });
+
+  it("by the id of a file that was sent, which stays its owner's", async () => {
+    const { tenants } = await story().ready();
+    const uploadId = await upload(tenants[0]!.tokens.owner, "Only for tenant one.");
+    const add = async (index: number) => {
+      const client = story().client("owner", index);
+      const { createCollection } = await client.mutate(CreateCollectionDocument, { name: `uploads ${Date.now()}` });
+      const documents = [{ title: "Secret", uploadId }];
+      return client.mutate(AddDocumentsDocument, { collectionId: createCollection.id, documents });
+    };
+    await expect(add(1)).rejects.toMatchObject(NOT_FOUND);
+    expect((await add(0)).addDocuments.ingestion.documentsTotal).toBe(1);
   });
 
   it("in any list or search", async () => {
