@@ -64,10 +64,13 @@ test.each([
       async () => (await reader(owner).agent.count()) > 0 && (await reader(owner).workflow.count()) > 0,
       { timeoutMs: 10_000 },
     );
-    const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    // A job is counted when it has ended, which is after what it committed can be seen.
+    const metrics = await eventually(async () => {
+      const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+      return /^sba_jobs_total\{job="platform.event.announced",outcome="done"\} [1-9]/m.test(text) && text;
+    });
     for (const shown of [
       /^sba_queue_jobs\{queue="reactions",state="waiting"\} \d+$/m,
-      /^sba_jobs_total\{job="platform.event.announced",outcome="done"\} [1-9]/m,
       /^sba_breaker_state\{of="provider",name="local"\} 0$/m,
       /^sba_runs_in_hand 0$/m,
       /^sba_runs_capacity 32$/m,
