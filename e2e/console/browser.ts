@@ -130,19 +130,22 @@ export function useBrowser(): ConsoleBrowser {
       return client;
     },
     checkPage: async (name, path, { as, prepare = settled } = {}) => {
-      for (const width of [NARROW, WIDE])
+      for (const width of [NARROW, WIDE]) {
+        const page = await open(path, { width, ...(as === undefined ? {} : { as }) });
+        await prepare(page);
         for (const theme of ["light", "dark"] as const) {
-          const page = await open(path, { width, theme, ...(as === undefined ? {} : { as }) });
-          await prepare(page);
+          await page.emulateMedia({ colorScheme: theme });
+          await page.locator(`[data-mantine-color-scheme="${theme}"]`).waitFor();
           await page.screenshot({
             path: join(SCREENSHOTS, `${name}-${width}-${theme}.png`),
             fullPage: width === NARROW,
           });
           expect(await violationsOf(page), `${name} at ${width} px, ${theme}`).toEqual([]);
-          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-          expect(overflow, `${name} is wider than ${width} px`).toBeLessThanOrEqual(0);
-          await page.context().close();
         }
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        expect(overflow, `${name} is wider than ${width} px`).toBeLessThanOrEqual(0);
+        await page.context().close();
+      }
     },
   };
 }
