@@ -165,7 +165,7 @@ describe("a tenant cannot see another tenant", () => {
   it("by the id of a file that was sent, which stays its owner's", async () => {
     const { tenants } = await story().ready();
     const uploadId = await upload(tenants[0]!.tokens.owner, "Only for tenant one.");
-    const add = async (index: number) => {
+    const add = async (index: 0 | 1) => {
       const client = story().client("owner", index);
       const { createCollection } = await client.mutate(CreateCollectionDocument, { name: `uploads ${Date.now()}` });
       const documents = [{ title: "Secret", uploadId }];
