@@ -198,10 +198,7 @@ export async function findRuns(caller: Caller, ids: readonly string[]): Promise<
   return runs.filter((run) => run !== undefined);
 }
 
-const readRun = openGroupRead<string, Run | undefined>(async (tx, ids) => {
-  const byId = new Map((await readRuns(tx, ids)).map((run) => [run.id, run]));
-  return ids.map((id) => byId.get(id));
-});
+const readRun = openGroupRead(readRuns);
 
 /** What these runs (UUIDs) delegated, each with its last seq, oldest first. */
 export function findChildrenOfRuns(caller: Caller, parentIds: readonly string[]): Promise<Run[]> {

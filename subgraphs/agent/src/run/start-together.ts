@@ -79,8 +79,8 @@ function readAccepted(tx: Tx, writes: readonly StartWrite[]): Promise<unknown> {
     tx,
     writes.map(({ start }) => start.id),
   );
-  for (const write of writes) {
-    write.accepted = reading.then((runs) => runs.find(({ id }) => id === write.start.id)!);
+  for (const [index, write] of writes.entries()) {
+    write.accepted = reading.then((runs) => runs[index]!);
     write.accepted.catch(() => undefined); // the commit fails of the same
   }
   return reading;
