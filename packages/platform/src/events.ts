@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Caller, TenantScope } from "./caller.ts";
 import { json, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
-import { openGroupRead } from "./group-read.ts";
+import { openGroupRead } from "./group.ts";
 import { defineJob, enqueue } from "./jobs.ts";
 import { announceStreams, hearStream } from "./stream-wakes.ts";
 import { currentTraceId } from "./telemetry.ts";

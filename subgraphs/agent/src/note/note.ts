@@ -2,7 +2,7 @@ import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
 import { systemTx, withTenant, type Tx } from "@sba/platform/db";
 import type { Note } from "@sba/platform/generated/prisma/client";
-import { openGroupRead } from "@sba/platform/group-read";
+import { openGroupRead } from "@sba/platform/group";
 import { encodeId, newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { reader } from "@sba/platform/reader";

@@ -1,7 +1,7 @@
 import { isRequirementFailure, json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents, gatherEvents, isAnnounced, type NewEvent, type StreamEvent } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
-import { openGroup } from "@sba/platform/group-commit";
+import { openGroup } from "@sba/platform/group";
 import { LEASE_MS } from "@sba/platform/lease";
 import { currentTraceId } from "@sba/platform/telemetry";
 import { errors } from "../errors.ts";
@@ -79,9 +79,12 @@ export async function appendText(run: TextWrite["run"], text: NewEvent): Promise
   }
 }
 
-const writeTogether = openGroup<StepWrite | TextWrite>({
+const writeTogether = openGroup<StepWrite | TextWrite, void>({
   keyOf: (each) => ("draft" in each ? keyOf(each.before) : keyOf(each.run)),
-  write: writeAll,
+  work: (tx, writes) => {
+    writeAll(tx, writes);
+    return Promise.resolve([]);
+  },
 });
 
 function keyOf({ id, fence }: Pick<RunRow, "id" | "fence">): string {

@@ -2,7 +2,7 @@ import type { Caller } from "@sba/platform/caller";
 import { withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
 import type { Message } from "@sba/platform/generated/prisma/client";
-import { openGroupRead } from "@sba/platform/group-read";
+import { openGroupRead } from "@sba/platform/group";
 import { claimKey, once, type IdempotentOperation } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";

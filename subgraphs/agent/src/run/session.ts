@@ -2,7 +2,7 @@ import { callerOfStarter, type Caller } from "@sba/platform/caller";
 import { withTenant, type Tx } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
-import { openGroupRead } from "@sba/platform/group-read";
+import { openGroupRead } from "@sba/platform/group";
 import { newId } from "@sba/platform/ids";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";

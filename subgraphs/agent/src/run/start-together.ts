@@ -1,7 +1,7 @@
 import { requireStartLimits } from "@sba/billing/index";
 import type { Caller } from "@sba/platform/caller";
-import { isRequirementFailure, type Tx } from "@sba/platform/db";
-import { openGroup } from "@sba/platform/group-commit";
+import { isRequirementFailure } from "@sba/platform/db";
+import { openGroup } from "@sba/platform/group";
 import { claimNewKey, type IdempotentOperation } from "@sba/platform/idempotency";
 import { newId } from "@sba/platform/ids";
 import { LRUCache } from "lru-cache";
@@ -33,8 +33,6 @@ interface StartWrite {
   readonly basis: StartBasis;
   readonly operation: IdempotentOperation;
   readonly trace: Trace;
-  /** Set with the last statement that was sent for it. */
-  accepted?: Promise<Run>;
 }
 
 /**
@@ -49,10 +47,8 @@ export async function startTogether(caller: Caller, input: StartRunInput): Promi
   requireStartBudget(input.options);
   const start = { id: newId(), input, agent: basis.agent, threadId: undefined };
   const operation = { operation: "startRun", key: idempotencyKey, input: request };
-  const write: StartWrite = { caller, start, basis, operation, trace: currentTrace() };
   try {
-    await writeStart(caller, write);
-    return await write.accepted;
+    return await accept(caller, { caller, start, basis, operation, trace: currentTrace() });
   } catch (error) {
     if (!isRequirementFailure(error)) throw error;
     bases.delete(basisKey(caller, input.agentKey));
@@ -60,28 +56,19 @@ export async function startTogether(caller: Caller, input: StartRunInput): Promi
   }
 }
 
-const writeStart = openGroup<StartWrite>({
+const accept = openGroup<StartWrite, Run | undefined>({
   keyOf: ({ start }) => start.id,
-  write: (tx, writes) => {
+  work: (tx, writes) => {
     for (const { caller, start, basis, operation, trace } of writes) {
       requireCurrentVersion(tx, { key: start.id, agentId: start.agent.id, number: start.agent.version.number });
       requireStartLimits(tx, basis.limits);
       claimNewKey(tx, caller, operation, start.id);
       insertRun(tx, caller, start, { admission: { slot: null, budgeted: false }, announcesEnd: false, trace });
     }
-    tx.gather(readAccepted, writes);
+    // Whoever starts a run is shown it, and need not ask again.
+    return readRuns(
+      tx,
+      writes.map(({ start }) => start.id),
+    );
   },
 });
-
-/** After all that is gathered before it: whoever starts a run is shown it, and need not ask again. */
-function readAccepted(tx: Tx, writes: readonly StartWrite[]): Promise<unknown> {
-  const reading = readRuns(
-    tx,
-    writes.map(({ start }) => start.id),
-  );
-  for (const [index, write] of writes.entries()) {
-    write.accepted = reading.then((runs) => runs[index]!);
-    write.accepted.catch(() => undefined); // the commit fails of the same
-  }
-  return reading;
-}

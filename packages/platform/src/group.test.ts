@@ -2,8 +2,7 @@ import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, test } from "vitest";
 import { json, withTenant, type Tx } from "./db.ts";
-import { openGroup } from "./group-commit.ts";
-import { openGroupRead } from "./group-read.ts";
+import { openGroup, openGroupRead } from "./group.ts";
 import { newId } from "./ids.ts";
 
 const database = useDatabase({ poolSize: 4 });
@@ -31,14 +30,19 @@ function insertAll(tx: Tx, items: readonly Item[]): Promise<unknown> {
     SELECT id, ${tx.tenantId}, seq::int FROM json_to_recordset(${json(items)}) AS item (id text, seq text)`;
 }
 
-const insert = openGroup<Item>({
+/** Answers with the stream's seq. */
+const insert = openGroup<Item, number>({
   keyOf: ({ id }) => id,
-  write: (tx, items) => {
+  work: async (tx, items) => {
     for (const item of items) {
       tx.gather(requireAll, [item]);
       tx.gather(insertAll, [{ seq: "1", ...item }]);
       tx.afterCommit(() => announced.push(item.id));
     }
+    const ids = items.map(({ id }) => id);
+    const rows = await tx.sql<{ id: string; lastSeq: number }>`
+      SELECT id, last_seq FROM platform.stream WHERE id = ANY(${ids}::text[])`;
+    return ids.map((id) => rows.find((row) => row.id === id)!.lastSeq);
   },
 });
 
@@ -62,7 +66,8 @@ describe("a group of commits", () => {
     const { tenantId } = aCaller();
     const ids = some(10);
     batches.length = 0;
-    await Promise.all(ids.map((id) => insert({ tenantId }, { id })));
+    const answers = await Promise.all(ids.map((id) => insert({ tenantId }, { id })));
+    expect(answers).toEqual(ids.map(() => 1));
     expect(batches).toEqual([ids]);
     expect(await transactionsOf(ids)).toBe(1);
     expect(await stored(tenantId)).toEqual(ids);

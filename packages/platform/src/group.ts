@@ -1,0 +1,71 @@
+import { openBatches } from "./batches.ts";
+import type { TenantScope } from "./caller.ts";
+import { isDatabaseAway, refusedKeys, withTenantByKey, type Tx } from "./db.ts";
+
+/**
+ * What many ask of one tenant's rows, in one transaction. While one is under way everything that is asked for is kept for the next, so
+ * that a busy tenant pays for one round trip and one flush to disk where it would pay for twenty, and who is alone waits for nobody.
+ * Each is answered or refused for itself: who is refused by `platform.require_none` is left out, and whoever else fails is found by
+ * trying each alone.
+ */
+export interface GroupOptions<Item, Answer> {
+  /** Names an item to `platform.require_none`. */
+  readonly keyOf: (item: Item) => string;
+  /**
+   * Issues the statements of all these items before it waits for an answer, and answers in the order of the items. It runs again for
+   * those that are left when one is refused.
+   */
+  readonly work: (tx: Tx, items: readonly Item[]) => Promise<readonly Answer[]>;
+}
+
+/** Resolves when the item is committed. @throws what its statements were refused with; DATABASE_UNAVAILABLE when nobody can say */
+export type Group<Item, Answer> = (scope: TenantScope, item: Item) => Promise<Answer>;
+
+interface Member<Item, Answer> {
+  readonly item: Item;
+  readonly key: string;
+  readonly settle: PromiseWithResolvers<Answer>;
+}
+
+/** Opens a group for the life of the process: one transaction a tenant at a time. */
+export function openGroup<Item, Answer>({ keyOf, work }: GroupOptions<Item, Answer>): Group<Item, Answer> {
+  async function commit(scope: TenantScope, members: readonly Member<Item, Answer>[]): Promise<void> {
+    const items = members.map(({ item }) => item);
+    try {
+      const answers = await withTenantByKey(scope, (tx) => work(tx, items));
+      for (const [index, { settle }] of members.entries()) settle.resolve(answers[index] as Answer);
+    } catch (error) {
+      await commitRest(scope, members, error);
+    }
+  }
+
+  async function commitRest(
+    scope: TenantScope,
+    members: readonly Member<Item, Answer>[],
+    error: unknown,
+  ): Promise<void> {
+    const refused = refusedKeys(error);
+    // What became of a commit that the database could not answer is not tried out: whoever asked finds it out.
+    const blamesAll = members.length === 1 || isDatabaseAway(error);
+    const blamed = members.filter(({ key }) => blamesAll || refused?.has(key) === true);
+    for (const { settle } of blamed) settle.reject(error);
+    const rest = members.filter((member) => !blamed.includes(member));
+    if (blamed.length > 0 && rest.length > 0) await commit(scope, rest);
+    else for (const member of rest) await commit(scope, [member]);
+  }
+
+  const ask = openBatches(commit);
+  return (scope, item) => {
+    const settle = Promise.withResolvers<Answer>();
+    ask(scope, { item, key: keyOf(item), settle });
+    return settle.promise;
+  };
+}
+
+/**
+ * A group that only reads: an answer is as new as the moment when it was asked for. What may be answered to one of a tenant's callers
+ * and not to another does not belong here.
+ */
+export function openGroupRead<Key, Answer>(read: GroupOptions<Key, Answer>["work"]): Group<Key, Answer> {
+  return openGroup({ keyOf: () => "", work: read });
+}
