@@ -1,7 +1,7 @@
 import { PRICE_LIST_VERSION } from "@sba/billing/index";
 import type { Tool } from "@sba/integrations/index";
-import type { Caller } from "@sba/platform/caller";
-import { json, withTenant, type Tx } from "@sba/platform/db";
+import type { Caller, TenantScope } from "@sba/platform/caller";
+import { json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { platformErrors } from "@sba/platform/errors";
 import type { Agent, AgentVersion, Run } from "@sba/platform/generated/prisma/client";
 import { decodePageCursor, encodePageCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
@@ -33,6 +33,11 @@ export async function getAgentVersion(tx: Tx, id: string): Promise<AgentVersion>
   if (!version) throw errors.AGENT_AGENT_VERSION_NOT_FOUND();
   versions.set(key, Object.freeze(version));
   return version;
+}
+
+/** The same outside of any transaction. @throws AGENT_AGENT_VERSION_NOT_FOUND */
+export async function findVersionOnce(scope: TenantScope, id: string): Promise<AgentVersion> {
+  return versions.get(`${scope.tenantId} ${id}`) ?? withTenantOnce(scope, (tx) => getAgentVersion(tx, id));
 }
 
 /** Definition hashes by the tool's name. */

@@ -131,7 +131,7 @@ function resumeRun(tx: Tx, { runId, toolCallId, params, status }: Approval, isEd
   // What the agent reports is what ran.
   if (isEdited && toolCallId !== null) amendCall(tx, runId, { id: toolCallId, params });
   if (isOpen(status)) noticeChange(tx, runId);
-  else wakeRun(tx, runId);
+  else wakeRun(tx, runId, toolCallId ?? undefined);
 }
 
 /** @throws what `decideApproval` says, in this order: whether it can be decided, by whom, and about what */

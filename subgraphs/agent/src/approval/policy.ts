@@ -51,6 +51,20 @@ export function readPolicies(tx: Tx, agentKey: string | null): Promise<ApprovalP
     WHERE p.agent_key = ANY(${[EVERY_AGENT, agentKey ?? EVERY_AGENT]}::text[]) AND p.removed_at IS NULL`;
 }
 
+/** The policies in force for calls of these runs' agents; what of it is for one of them, `policiesFor` tells. */
+export function readPoliciesOfRuns(tx: Tx, runIds: readonly string[]): Promise<ApprovalPolicy[]> {
+  return tx.sql<ApprovalPolicy>`
+    SELECT v.*, p.tool, p.agent_key FROM agent.approval_policy p
+    JOIN agent.approval_policy_version v ON v.tenant_id = p.tenant_id AND v.policy_id = p.id AND v.version = p.version
+    WHERE p.removed_at IS NULL AND (p.agent_key = ${EVERY_AGENT}
+      OR p.agent_key = ANY(ARRAY(SELECT agent_key FROM agent.run WHERE tenant_id = ${tx.tenantId} AND id = ANY(${runIds}::uuid[]))))`;
+}
+
+/** Those that hold for calls of this agent. */
+export function policiesFor(policies: readonly ApprovalPolicy[], agentKey: string): ApprovalPolicy[] {
+  return policies.filter((policy) => policy.agentKey === EVERY_AGENT || policy.agentKey === agentKey);
+}
+
 /**
  * The rules by which a person must agree to a call, or undefined when nobody has to. `policies` as `readPolicies` gave them;
  * an agent's own policy stands before that of every agent.

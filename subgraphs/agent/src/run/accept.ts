@@ -12,7 +12,7 @@ import type { Admission } from "./admission.ts";
 import { costOf, START_USAGE } from "./budget.ts";
 import type { RunOptions, RunStart } from "./run.ts";
 import { usageSnapshot } from "./usage.ts";
-import { nudge } from "./wake.ts";
+import { nameDue } from "./wake.ts";
 
 /** What accepting a run writes: its row, first message, first events, meter and wake-up. */
 
@@ -21,6 +21,8 @@ export interface AcceptRunOptions {
   readonly admission: Admission;
   /** A higher domain waits for its end. */
   readonly announcesEnd: boolean;
+  /** The transaction has it rest: it is nobody's turn. */
+  readonly rests?: boolean;
   /** Of the work that accepts it, when another's commit does so. */
   readonly trace?: Trace;
 }
@@ -40,7 +42,7 @@ export function insertRun(
   tx: Tx,
   caller: Caller,
   start: RunStart,
-  { admission: { slot, budgeted }, announcesEnd, trace = currentTrace() }: AcceptRunOptions,
+  { admission: { slot, budgeted }, announcesEnd, rests = false, trace = currentTrace() }: AcceptRunOptions,
 ): void {
   const { id, input, agent, waitsForThread = false } = start;
   requireNotSuspended(tx, caller);
@@ -57,7 +59,9 @@ export function insertRun(
   ]);
   recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
   if (budgeted) settleSlice(tx, caller, { runId: id, spentMicros: costOf(usage) });
-  nudge(tx);
+  // One that has to wait is named by whoever ends its wait.
+  if (!rests && !waitsForThread && slot !== "WAITING")
+    nameDue(tx, budgeted || start.said ? { woken: { id } } : { accepted: { id, traceId: trace.id } });
   appendMessages(tx, start.said ?? [firstMessage(caller, id, input.prompt)]);
   gatherEvents(
     tx,

@@ -2,18 +2,18 @@ import type { Caller } from "@sba/platform/caller";
 import { withTenantOnce } from "@sba/platform/db";
 import { AppError, ensureAppError } from "@sba/platform/errors";
 import type { Logger } from "@sba/platform/log";
-import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { isLeftAlone } from "../model/index.ts";
 import { commitModelTurn, meterFailedAttempts, takeModelTurn } from "../step/model-turn.ts";
 import { commitToolTurn, takeToolTurn } from "../step/tool-turn.ts";
+import { takeFound, type Begun, type Taken } from "./claim.ts";
 import { giveUpRun } from "./dead-letter.ts";
 import { failRun } from "./end.ts";
 import { fundStep } from "./funding.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
-import { MAX_ATTEMPTS, planNext, takeUp, type Work } from "./plan-next.ts";
+import { MAX_ATTEMPTS, planNext, type Work } from "./plan-next.ts";
 import { isStopping } from "./run.state.ts";
 import { commit } from "./commit.ts";
-import { openSession, reopenSession, type Draft, type Session } from "./session.ts";
+import { reopenSession, type Draft, type Session } from "./session.ts";
 import { nudge } from "./wake.ts";
 
 /**
@@ -42,18 +42,17 @@ export async function advanceRun(
   context: AdvanceContext,
 ): Promise<void> {
   const run = await withTenantOnce(caller, (tx) => takeLease(tx, runId));
-  if (run) await advanceLeased(run, context);
+  if (run) await advanceTaken(takeFound(run), context);
 }
 
 /** The same for a run whose lease was just taken. */
-export async function advanceLeased(
-  run: RunRow,
+export async function advanceTaken(
+  { run, begin }: Taken,
   { signal, log, isCrowded = () => true }: AdvanceContext,
 ): Promise<void> {
-  const session = await openSession(run);
-  const keeper = keepRunLease(session.caller, run, signal);
+  const keeper = keepRunLease(run, signal);
   try {
-    await goOn(session, { signal: keeper.signal, pause: keeper.pause, drain: signal, isCrowded });
+    await goOn(await begin(), { signal: keeper.signal, pause: keeper.pause, drain: signal, isCrowded });
   } catch (error) {
     // Another worker has the run: whatever this one was doing is void, and nothing of it was committed.
     if (!(error instanceof AppError && error.code === "AGENT_RUN_LEASE_LOST")) throw error;
@@ -73,9 +72,9 @@ interface Signals {
   readonly isCrowded: () => boolean;
 }
 
-async function goOn(opened: Session, signals: Signals): Promise<void> {
+async function goOn(begun: Begun, signals: Signals): Promise<void> {
   const startedAt = performance.now();
-  let { session, result: work } = await commit(opened, takeUp);
+  let { session, result: work } = begun;
   for (let steps = 1; work; steps++) {
     const hadItsTurn = steps >= STEPS_IN_A_ROW || performance.now() - startedAt >= STRAIGHT_ON_MS;
     const yields = hadItsTurn && signals.isCrowded();
@@ -88,14 +87,8 @@ interface StepOptions extends Signals {
   readonly yields: boolean;
 }
 
-interface StepTaken {
-  readonly session: Session;
-  /** What was begun next, if anything. */
-  readonly result: Work | undefined;
-}
-
 /** Does one step, with no transaction open, and commits it together with the beginning of the next. */
-async function takeStep(session: Session, current: Work, options: StepOptions): Promise<StepTaken> {
+async function takeStep(session: Session, current: Work, options: StepOptions): Promise<Begun> {
   const { pause, drain, yields } = options;
   let funded: Session;
   let commitStep: (draft: Draft) => void;
@@ -148,7 +141,7 @@ export interface Interruption {
 }
 
 /** What becomes of a step whose attempt failed: cancelled with its run, put aside, tried again later, or the end of the run. */
-async function interruptStep(session: Session, interruption: Interruption): Promise<StepTaken> {
+async function interruptStep(session: Session, interruption: Interruption): Promise<Begun> {
   const { session: ended } = await commit(await reopenSession(session), (draft) => {
     afterInterruption(draft, interruption);
   });

@@ -7,7 +7,7 @@ import type { BusyThreadPolicy } from "../agent/agent.ts";
 import { errors } from "../errors.ts";
 import { lockThread, type LockedThread } from "../thread/thread.ts";
 import { stopRun } from "./cancel.ts";
-import { nudge } from "./wake.ts";
+import { nameDue } from "./wake.ts";
 
 /**
  * New input for a thread in which a run is under way. It is refused, or its run waits: accepted, with its place in the thread, and
@@ -82,7 +82,7 @@ async function letNextIn(scope: TenantScope, threadId: string): Promise<boolean>
     await tx.sql`
       UPDATE agent.run SET slot = ${slot}, due_at = CASE WHEN ${slot !== "WAITING"} AND status <> 'PAUSED' THEN clock_timestamp() END
       WHERE id = ${next.id}`;
-    nudge(tx);
+    nameDue(tx, { woken: next });
     return true;
   });
 }

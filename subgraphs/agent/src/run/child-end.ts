@@ -4,7 +4,7 @@ import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { encodeId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
 import type { RunOptions } from "./run.ts";
-import { nudge } from "./wake.ts";
+import { nameDue } from "./wake.ts";
 
 /** How the end of a delegated run reaches the run that waits for it. */
 
@@ -37,5 +37,5 @@ export function tellParent(tx: Tx, run: RunRow): void {
     UPDATE agent.run SET children_micros = children_micros - ${returned}, revision = revision + 1,
            due_at = CASE WHEN ended_at IS NOT NULL OR status = 'PAUSED' THEN due_at ELSE clock_timestamp() END
     WHERE id = ${run.parentRunId}`;
-  nudge(tx);
+  nameDue(tx, { woken: { id: run.parentRunId, callId: run.id } });
 }

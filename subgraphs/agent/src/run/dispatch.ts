@@ -1,4 +1,4 @@
-import { systemTx } from "@sba/platform/db";
+import { isRequirementFailure, systemTx } from "@sba/platform/db";
 import { ensureAppError } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
 import { counter, gauge, histogram } from "@sba/platform/metrics";
@@ -7,13 +7,15 @@ import { LEASE_MS } from "@sba/platform/lease";
 import { pubsub } from "@sba/platform/pubsub";
 import { callerOfStarter } from "@sba/platform/caller";
 import { callerAttributes, runInSpan } from "@sba/platform/telemetry";
-import { advanceLeased } from "./advance.ts";
+import { advanceTaken } from "./advance.ts";
+import { claimAccepted, claimWoken, takeFound, type Taken } from "./claim.ts";
 import { giveUpPoison, putBack } from "./poison.ts";
-import { RUNS_DUE } from "./wake.ts";
+import { RUNS_DUE, type DueRuns } from "./wake.ts";
 
 /**
  * Which runs this process works on. The run's row says when it is due: that is committed with whatever made it due and cannot be
- * lost. A message only makes the look earlier (docs/adr/0006): without any, a run waits for the next look by the clock.
+ * lost. A message only makes it earlier (docs/adr/0006): one that names runs has them taken from their rows, any other has this process
+ * look. Without any, a run waits for the next look by the clock.
  *
  * Turns are fair between tenants: each look takes the first due runs of every tenant before the second of any, and one tenant
  * holds at most three quarters of a process, so that somebody else's first step never waits for a slow model of theirs.
@@ -48,7 +50,9 @@ export async function startDispatcher({
   const hand = openHand(capacity, drain.signal);
   const eye = openEye(hand.fill);
   hand.onFree(eye.look);
-  const leave = await pubsub().subscribe(RUNS_DUE, eye.look);
+  const leave = await pubsub().subscribe(RUNS_DUE, (message) => {
+    if (message === undefined || !hand.claim(JSON.parse(message) as DueRuns)) eye.look();
+  });
   const clock = setInterval(eye.look, LOOK_EVERY_MS);
   eye.look();
   return async ({ graceMs = 4_000, deadlineMs = 7_000 } = {}) => {
@@ -91,37 +95,81 @@ function openEye(lookOnce: () => Promise<void>) {
   };
 }
 
+/** After another worker took a run that was named: it hears the same, and two who reach for everything only get into each other's way. */
+const LEAVES_TO_OTHERS_MS = 10_000;
+
 /** The runs that this process works on. */
 function openHand(capacity: number, drain: AbortSignal) {
   const most = Math.max(1, Math.floor(capacity * SHARE_OF_ONE_TENANT));
+  // Those too that are only reached for.
   const runs = new Map<string, { readonly tenantId: string; readonly done: Promise<void> }>();
   // More are due than there was room for.
   let crowded = false;
+  // What a look that is under way may take is not given away meanwhile.
+  let looking = false;
+  let claimsAfter = 0;
   let onFree = (): void => undefined;
 
   gauge("runs_in_hand", "Runs that this process works on.", () => runs.size);
   gauge("runs_capacity", "Runs that this process would work on at once.", () => capacity);
 
-  const take = (run: RunRow): void => {
-    const done = workOn(run, { signal: drain, isCrowded: () => crowded }).finally(() => {
-      runs.delete(run.id);
+  const hold = (id: string, tenantId: string, work: Promise<void>): void => {
+    const done = work.finally(() => {
+      // One that waited only for a moment may be in hand again.
+      if (runs.get(id) === held) runs.delete(id);
       if (crowded) onFree();
     });
-    runs.set(run.id, { tenantId: run.tenantId, done });
+    const held = { tenantId, done };
+    runs.set(id, held);
+  };
+
+  const work = (taken: Taken): Promise<void> => workOn(taken, { signal: drain, isCrowded: () => crowded });
+
+  const workOnClaimed = async (id: string, claim: Promise<Taken | undefined>): Promise<void> => {
+    const taken = await claim.catch((error: unknown) => {
+      if (isRequirementFailure(error)) claimsAfter = performance.now() + LEAVES_TO_OTHERS_MS;
+      else logger.warn({ err: error, "run.id": id }, "a due run could not be taken; it is looked for");
+      return undefined;
+    });
+    if (taken && (await isHealthy(taken.run))) await work(taken);
+  };
+
+  /** How many more of the tenant's runs may be taken; none while others wait: whose turn it is only a look can tell. */
+  const roomFor = (tenantId: string): number => {
+    const ofTenant = heldByTenant().find(([id]) => id === tenantId)?.[1] ?? 0;
+    if (crowded || looking || performance.now() < claimsAfter) return 0;
+    return Math.max(0, Math.min(capacity - runs.size, most - ofTenant));
+  };
+
+  const heldByTenant = (): [tenantId: string, runs: number][] => {
+    const byTenant = Map.groupBy(runs.values(), ({ tenantId }) => tenantId);
+    return [...byTenant].map(([id, held]) => [id, held.length]);
   };
 
   return {
+    /** Takes what is due, as far as there is room. */
     fill: async (): Promise<void> => {
       const free = capacity - runs.size;
       if (free <= 0) {
         crowded = true;
         return;
       }
-      const byTenant = Map.groupBy(runs.values(), ({ tenantId }) => tenantId);
-      const held = [...byTenant].map(([id, inHand]) => [id, inHand.length] as const);
-      const leased = await leaseDueRuns({ free, most, held });
-      crowded = leased.length === free;
-      for (const run of leased) take(run);
+      looking = true;
+      try {
+        const leased = await leaseDueRuns({ free, most, held: heldByTenant() });
+        crowded = leased.length === free;
+        for (const run of leased) hold(run.id, run.tenantId, work(takeFound(run)));
+      } finally {
+        looking = false;
+      }
+    },
+    /** Takes runs that are named; false when there is one to be looked for. */
+    claim: ({ tenantId, accepted, woken }: DueRuns): boolean => {
+      const named = [...accepted, ...woken];
+      if (named.length > roomFor(tenantId) || named.some(({ id }) => runs.has(id))) return false;
+      for (const run of accepted) hold(run.id, tenantId, workOnClaimed(run.id, claimAccepted({ tenantId }, run)));
+      for (const run of woken) hold(run.id, tenantId, workOnClaimed(run.id, claimWoken({ tenantId }, run)));
+      return true;
     },
     onFree: (listener: () => void): void => {
       onFree = listener;
@@ -143,7 +191,8 @@ interface WorkOptions {
 }
 
 /** Works on a leased run. Never throws: a run that cannot be worked on is put back, and given up after a while. */
-async function workOn(run: RunRow, { signal, isCrowded }: WorkOptions): Promise<void> {
+async function workOn(taken: Taken, { signal, isCrowded }: WorkOptions): Promise<void> {
+  const { run } = taken;
   const caller = callerOfStarter(run);
   const log = logger.child({ "run.id": run.id, "tenant.id": run.tenantId, "request.id": run.requestId });
   const attributes = { ...callerAttributes(caller, run.id), "run.takeovers": run.takeovers };
@@ -152,7 +201,7 @@ async function workOn(run: RunRow, { signal, isCrowded }: WorkOptions): Promise<
     await runInSpan(
       "agent.run.advance",
       { ...(run.traceparent === null ? {} : { traceparent: run.traceparent }), kind: "consumer", attributes },
-      () => advanceLeased(run, { signal, log, isCrowded }),
+      () => advanceTaken(taken, { signal, log, isCrowded }),
     );
     turns.inc({ outcome: "done" });
   } catch (error) {
@@ -205,10 +254,16 @@ export async function leaseDueRuns({ free, most, held }: Turn): Promise<RunRow[]
       RETURNING *`,
     ),
   );
-  const poisoned = runs.filter((run) => run.takeovers > MAX_TAKEOVERS);
-  await Promise.all(poisoned.map(giveUpPoison));
-  return runs.filter((run) => run.takeovers <= MAX_TAKEOVERS);
+  const healthy = await Promise.all(runs.map(isHealthy));
+  return runs.filter((_, index) => healthy[index]);
 }
 
 /** How often a run is leased without a step of it being committed. Attempts of a step end before (MAX_ATTEMPTS); this is for what cannot even be begun. */
 const MAX_TAKEOVERS = 10;
+
+/** False of a run at which workers fail: it is given up. */
+async function isHealthy(run: RunRow): Promise<boolean> {
+  if (run.takeovers <= MAX_TAKEOVERS) return true;
+  await giveUpPoison(run);
+  return false;
+}

@@ -1,4 +1,3 @@
-import type { Caller } from "@sba/platform/caller";
 import { withTenant, type Tx } from "@sba/platform/db";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { keepLease, LEASE_MS, type LeaseKeeper } from "@sba/platform/lease";
@@ -27,11 +26,11 @@ export interface RunLeaseKeeper extends LeaseKeeper {
 }
 
 /** Keeps the lease until stopped; the step under way is aborted when it may no longer go on. */
-export function keepRunLease(caller: Caller, run: RunRow, drain: AbortSignal): RunLeaseKeeper {
+export function keepRunLease(run: RunRow, drain: AbortSignal): RunLeaseKeeper {
   const controllers = { cancel: new AbortController(), pause: new AbortController() };
   const forget = abortOnInterrupt(run.id, controllers);
   const renew = async (): Promise<boolean> => {
-    const held = await renewLease(caller, run);
+    const held = await renewLease(run);
     if (held?.status === "PAUSED" || held?.isSuspended) controllers.pause.abort();
     return held !== undefined && held.status !== "CANCELLING";
   };
@@ -51,9 +50,9 @@ interface Held extends Pick<RunRow, "status"> {
 }
 
 /** How the run stands; undefined when another worker took it. */
-async function renewLease(caller: Caller, run: RunRow): Promise<Held | undefined> {
+async function renewLease(run: RunRow): Promise<Held | undefined> {
   const [held] = await withTenant(
-    caller,
+    run,
     (tx) => tx.sql<Held>`
     UPDATE agent.run SET lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
     WHERE id = ${run.id} AND fence = ${run.fence}

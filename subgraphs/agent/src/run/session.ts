@@ -1,18 +1,17 @@
 import { callerOfStarter, type Caller } from "@sba/platform/caller";
-import { withTenant, type Tx } from "@sba/platform/db";
+import { withTenantOnce, type Tx } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
 import { openGroupRead } from "@sba/platform/group";
 import { newId } from "@sba/platform/ids";
 import { findSlice, type Slice } from "@sba/billing/index";
 import { readToolCalls, type ToolCall } from "@sba/integrations/index";
-import { getAgentVersion } from "../agent/version.ts";
+import { findVersionOnce } from "../agent/version.ts";
 import { readApprovalsOfRun, type CallApproval } from "../approval/of-run.ts";
-import { readPolicies, type ApprovalPolicy } from "../approval/policy.ts";
+import { policiesFor, readPoliciesOfRuns, type ApprovalPolicy } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
 import { readUnfinished, type Unfinished } from "../step/step.ts";
-import { openCallIds, readHistories, readHistory, readInbox, type NewMessage } from "../thread/message.ts";
-import { DELEGATE } from "../tool/agent-delegate.ts";
+import { openCallIds, readHistories, readInbox, type NewMessage } from "../thread/message.ts";
 import { readChildren, type ChildRun } from "./child-end.ts";
 
 /**
@@ -111,76 +110,96 @@ export function addMessage(draft: Draft, message: NewMessage): void {
   draft.messages.push(added);
 }
 
+/** What new runs decide from. */
+export interface Basis {
+  readonly history: readonly Message[];
+  /** Of other agents too. */
+  readonly policies: readonly ApprovalPolicy[];
+}
+
+/** What any run decides from, as far as its id alone tells where it is. */
+interface State extends Basis, Pick<Session, "unfinished" | "slice" | "inbox"> {
+  readonly approvals: readonly CallApproval[];
+  readonly open: Calls;
+}
+
+/** Calls, and the runs to which they delegate. */
+interface Calls {
+  readonly calls: readonly ToolCall[];
+  readonly children: readonly ChildRun[];
+}
+
 /** What a worker finds when it has leased a run: everything that it decides from. */
 export async function openSession(run: RunRow): Promise<Session> {
-  const caller = callerOfStarter(run);
-  if (isNew(run) && !run.budgeted && run.unreadInputs === 0) return { ...(await readBasis(run, run)), caller, run };
-  return withTenant(caller, async (tx) => readSession(tx, caller, run));
+  if (isPlain(run)) return openPlain(run, await readBasis(run, run.id));
+  return complete(run, await withTenantOnce(run, (tx) => readState(tx, run.id)));
 }
 
-/** Nothing was asked of anybody yet, and nothing is left unfinished. */
-function isNew({ stepNumber, forkedFromSeq }: RunRow): boolean {
-  return stepNumber === 0 && forkedFromSeq === null;
+/** Nothing was asked of anybody yet, nothing is left unfinished, and no money is held for it. */
+function isPlain({ stepNumber, forkedFromSeq, budgeted, unreadInputs }: RunRow): boolean {
+  return stepNumber === 0 && forkedFromSeq === null && !budgeted && unreadInputs === 0;
 }
 
-/** What new runs decide from; read for all that the tenant begins at one moment. */
-const readBasis = openGroupRead<RunRow, Omit<Session, "caller" | "run">>(async (tx, runs) => {
-  const versionIds = [...new Set(runs.map(({ agentVersionId }) => agentVersionId))];
-  const agentKeys = [...new Set(runs.map(({ agentKey }) => agentKey))];
-  const [histories, versions, policies] = await Promise.all([
-    readHistories(tx, runs),
-    byKey(versionIds, (id) => getAgentVersion(tx, id)),
-    byKey(agentKeys, (key) => readPolicies(tx, key)),
-  ]);
-  return runs.map((run) => ({
-    version: versions.get(run.agentVersionId)!,
-    history: histories.get(run.id) ?? [],
-    policies: policies.get(run.agentKey)!,
-    ...{
-      calls: new Map(),
-      approvals: new Map(),
-      children: new Map(),
-      unfinished: undefined,
-      slice: undefined,
-      inbox: [],
-    },
-  }));
-});
+/** Read for all that the tenant begins at one moment. */
+const readBasis = openGroupRead(readBases);
 
-async function byKey<Value>(
-  keys: readonly string[],
-  read: (key: string) => Promise<Value>,
-): Promise<Map<string, Value>> {
-  return new Map(await Promise.all(keys.map(async (key): Promise<[string, Value]> => [key, await read(key)])));
+/** What these new runs decide from, in their order; issues its statements at once. */
+export async function readBases(tx: Tx, runIds: readonly string[]): Promise<Basis[]> {
+  const [histories, policies] = await Promise.all([readHistories(tx, runIds), readPoliciesOfRuns(tx, runIds)]);
+  return runIds.map((id) => ({ history: histories.get(id) ?? [], policies }));
+}
+
+/** The session of a new run that was leased. */
+export async function openPlain(run: RunRow, { history, policies }: Basis): Promise<Session> {
+  return {
+    ...{ caller: callerOfStarter(run), run, history, policies: policiesFor(policies, run.agentKey) },
+    version: await findVersionOnce(run, run.agentVersionId),
+    ...{ calls: new Map(), approvals: new Map(), children: new Map() },
+    ...{ unfinished: undefined, slice: undefined, inbox: [] },
+  };
 }
 
 /** The same, after somebody else changed the run. @throws AGENT_RUN_LEASE_LOST */
-export async function reopenSession({ caller, run: { id, fence } }: Session): Promise<Session> {
-  return withTenant(caller, async (tx) => {
-    const [run] = await tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${id} AND fence = ${fence}`;
-    if (!run) throw errors.AGENT_RUN_LEASE_LOST();
-    return readSession(tx, caller, run);
-  });
+export async function reopenSession({ run: { tenantId, id, fence } }: Session): Promise<Session> {
+  // The run first: of what is changed while it is read, its revision tells.
+  const [[run], state] = await withTenantOnce({ tenantId }, (tx) =>
+    Promise.all([tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${id} AND fence = ${fence}`, readState(tx, id)]),
+  );
+  if (!run) throw errors.AGENT_RUN_LEASE_LOST();
+  return complete(run, state);
 }
 
-async function readSession(tx: Tx, caller: Caller, run: RunRow): Promise<Session> {
-  const [version, history, policies, approvals, unfinished, slice, inbox] = await Promise.all([
-    getAgentVersion(tx, run.agentVersionId),
-    readHistory(tx, run),
-    readPolicies(tx, run.agentKey),
-    isNew(run) ? [] : readApprovalsOfRun(tx, run.id),
-    isNew(run) ? undefined : readUnfinished(tx, run),
-    run.budgeted ? findSlice(tx, caller, run.id) : undefined,
-    readInbox(tx, run),
+/** Of any run; issues its statements at once. `callId`: a call that may be open. */
+export async function readState(tx: Tx, runId: string, callId?: string): Promise<State> {
+  const [[basis], approvals, unfinished, slice, inbox, open] = await Promise.all([
+    readBases(tx, [runId]),
+    readApprovalsOfRun(tx, runId),
+    readUnfinished(tx, runId),
+    findSlice(tx, { tenantId: tx.tenantId! }, runId),
+    readInbox(tx, runId),
+    callId === undefined ? { calls: [], children: [] } : readCalls(tx, [callId]),
   ]);
-  const open = openCallIds(history, run.id);
-  const calls = open.length === 0 ? [] : await readToolCalls(tx, caller, open);
-  const delegated = calls.filter(({ name }) => name === DELEGATE).map(({ id }) => id);
-  const children = delegated.length === 0 ? [] : await readChildren(tx, delegated);
+  return { ...basis!, approvals, unfinished, slice, inbox, open };
+}
+
+async function readCalls(tx: Tx, ids: readonly string[]): Promise<Calls> {
+  const scope = { tenantId: tx.tenantId! };
+  const [calls, children] = await Promise.all([readToolCalls(tx, scope, ids), readChildren(tx, ids)]);
+  return { calls, children };
+}
+
+/** The session of a run that was leased, from what was read of it since. */
+export async function complete(run: RunRow, { approvals, policies, open, ...state }: State): Promise<Session> {
+  const ids = openCallIds(state.history, run.id);
+  const known = ids.every((id) => open.calls.some((call) => call.id === id));
+  const [version, { calls, children }] = await Promise.all([
+    findVersionOnce(run, run.agentVersionId),
+    known ? open : withTenantOnce(run, (tx) => readCalls(tx, ids)),
+  ]);
   return {
-    ...{ caller, run, version, history, policies, unfinished, slice, inbox },
-    calls: new Map(calls.map((call) => [call.id, call])),
+    ...{ caller: callerOfStarter(run), run, version, ...state, policies: policiesFor(policies, run.agentKey) },
+    calls: new Map(calls.filter(({ id }) => ids.includes(id)).map((call) => [call.id, call])),
     approvals: new Map(approvals.map((approval) => [approval.toolCallId!, approval])),
-    children: new Map(children.map((child) => [child.id, child])),
+    children: new Map(children.filter(({ id }) => ids.includes(id)).map((child) => [child.id, child])),
   };
 }

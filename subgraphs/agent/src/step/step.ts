@@ -1,6 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
-import type { Run as RunRow, Step } from "@sba/platform/generated/prisma/client";
+import type { Step } from "@sba/platform/generated/prisma/client";
 import { reader } from "@sba/platform/reader";
 import { runStream, stepFinished, stepStarted, type StepSnapshot } from "../events.ts";
 import type { Draft } from "../run/session.ts";
@@ -33,7 +33,8 @@ export function finishStep(draft: Draft, step: Step): void {
   draft.journal.push(stepFinished({ step: stepSnapshot({ ...step, endedAt }) }));
 }
 
-function insertSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
+/** Writes steps that begin. Needs no answer. */
+export function insertSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO agent.step (tenant_id, run_id, number, type, tool_call_id, started_at)
     SELECT "tenantId", "runId", number, type, "toolCallId", "startedAt" FROM json_to_recordset(${json(steps)})
@@ -59,16 +60,16 @@ export interface Unfinished {
 }
 
 /** The step that an attempt left open, if there is one. */
-export async function readUnfinished(tx: Tx, run: Pick<RunRow, "id" | "stepNumber">): Promise<Unfinished | undefined> {
-  const stream = runStream(run.id);
+export async function readUnfinished(tx: Tx, runId: string): Promise<Unfinished | undefined> {
+  const stream = runStream(runId);
   const [found] = await tx.sql<Step & { text: string | null; pieces: number }>`
-    SELECT step.*, shown.* FROM agent.step CROSS JOIN LATERAL (
+    SELECT step.*, shown.* FROM agent.run JOIN agent.step ON step.run_id = run.id AND step.number = run.step_number CROSS JOIN LATERAL (
       SELECT string_agg(payload->>'text', '' ORDER BY seq) FILTER (
                WHERE (payload->>'stepNumber')::int = step.number AND seq > (
                  SELECT coalesce(max(seq), 0) FROM platform.event WHERE stream = ${stream} AND type = 'agent.run.stepRestarted')) AS text,
              count(*)::int AS pieces
       FROM platform.event WHERE stream = ${stream} AND type = 'agent.run.tokenDelta') AS shown
-    WHERE run_id = ${run.id} AND number = ${run.stepNumber} AND ended_at IS NULL`;
+    WHERE run.tenant_id = ${tx.tenantId} AND run.id = ${runId} AND step.ended_at IS NULL`;
   if (!found) return undefined;
   const { text, pieces, ...step } = found;
   return { step, text, pieces };

@@ -1,6 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
-import type { Message, Run, RunInput } from "@sba/platform/generated/prisma/client";
+import type { Message, RunInput } from "@sba/platform/generated/prisma/client";
 import { runStream } from "../events.ts";
 import type { ModelMessage } from "../model/index.ts";
 
@@ -31,10 +31,9 @@ export async function appendInput(tx: Tx, caller: Caller, runId: string, text: s
            (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = ${runStream(runId)}) FROM agent.message WHERE run_id = ${runId}`;
 }
 
-/** What a run was sent and its model has not been told, in order. No statement when there is nothing. */
-export async function readInbox(tx: Tx, { id, unreadInputs }: Pick<Run, "id" | "unreadInputs">): Promise<RunInput[]> {
-  if (unreadInputs === 0) return [];
-  return tx.sql<RunInput>`SELECT * FROM agent.run_input WHERE run_id = ${id} AND told_at IS NULL ORDER BY ordinal`;
+/** What a run was sent and its model has not been told, in order. */
+export function readInbox(tx: Tx, runId: string): Promise<RunInput[]> {
+  return tx.sql<RunInput>`SELECT * FROM agent.run_input WHERE run_id = ${runId} AND told_at IS NULL ORDER BY ordinal`;
 }
 
 /** What a person said first in a run. */
@@ -104,19 +103,17 @@ export async function readHistory(
   return messages.reverse();
 }
 
-/** The same for several runs, by run: those of one tenant that begin at one moment. */
-export async function readHistories(
-  tx: Tx,
-  runs: readonly { readonly id: string; readonly threadId: string }[],
-): Promise<ReadonlyMap<string, Message[]>> {
+/** The same for several runs of one tenant, by run. */
+export async function readHistories(tx: Tx, runIds: readonly string[]): Promise<ReadonlyMap<string, Message[]>> {
   const messages = await tx.sql<Message & { readonly shownTo: string }>`
-    SELECT asked.id AS shown_to, shown.* FROM unnest(${runs.map(({ id }) => id)}::uuid[], ${runs.map(({ threadId }) => threadId)}::uuid[])
-      AS asked (id, thread_id) CROSS JOIN LATERAL (
+    SELECT asked.id AS shown_to, shown.* FROM (
+      SELECT id, thread_id FROM agent.run WHERE tenant_id = ${tx.tenantId} AND id = ANY(${runIds}::uuid[]) OFFSET 0) AS asked
+      CROSS JOIN LATERAL (
         SELECT m.* FROM agent.run r JOIN agent.message m ON m.run_id = r.id
         WHERE r.thread_id = asked.thread_id AND (r.id = asked.id OR r.id < asked.id AND r.replaced_by IS NULL)
         ORDER BY m.run_id DESC, m.ordinal DESC LIMIT ${HISTORY_MESSAGES}) AS shown
     ORDER BY shown.run_id, shown.ordinal`;
-  const byRun = new Map(runs.map(({ id }): [string, Message[]] => [id, []]));
+  const byRun = new Map(runIds.map((id): [string, Message[]] => [id, []]));
   for (const { shownTo, ...message } of messages) byRun.get(shownTo)?.push(message);
   return byRun;
 }

@@ -1,5 +1,5 @@
 import { PRICE_LIST_VERSION, priceUsage, recordNewUsage, recordUsage, type UsageInput } from "@sba/billing/index";
-import { requirePermission, type Caller } from "@sba/platform/caller";
+import { requirePermission, type Caller, type TenantScope } from "@sba/platform/caller";
 import { json, type Tx } from "@sba/platform/db";
 import { canonicalJson } from "@sba/platform/idempotency";
 import { reader } from "@sba/platform/reader";
@@ -292,9 +292,9 @@ export async function listToolCalls(caller: Caller, ids: readonly string[]): Pro
 }
 
 /** The calls with these UUIDs that exist, in the caller's transaction, in no order. */
-export async function readToolCalls(tx: Tx, caller: Caller, ids: readonly string[]): Promise<ToolCall[]> {
+export async function readToolCalls(tx: Tx, { tenantId }: TenantScope, ids: readonly string[]): Promise<ToolCall[]> {
   const rows = await tx.sql<ToolCallRow>`
-    SELECT * FROM integrations.tool_call WHERE tenant_id = ${caller.tenantId} AND id = ANY(${[...ids]}::uuid[])`;
+    SELECT * FROM integrations.tool_call WHERE tenant_id = ${tenantId} AND id = ANY(${[...ids]}::uuid[])`;
   return rows.map(toToolCall);
 }
 
