@@ -408,17 +408,23 @@ export function refusedKeys(error: unknown): ReadonlySet<string> | undefined {
 // Class 08 connection exception, 57P0x shutdown, 53300 too many connections: https://www.postgresql.org/docs/18/errcodes-appendix.html
 const UNAVAILABLE = /^(08...|57P0.|53300|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT)$/;
 
+/** Also of a server's socket that is not there: whoever starts the server makes it. */
+function isConnectionError(error: Error): boolean {
+  if (!("code" in error) || typeof error.code !== "string") return false;
+  return UNAVAILABLE.test(error.code) || (error.code === "ENOENT" && "syscall" in error && error.syscall === "connect");
+}
+
 /** True when nobody can say what became of the transaction, or when there was none to be had. */
 export function isDatabaseAway(error: unknown): boolean {
   return error instanceof AppError && error.code === "DATABASE_UNAVAILABLE";
 }
 
-function databaseError(error: unknown): unknown {
+/** What the callers of this door, and of `reader.ts`, are told of a failure: that the database is away, or what it was. */
+export function databaseError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error;
   if (isRequirementFailure(error, TENANT_SUSPENDED)) return platformErrors.TENANT_SUSPENDED();
-  const code = "code" in error && typeof error.code === "string" ? error.code : "";
   const lost =
-    UNAVAILABLE.test(code) ||
+    isConnectionError(error) ||
     /Connection terminated|is not queryable|timeout exceeded when trying to connect/.test(error.message);
   return lost ? platformErrors.DATABASE_UNAVAILABLE({ cause: error }) : error;
 }

@@ -119,7 +119,13 @@ export function ensureAppError(thrown: unknown): AppError {
   if (thrown instanceof Error && thrown.name === "TimeoutError") {
     return platformErrors.OPERATION_TIMED_OUT({ cause: thrown });
   }
+  if (isReadWithoutDatabase(thrown)) return platformErrors.DATABASE_UNAVAILABLE({ cause: thrown });
   return platformErrors.INTERNAL({ cause: thrown });
+}
+
+/** What `reader.ts` throws while the database is away: Prisma wraps the error and keeps its code. */
+function isReadWithoutDatabase(thrown: unknown): boolean {
+  return thrown instanceof Error && "code" in thrown && thrown.code === "DATABASE_UNAVAILABLE";
 }
 
 /** The GraphQL `extensions.code` of a kind. */

@@ -3,7 +3,7 @@ import { PrismaPg } from "@prisma/adapter-pg";
 import { LRUCache } from "lru-cache";
 import type pg from "pg";
 import type { TenantScope } from "./caller.ts";
-import { applicationPool } from "./db.ts";
+import { applicationPool, databaseError } from "./db.ts";
 import { PrismaClient } from "./generated/prisma/client.ts";
 import { isUuid } from "./ids.ts";
 
@@ -81,14 +81,16 @@ function submit(client: pg.PoolClient, tenantId: string, config: pg.QueryConfig)
 }
 
 async function queryOnce(pool: pg.Pool, tenantId: string, config: pg.QueryConfig): Promise<pg.QueryResult> {
-  const client = await pool.connect();
+  const client = await pool.connect().catch((error: unknown) => {
+    throw databaseError(error);
+  });
   let broken: Error | undefined;
   try {
     return await submit(client, tenantId, config);
   } catch (error) {
     // An error without an SQLSTATE is of the connection: it does not go back to the pool.
     if (error instanceof Error && !("code" in error)) broken = error;
-    throw error;
+    throw databaseError(error);
   } finally {
     client.release(broken);
   }
