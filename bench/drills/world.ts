@@ -137,7 +137,8 @@ async function populate<T>(
   usePubSub(pubsub);
   const sink = await openSink();
   const people = await makePeople(sink.url);
-  const past = (url: string): string => url.replace(`:${cluster.port}/`, `:${postgres.port}/`);
+  // Not by the socket, which its URL names too.
+  const past = (url: string): string => Object.assign(new URL(url), { port: String(postgres.port), search: "" }).href;
   const port = await freePort();
   const env = {
     ...{ NODE_ENV: "development", LOG_LEVEL: "fatal", SECRET_KEY, DATA_DIR: folder, PORT: String(port) },

@@ -13,7 +13,10 @@ import {
   type ProcessOwner,
 } from "./postgres-files.ts";
 
-/** A real Postgres 18 from npm, on 127.0.0.1, in its own session: Ctrl-C in the terminal does not reach it. */
+/**
+ * A real Postgres 18 from npm, in its own session: Ctrl-C in the terminal does not reach it. It listens on 127.0.0.1 and on a socket in its
+ * data folder, which its URLs name: a round trip there costs a fifth less of the processor than through the network's layers.
+ */
 
 /** The cluster's superuser. */
 export const OWNER_ROLE = "postgres";
@@ -109,6 +112,8 @@ export async function keepCluster(options: ClusterOptions, { onDied, onBack }: K
 interface Running {
   readonly pid: number;
   readonly port: number;
+  /** The folder of its socket; empty when it has none. */
+  readonly socket: string;
 }
 
 /**
@@ -132,7 +137,7 @@ export async function findCluster({
   password,
 }: Pick<ClusterOptions, "directory" | "password">): Promise<string | undefined> {
   const running = await findRunning(prepareDataDirectory(directory, password), password);
-  return running && clusterUrl(running.port, password, "postgres");
+  return running && clusterUrl(running, password, "postgres");
 }
 
 function openCluster(running: Running, data: string, options: ClusterOptions, adopted: boolean): Cluster {
@@ -141,7 +146,7 @@ function openCluster(running: Running, data: string, options: ClusterOptions, ad
   return {
     ...running,
     adopted,
-    url: (database) => clusterUrl(running.port, password, database),
+    url: (database) => clusterUrl(running, password, database),
     stop: () => {
       callOff?.();
       return stopServer(running.pid, data);
@@ -149,8 +154,19 @@ function openCluster(running: Running, data: string, options: ClusterOptions, ad
   };
 }
 
-function clusterUrl(port: number, password: string, database: string): string {
-  return `postgres://${OWNER_ROLE}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;
+/** `host` stands before the address, which is for those who can only use that. */
+function clusterUrl({ port, socket }: Running, password: string, database: string): string {
+  const host = socket === "" ? "" : `?host=${encodeURIComponent(socket)}`;
+  return `postgres://${OWNER_ROLE}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}${host}`;
+}
+
+/** What every system takes as the name of a socket; its end is a zero. */
+const LONGEST_SOCKET_NAME = 103;
+
+/** The folder for the socket; empty when its name would be too long. Only the cluster's own user can enter it. */
+function socketFolder(data: string): string {
+  const isTooLong = Buffer.byteLength(join(data, ".s.PGSQL.65535")) > LONGEST_SOCKET_NAME;
+  return isTooLong || process.platform === "win32" ? "" : data;
 }
 
 /** Makes the cluster beside its place and moves it there when it is complete: whoever is killed meanwhile leaves no half of one. */
@@ -199,7 +215,10 @@ async function launchWhenFree(
 
 async function launch(binaries: string, data: string, options: ClusterOptions, owner: ProcessOwner): Promise<Running> {
   const port = options.port ?? (await freePort());
-  const settings = { listen_addresses: "127.0.0.1", unix_socket_directories: "", ...options.settings };
+  const socket = socketFolder(data);
+  // A list: a name with a comma is put into quotes.
+  const unix_socket_directories = socket === "" ? "" : `"${socket.replaceAll('"', '""')}"`;
+  const settings = { listen_addresses: "127.0.0.1", unix_socket_directories, ...options.settings };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const log = options.logFile ?? join(data, "server.log");
   const output = openSync(log, "w", 0o600);
@@ -211,13 +230,13 @@ async function launch(binaries: string, data: string, options: ClusterOptions, o
   });
   closeSync(output);
   child.unref();
-  const running = await untilReady(child, data, port);
+  const running = await untilReady(child, data);
   if (!running)
     throw new Error(`Postgres did not start: ${readFileSync(log, "utf8").trim().split("\n").slice(-5).join(" / ")}`);
   return running;
 }
 
-async function untilReady(child: ChildProcess, data: string, port: number): Promise<Running | undefined> {
+async function untilReady(child: ChildProcess, data: string): Promise<Running | undefined> {
   const failed = new Promise<true>((resolve) => {
     child.once("error", () => {
       resolve(true);
@@ -230,7 +249,7 @@ async function untilReady(child: ChildProcess, data: string, port: number): Prom
   while (Date.now() < deadline) {
     const state = readPidFile(data);
     // A killed server leaves a file that says ready: ours is the one with our pid.
-    if (state?.status === "ready" && state.pid === child.pid) return { pid: state.pid, port };
+    if (state?.status === "ready" && state.pid === child.pid) return state;
     if (await Promise.race([failed, delay(LOOK_AGAIN_MS, false)])) return undefined;
   }
   child.kill("SIGKILL");
@@ -245,7 +264,8 @@ interface PidFile extends Running {
 function readPidFile(data: string): PidFile | undefined {
   try {
     const lines = readFileSync(join(data, "postmaster.pid"), "utf8").split("\n");
-    return { pid: Number(lines[0]), port: Number(lines[3]), status: lines[7]?.trim() ?? "" };
+    const [pid, , , port, socket = "", , , status = ""] = lines.map((line) => line.trim());
+    return { pid: Number(pid), port: Number(port), socket, status };
   } catch {
     return undefined;
   }
@@ -256,14 +276,14 @@ async function findRunning(data: string, password: string): Promise<Running | un
   const state = readPidFile(data);
   if (!state || !isAlive(state.pid)) return undefined;
   const client = new pg.Client({
-    connectionString: clusterUrl(state.port, password, "postgres"),
+    connectionString: clusterUrl(state, password, "postgres"),
     connectionTimeoutMillis: 2_000,
   });
   client.on("error", () => undefined);
   try {
     await client.connect();
     const { rows } = await client.query<{ data: string }>("SELECT current_setting('data_directory') AS data");
-    return rows[0]?.data === data ? { pid: state.pid, port: state.port } : undefined;
+    return rows[0]?.data === data ? state : undefined;
   } catch {
     return undefined;
   } finally {
