@@ -5,7 +5,7 @@ import type { TypedDocumentNode } from "@graphql-typed-document-node/core";
 import { apiErrorOf, networkError } from "./errors.ts";
 import { openOutbox, type Outbox, type OutboxResult } from "./outbox.ts";
 import type { Execute } from "./request.ts";
-import { localLocks, memoryStorage } from "./storage.ts";
+import { localLocks, memoryStorage, type Storage } from "./storage.ts";
 
 /** Mutations made offline, before an API that remembers its idempotency keys, as ours does. */
 
@@ -22,10 +22,12 @@ function world() {
   const api = {
     network: "up" as "up" | "down" | "loses answers",
     requests: 0,
+    attempts: 0,
     prompts: (): unknown[] => [...runs.values()],
   };
   const execute: Execute = async (_query, { idempotencyKey, prompt }) => {
     await Promise.resolve();
+    api.attempts++;
     if (api.network === "down") throw networkError("The API cannot be reached.");
     api.requests++;
     if (prompt === "refused") throw apiErrorOf([{ message: "No.", extensions: { code: "FORBIDDEN" } }]);
@@ -34,9 +36,9 @@ function world() {
     if (api.network === "loses answers") throw networkError("The connection was lost.");
     return { data: { startRun: { id: `run_${[...runs.keys()].indexOf(key) + 1}` } } };
   };
-  const open = (identity = "one"): Outbox =>
+  const open = (identity = "one", keeping: Storage = storage): Outbox =>
     openOutbox({
-      storage,
+      storage: keeping,
       locks,
       execute,
       identity: () => Promise.resolve(identity),
@@ -52,8 +54,65 @@ function world() {
     api.network = "up";
     for (const wake of [...wakes]) wake();
   };
-  return { api, open, comeBack };
+  return { api, open, comeBack, storage };
 }
+
+describe("a mutation that can be sent", () => {
+  test("does not wait until it is written down, and is written down while it is on its way", async () => {
+    const { api, open, storage } = world();
+    const { promise: mayWrite, resolve: write } = Promise.withResolvers<undefined>();
+    const slow: Storage = {
+      read: (key) => storage.read(key),
+      write: async (key, value) => {
+        await mayWrite;
+        await storage.write(key, value);
+      },
+    };
+    const outbox = open("one", slow);
+    expect(await outbox.add(START, { prompt: "at once" })).toEqual({ startRun: { id: "run_1" } });
+    write(undefined);
+    // Its taking away comes behind its writing down: nothing is left that another visit would send.
+    expect(await outbox.add(START, { prompt: "then" })).toEqual({ startRun: { id: "run_2" } });
+    await eventually(async () => (await storage.read("sba:outbox:one")) === undefined);
+    expect(api.requests).toBe(2);
+    outbox.close();
+  });
+
+  test("is kept for the next visit when the page goes before its answer comes", async () => {
+    const { api, open, comeBack } = world();
+    api.network = "loses answers";
+    const before = open();
+    const lost = expect(before.add(START, { prompt: "cut" })).rejects.toMatchObject({ code: "CANCELLED" });
+    await eventually(() => api.requests === 1);
+    before.close();
+    await lost;
+    const after = open();
+    const results: OutboxResult[] = [];
+    after.onResult((result) => results.push(result));
+    comeBack();
+    await eventually(() => results.length === 1);
+    expect(api.prompts()).toEqual(["cut"]);
+    after.close();
+  });
+
+  test("is sent while the page is there where nothing can be kept, and kept when it can", async () => {
+    const { api, open, comeBack, storage } = world();
+    let isFull = true;
+    const full: Storage = {
+      read: (key) => storage.read(key),
+      write: (key, value) => (isFull ? Promise.reject(new Error("full")) : storage.write(key, value)),
+    };
+    api.network = "down";
+    const outbox = open("one", full);
+    const added = outbox.add(START, { prompt: "no room" });
+    await eventually(() => api.attempts > 0);
+    isFull = false;
+    await eventually(() => outbox.waiting.get().length === 1);
+    comeBack();
+    expect(await added).toEqual({ startRun: { id: "run_1" } });
+    outbox.close();
+  });
+});
 
 describe("a mutation made offline", () => {
   test("waits, and is sent in its order when somebody can be reached again", async () => {

@@ -9,9 +9,9 @@ import { backoffMs, pause } from "./wait.ts";
 import type { Surroundings } from "./wake.ts";
 
 /**
- * Mutations made while nobody could be reached. They are written down before they are sent, each with its idempotency key,
- * and sent in their order, one after the other, until each was answered: also after a reload, and whichever tab does it. A
- * repeat of one whose answer was lost is the same mutation to the API.
+ * Mutations made while nobody could be reached. They are written down, each with its idempotency key, and sent in their order,
+ * one after the other, until each was answered: also after a reload, and whichever tab does it. A repeat of one whose answer
+ * was lost is the same mutation to the API, and so the first attempt need not wait until it is written down.
  */
 
 export interface OutboxEntry {
@@ -30,7 +30,8 @@ export interface OutboxResult {
 
 export interface Outbox {
   /**
-   * Writes a mutation down and sends it when it can. @returns its data once it was answered.
+   * Writes a mutation down and sends it when it can; where nothing can be kept, it is sent while this page is there.
+   * @returns its data once it was answered.
    * @throws TypeError for a document without `$idempotencyKey`: it could happen twice. ApiError when it is refused.
    */
   add<Data, V extends Readonly<Record<string, unknown>>>(
@@ -62,32 +63,47 @@ export function openOutbox(options: OutboxOptions): Outbox {
   const unanswered = new Map<string, OutboxEntry>();
   let woken = new AbortController();
 
+  const listKey = async (): Promise<string> => `sba:outbox:${await options.identity()}`;
   /** Changes the list under a lock: other tabs add to the same. */
   const update = async (change: (entries: readonly OutboxEntry[]) => readonly OutboxEntry[]): Promise<void> => {
-    const key = `sba:outbox:${await options.identity()}`;
+    const key = await listKey();
     await locks.request(`${key}:list`, async () => {
       const entries = change(await readEntries(storage, key));
       await storage.write(key, entries.length === 0 ? undefined : JSON.stringify(entries));
       waiting.set(entries);
     });
   };
+  /** Writes down what is not yet, or could not be when it was added. */
+  const keep = (): Promise<void> =>
+    update((entries) => {
+      const written = new Set(entries.map(({ idempotencyKey }) => idempotencyKey));
+      return [...entries, ...[...unanswered.values()].filter(({ idempotencyKey }) => !written.has(idempotencyKey))];
+    }).catch(() => undefined);
   const settle = async (result: OutboxResult): Promise<void> => {
     const { idempotencyKey } = result.entry;
-    await update((entries) => entries.filter((entry) => entry.idempotencyKey !== idempotencyKey));
+    const without = (entries: readonly OutboxEntry[]): readonly OutboxEntry[] =>
+      entries.filter((entry) => entry.idempotencyKey !== idempotencyKey);
     unanswered.delete(idempotencyKey);
+    waiting.set(without(waiting.get()));
     for (const listener of [...listeners]) listener(result);
+    // Behind its own writing, which is under way at most: locks are given in the order in which they were asked for.
+    await update(without);
   };
   const sendAll = async (): Promise<void> => {
     for (let attempt = 0; !closing.signal.aborted;) {
-      await update((entries) => entries);
-      // One that another tab has sent is sent again for its answer: to the API it is the same one.
-      const entry = waiting.get()[0] ?? unanswered.values().next().value;
-      if (!entry) return;
+      // What somebody here has just added may not be written yet; one that another tab has sent is sent again for its answer.
+      const [first] = await readEntries(storage, await listKey());
+      const entry = first ?? unanswered.values().next().value;
+      if (!entry) {
+        await update((entries) => entries);
+        return;
+      }
       const result = await send(options.execute, entry, closing.signal);
       if (closing.signal.aborted) return;
-      if (result.error && isWorthRepeating(result.error))
+      if (result.error && isWorthRepeating(result.error)) {
+        await keep();
         await pause(backoffMs(++attempt, result.error), closing.signal, woken.signal);
-      else {
+      } else {
         attempt = 0;
         await settle(result);
       }
@@ -96,8 +112,7 @@ export function openOutbox(options: OutboxOptions): Outbox {
   const flush = async (): Promise<void> => {
     for (let attempt = 1; !closing.signal.aborted; attempt++) {
       try {
-        const name = `sba:outbox:${await options.identity()}:send`;
-        await locks.request(name, sendAll);
+        await locks.request(`${await listKey()}:send`, sendAll);
         return;
       } catch {
         // Whose they are, or what is stored, could not be read.
@@ -117,9 +132,10 @@ export function openOutbox(options: OutboxOptions): Outbox {
       variables: V,
     ) => {
       const entry = entryOf(document, variables);
-      await update((entries) => [...entries, entry]);
       unanswered.set(entry.idempotencyKey, entry);
       const answered = answerTo(entry, listeners, closing.signal);
+      // Asked for first, and so written first where nobody else holds its lock; what is sent does not wait for it.
+      void keep();
       void flush();
       // The document's type says what the API promises for it.
       return (await answered) as Data;

@@ -36,8 +36,16 @@ export async function introduce({ token, client }: Introduction): Promise<Record
  * Whose credentials these are, in a form that may be stored: tabs share a socket, and mutations wait for one another, only
  * among those of one principal in one tenant. A token is not verified here, which is the API's to do; of a key there is a hash.
  */
-export async function identityOf(credentials: string | undefined): Promise<string> {
-  if (credentials === undefined) return "nobody";
+export function identityOf(credentials: string | undefined): Promise<string> {
+  if (credentials === undefined) return Promise.resolve("nobody");
+  if (last?.credentials !== credentials) last = { credentials, identity: digestOf(credentials) };
+  return last.identity;
+}
+
+/** Asked again and again of the same, and each time a thread of its own would work it out. */
+let last: { readonly credentials: string; readonly identity: Promise<string> } | undefined;
+
+async function digestOf(credentials: string): Promise<string> {
   const claims = claimsOf(credentials);
   const [subject, tenant] = [claims["sub"], claims["tid"]];
   const text = typeof subject === "string" && typeof tenant === "string" ? `${tenant}/${subject}` : credentials;
