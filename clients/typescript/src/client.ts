@@ -7,6 +7,7 @@ import { apiErrorOf } from "./errors.ts";
 import { follow, type FollowOptions } from "./follow.ts";
 import { API_VERSION, CLIENT } from "./generated/version.ts";
 import type { LiveDefinition } from "./live/definition.ts";
+import { openPrepared } from "./live/prepared.ts";
 import { openLive, type LiveStore } from "./live/store.ts";
 import type { Observable } from "./observable.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
@@ -86,6 +87,15 @@ export interface Client {
   ): AsyncIterableIterator<Data, undefined>;
   /** What is there and what happens to it, as one value that changes. */
   live<State, V extends Variables>(definition: LiveDefinition<State, V>, variables: V): LiveStore<State>;
+  /**
+   * Begins a view with what an answer has just said of its object, such as the mutation that made it, so that it is not read
+   * once more. Its stream is opened at once; `live` of the same gives this view within the next seconds.
+   */
+  prepare<State, V extends Variables, Snapshot>(
+    definition: LiveDefinition<State, V, Snapshot>,
+    variables: V,
+    snapshot: NoInfer<Snapshot>,
+  ): void;
   /** How live the streams that are open are. */
   readonly connection: Observable<ConnectionState>;
   /** Mutations made while nobody could be reached. Asking for it sends what an earlier visit left. */
@@ -125,6 +135,7 @@ export function createClient(options: ClientOptions): Client {
     return data as Data;
   };
   let outbox: Outbox | undefined;
+  const prepared = openPrepared();
   const client: Client = {
     query: send,
     mutate: send,
@@ -132,7 +143,10 @@ export function createClient(options: ClientOptions): Client {
       document: TypedDocumentNode<Data, V>,
       ...[variables, followOptions = {}]: Arguments<V, SubscribeOptions>
     ) => dataOf<Data>(follow(context, { document, variables: variables ?? {} }, followOptions), followOptions),
-    live: (definition, variables) => openLive(client, definition, variables),
+    live: (definition, variables) => prepared.find(definition, variables) ?? openLive(client, definition, variables),
+    prepare: (definition, variables, snapshot) => {
+      prepared.keep(definition, variables, openLive(client, definition, variables, snapshot));
+    },
     connection: connections,
     get outbox() {
       return (outbox ??= openOutbox({
@@ -149,6 +163,7 @@ export function createClient(options: ClientOptions): Client {
     },
     close: async () => {
       outbox?.close();
+      prepared.close();
       await transport.close();
     },
   };

@@ -13,13 +13,14 @@ export type { LiveDefinition, LiveModel } from "./live/definition.ts";
 export type { LiveStore, LiveView } from "./live/store.ts";
 export type { LiveApproval } from "./live/approvals.ts";
 export type { IngestionLive } from "./live/ingestion.ts";
-export type {
-  RunLive,
-  RunLiveApproval,
-  RunLiveArtifact,
-  RunLiveInput,
-  RunLiveStep,
-  RunLiveToolCall,
+export {
+  newRun,
+  type RunLive,
+  type RunLiveApproval,
+  type RunLiveArtifact,
+  type RunLiveInput,
+  type RunLiveStep,
+  type RunLiveToolCall,
 } from "./live/run.ts";
 export type { WorkflowRunLive } from "./live/workflow-run.ts";
 export type { Observable } from "./observable.ts";

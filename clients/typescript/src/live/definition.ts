@@ -27,9 +27,9 @@ export interface LiveEvent<Data> {
   readonly isPast: boolean;
 }
 
-export interface LiveDefinition<State, V extends Variables> {
+export interface LiveDefinition<State, V extends Variables, Snapshot = unknown> {
   readonly snapshot:
-    { readonly document: TypedDocumentNode<unknown, Variables>; cursorOf(data: unknown): string } | undefined;
+    { readonly document: TypedDocumentNode<Snapshot, Variables>; cursorOf(data: unknown): string } | undefined;
   readonly events: TypedDocumentNode<unknown, Variables>;
   readonly model: LiveModel<unknown, unknown, State>;
   variables(variables: V): Variables;
@@ -46,12 +46,12 @@ export interface LiveParts<Snapshot, Data, State, V extends Variables> {
 /** What the generated files call: the documents and their model, checked against each other. */
 export function defineLive<Data, State, V extends Variables, Snapshot = undefined>(
   parts: LiveParts<Snapshot, Data, State, V>,
-): LiveDefinition<State, V> {
+): LiveDefinition<State, V, Snapshot> {
   // The documents and the model were checked against each other above; behind it nobody needs to know their types.
   const { snapshot, cursorOf, events, model, variables } = parts as unknown as LiveParts<unknown, unknown, State, V>;
   return {
     snapshot:
-      snapshot && cursorOf ? { document: snapshot as TypedDocumentNode<unknown, Variables>, cursorOf } : undefined,
+      snapshot && cursorOf ? { document: snapshot as TypedDocumentNode<Snapshot, Variables>, cursorOf } : undefined,
     events: events as TypedDocumentNode<unknown, Variables>,
     model,
     variables,

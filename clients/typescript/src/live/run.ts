@@ -1,4 +1,4 @@
-import type { RunLiveSnapshotQuery, RunLiveSubscription } from "../generated/graphql.ts";
+import type { RunLiveSnapshotQuery, RunLiveSubscription, StartRunLiveMutation } from "../generated/graphql.ts";
 import type { LiveEvent, LiveModel } from "./definition.ts";
 
 /** A run as its reader sees it: as it was read, with what its events say since, and the text that only they carry. */
@@ -67,6 +67,16 @@ export const runModel: LiveModel<RunLiveSnapshotQuery, RunLiveSubscription, RunL
   },
   isGap: ({ runEvents }) => runEvents.__typename === "StreamGap",
 };
+
+/**
+ * A run that was just accepted, as `client.prepare(runLive, { runId: run.id }, newRun(run))` wants it. Undefined when it has begun
+ * already, as it may when the answer to its first request was lost: then it has to be read.
+ */
+export function newRun(run: StartRunLiveMutation["startRun"]): RunLiveSnapshotQuery | undefined {
+  if (run.status !== "CREATED") return undefined;
+  const nothing = { startedBy: null, forkedFrom: null, cost: null, usage: null };
+  return { run: { ...run, ...nothing, artifacts: [], citations: [], approvals: [] } };
+}
 
 interface Draft {
   run: RunLive["run"];

@@ -149,6 +149,37 @@ describe("an object and what happens to it", () => {
   });
 });
 
+describe("a view that was prepared", () => {
+  test("begins with what was said of its object, listens before anybody looks, and is the one that is asked for", async () => {
+    const definition = storyLive("replay");
+    client.prepare(definition, { id: "a" }, { story: { cursor: "c2", status: "just made" } });
+    const store = client.live(definition, { id: "a" });
+    expect(store.get()).toMatchObject({ isCaughtUp: false, data: { readAs: "just made", past: [], live: [] } });
+    await eventually(() => store.get().data?.live.length === 1);
+    expect(client.live(definition, { id: "a" })).toBe(store);
+    expect(client.live(definition, { id: "b" })).not.toBe(store);
+    isOver = true;
+    const { stop } = watch(store);
+    await eventually(() => store.get().isEnded);
+    expect(store.get().data).toEqual({ readAs: "just made", past: [1, 2], live: [3] });
+    expect(reads).toBe(0);
+    stop();
+  });
+
+  test("is read when it is loaded again", async () => {
+    const definition = storyLive("after");
+    client.prepare(definition, { id: "a" }, { story: { cursor: "c3", status: "just made" } });
+    const store = client.live(definition, { id: "a" });
+    const { stop } = watch(store);
+    await eventually(() => store.get().connection.status === "connected");
+    expect(api.subscribed).toEqual([{ id: "a", after: "c3" }]);
+    store.reload();
+    await eventually(() => store.get().data?.readAs === "read at 3");
+    expect(reads).toBe(1);
+    stop();
+  });
+});
+
 describe("a view", () => {
   test("waits for an API that is away, and says so", async () => {
     const answer = api.answer;

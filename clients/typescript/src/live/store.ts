@@ -38,7 +38,7 @@ export interface LiveClient {
   };
 }
 
-/** What is folded is shown at once, and then at most this often. */
+/** What has come is shown as soon as nothing more waits to be read, and then at most this often. */
 const SHOW_EVERY_MS = 16;
 
 /** How far a view has come: enough to go on from. */
@@ -50,14 +50,18 @@ interface Progress<State> {
   pastUntil: string | undefined;
 }
 
+/** `snapshot` is the object as it was read just now, where it need not be read again to begin with. */
 export function openLive<State, V extends Variables>(
   client: LiveClient,
   definition: LiveDefinition<State, V>,
   given: V,
+  snapshot?: unknown,
 ): LiveStore<State> {
+  const progress =
+    snapshot === undefined ? undefined : progressFrom(definition, snapshot, { from: null, isWhole: true });
   const view = changeable<LiveView<State>>({
-    data: undefined,
-    isCaughtUp: false,
+    data: progress?.state,
+    isCaughtUp: progress !== undefined && progress.pastUntil === undefined,
     isEnded: false,
     error: undefined,
     connection: CONNECTING,
@@ -68,7 +72,7 @@ export function openLive<State, V extends Variables>(
   const reader: Reader<State> = {
     ...{ client, definition, show },
     variables: definition.variables(given),
-    ...{ connection: CONNECTING, progress: undefined },
+    ...{ connection: CONNECTING, progress },
   };
   let running: AbortController | undefined;
 
@@ -151,19 +155,28 @@ async function goOn<State>(
 /** Reads the object, from which its events go on. */
 async function begin<State>(
   reader: Reader<State>,
-  { from, isWhole }: Beginning,
+  beginning: Beginning,
   signal: AbortSignal,
 ): Promise<Progress<State>> {
   const { snapshot, model } = reader.definition;
-  if (!snapshot) return { state: model.begin(undefined, isWhole), cursor: from, pastUntil: undefined };
+  if (!snapshot)
+    return { state: model.begin(undefined, beginning.isWhole), cursor: beginning.from, pastUntil: undefined };
   const data = await readSnapshot(reader, snapshot.document, signal);
-  const cursor = snapshot.cursorOf(data);
+  const progress = progressFrom(reader.definition, data, beginning);
+  reader.show({ data: progress.state, isCaughtUp: progress.pastUntil === undefined });
+  return progress;
+}
+
+/** Where a reader stands who has read the object, and none of its events. */
+function progressFrom<State>(
+  { snapshot, model }: LiveDefinition<State, never>,
+  data: unknown,
+  { from, isWhole }: Beginning,
+): Progress<State> {
   const state = model.begin(data, isWhole);
-  const isPast = model.from === "replay" && cursor !== from;
-  reader.show({ data: state, isCaughtUp: !isPast });
-  return model.from === "replay"
-    ? { state, cursor: from, pastUntil: isPast ? cursor : undefined }
-    : { state, cursor, pastUntil: undefined };
+  const cursor = snapshot?.cursorOf(data) ?? from;
+  if (model.from === "after") return { state, cursor, pastUntil: undefined };
+  return { state, cursor: from, pastUntil: cursor === from ? undefined : (cursor ?? undefined) };
 }
 
 /** @throws ApiError for what does not pass by itself. */
@@ -250,26 +263,32 @@ function cursorOf(data: unknown): string | undefined {
   return typeof cursor === "string" ? cursor : undefined;
 }
 
-/** Gives on what comes after a quiet time at once, and what comes in a burst together. */
+/**
+ * Gives on together what comes in a burst: after a quiet time in the next task, with all that was waiting to be read by then. Where
+ * showing takes long, what came meanwhile is one change, not one each.
+ */
 function openBatch<T>(give: (items: readonly T[]) => void) {
   let items: T[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let givenAtMs = 0;
+  let isDueAtMs = 0;
   const flush = (): void => {
     clearTimeout(timer);
     timer = undefined;
     if (items.length === 0) return;
     const given = items;
     items = [];
-    givenAtMs = Date.now();
+    const sinceMs = Date.now();
     give(given);
+    // What shows it (React) has done so by then: it has as much time to itself as it takes, whatever the machine.
+    queueMicrotask(() => {
+      isDueAtMs = Date.now() + Math.max(SHOW_EVERY_MS, Date.now() - sinceMs);
+    });
   };
   return {
     flush,
     add: (item: T) => {
       items.push(item);
-      if (Date.now() - givenAtMs >= SHOW_EVERY_MS) flush();
-      else timer ??= setTimeout(flush, SHOW_EVERY_MS);
+      timer ??= setTimeout(flush, Math.max(0, isDueAtMs - Date.now()));
     },
   };
 }
