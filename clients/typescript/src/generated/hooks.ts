@@ -82,6 +82,9 @@ import {
   RunLiveSnapshotDocument,
   type RunLiveSnapshotQuery,
   type RunLiveSnapshotQueryVariables,
+  StartRunLiveDocument,
+  type StartRunLiveMutation,
+  type StartRunLiveMutationVariables,
   RunLiveDocument,
   type RunLiveSubscription,
   type RunLiveSubscriptionVariables,
@@ -257,6 +260,9 @@ export const useSetBudgetMutation = (options?: useMutation.Options<SetBudgetMuta
 
 export const useRunLiveSnapshotQuery = (options: (Omit<useQuery.Options<RunLiveSnapshotQuery, RunLiveSnapshotQueryVariables>, "variables"> & { variables: RunLiveSnapshotQueryVariables }) | SkipToken) =>
   useQuery(RunLiveSnapshotDocument, options as useQuery.Options<RunLiveSnapshotQuery, RunLiveSnapshotQueryVariables>);
+
+export const useStartRunLiveMutation = (options?: useMutation.Options<StartRunLiveMutation, StartRunLiveMutationVariables>) =>
+  useMutation<StartRunLiveMutation, StartRunLiveMutationVariables>(StartRunLiveDocument, options);
 
 export const useRunLiveSubscription = (options: Omit<useSubscription.Options<RunLiveSubscription, RunLiveSubscriptionVariables>, "variables"> & { variables: RunLiveSubscriptionVariables }) =>
   useSubscription<RunLiveSubscription, RunLiveSubscriptionVariables>(RunLiveDocument, options as useSubscription.Options<RunLiveSubscription, RunLiveSubscriptionVariables>);
