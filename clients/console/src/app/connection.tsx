@@ -6,6 +6,10 @@ import { useEffect, useState } from "react";
 import { useMessages } from "../i18n/messages.ts";
 import { IconCloudOff } from "../parts/icons.ts";
 import { messages } from "../parts/messages.ts";
+import { useLate } from "../parts/use-late.ts";
+
+/** What is answered sooner was only on its way. */
+const WORTH_SAYING_MS = 1_000;
 
 /** How live what is shown is, and what waits to be sent. */
 export function ConnectionBadge() {
@@ -13,6 +17,7 @@ export function ConnectionBadge() {
   const { status, retryAt, error } = useConnection();
   const seconds = useSecondsUntil(retryAt);
   const outbox = useOutbox();
+  const isWaiting = useLate(outbox.length > 0, WORTH_SAYING_MS);
   const label = {
     idle: undefined,
     connected: t.connected,
@@ -27,7 +32,7 @@ export function ConnectionBadge() {
           {label}
         </Badge>
       )}
-      {outbox.length > 0 && (
+      {isWaiting && (
         <Badge variant="light" color="yellow" size="sm" tt="none" fw={500}>
           {t.waiting(outbox.length)}
         </Badge>

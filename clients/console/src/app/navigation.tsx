@@ -1,5 +1,6 @@
 import { Badge, NavLink, Stack } from "@mantine/core";
-import { Link, useLocation } from "wouter";
+import { Link } from "wouter";
+import { useLocationProperty } from "wouter/use-browser-location";
 import { useLocale } from "../i18n/locale.ts";
 import { useMessages } from "../i18n/messages.ts";
 import { ROUTES, type Route } from "../routes.tsx";
@@ -14,16 +15,21 @@ export function useRoutes(): readonly Route[] {
   return ROUTES.filter(({ needs }) => needs === undefined || permissions.includes(needs));
 }
 
+/** The page of the address, its first part; whoever asks is not drawn anew where one goes on within a page. */
+export function usePageOfLocation(): string {
+  return useLocationProperty(() => window.location.pathname.split("/", 2)[1] ?? "");
+}
+
 export function Navigation({ onNavigate }: { readonly onNavigate?: () => void }) {
   const t = useMessages(messages);
   const { locale } = useLocale();
-  const [location] = useLocation();
+  const here = usePageOfLocation();
   const { mine } = useInbox();
   return (
     <nav aria-label={t.navigation} className={classes["navigation"]}>
       <Stack gap={4}>
         {useRoutes().map(({ path, title, Icon }) => {
-          const isHere = location === `/${path}` || location.startsWith(`/${path}/`);
+          const isHere = path === here;
           const count = path === "inbox" ? mine.length : 0;
           return (
             <NavLink

@@ -1,7 +1,7 @@
 import { Alert, AppShell, Burger, Group, Loader, Center, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
-import { Redirect, Route, Switch, useLocation } from "wouter";
+import { Redirect, Route, Switch } from "wouter";
 import { useMessages } from "../i18n/messages.ts";
 import { ErrorBoundary } from "../parts/error-boundary.tsx";
 import { ROUTES } from "../routes.tsx";
@@ -10,7 +10,7 @@ import { Account } from "./account.tsx";
 import { Brand } from "./brand.tsx";
 import { ConnectionBadge, OfflineBanner } from "./connection.tsx";
 import { messages } from "./messages.ts";
-import { Navigation, useRoutes } from "./navigation.tsx";
+import { Navigation, usePageOfLocation, useRoutes } from "./navigation.tsx";
 import { NotAllowed, NotFound } from "./not-found.tsx";
 import classes from "./shell.module.css";
 
@@ -97,11 +97,11 @@ function SuspendedBanner() {
 }
 
 function Pages() {
-  const [location] = useLocation();
+  const page = usePageOfLocation();
   const allowed = useRoutes();
   const [first] = allowed;
   return (
-    <ErrorBoundary key={pageOf(location)}>
+    <ErrorBoundary key={page}>
       <Suspense
         fallback={
           <Center py={80}>
@@ -125,14 +125,9 @@ function Pages() {
   );
 }
 
-function pageOf(location: string): string {
-  return location.split("/", 2)[1] ?? "";
-}
-
 /** Whoever goes to another page by keyboard or hears it read begins at its heading; a page's own paths are its own affair. */
 function useFocusOnNewPage(): void {
-  const [location] = useLocation();
-  const page = pageOf(location);
+  const page = usePageOfLocation();
   const isFirst = useRef(true);
   useEffect(() => {
     if (isFirst.current) {

@@ -10,6 +10,7 @@ import {
   toApiError,
   type ApiError,
 } from "@sba/client";
+import { useMemo } from "react";
 import { IconAlertTriangle, IconRefresh } from "./icons.ts";
 import { useMessages } from "../i18n/messages.ts";
 import { messages } from "./messages.ts";
@@ -84,15 +85,18 @@ export interface Notify {
 /** What became of something that was done, in the corner, for a moment. */
 export function useNotify(): Notify {
   const t = useMessages(messages);
-  return {
-    error: (error) => {
-      const apiError = toApiError(error);
-      const { title, text } = explain(apiError, t);
-      const id = apiError.requestId === undefined ? "" : ` (${t.requestId(apiError.requestId)})`;
-      showNotice({ color: "red", title, message: `${text}${id}`, autoClose: 10_000, closeLabel: t.close });
-    },
-    success: (message) => {
-      showNotice({ color: "teal", message, closeLabel: t.close });
-    },
-  };
+  return useMemo(
+    () => ({
+      error: (error) => {
+        const apiError = toApiError(error);
+        const { title, text } = explain(apiError, t);
+        const id = apiError.requestId === undefined ? "" : ` (${t.requestId(apiError.requestId)})`;
+        showNotice({ color: "red", title, message: `${text}${id}`, autoClose: 10_000, closeLabel: t.close });
+      },
+      success: (message) => {
+        showNotice({ color: "teal", message, closeLabel: t.close });
+      },
+    }),
+    [t],
+  );
 }

@@ -3,6 +3,7 @@ import { useState, type ReactNode } from "react";
 import { useMessages } from "../../i18n/messages.ts";
 import { IconSend2 } from "../../parts/icons.ts";
 import { preloadMarkdown } from "../../parts/markdown/markdown.tsx";
+import { useLate } from "../../parts/use-late.ts";
 import classes from "./ask.module.css";
 import { messages } from "./messages.ts";
 
@@ -15,11 +16,14 @@ interface ComposerProps {
   readonly children?: ReactNode;
 }
 
+const WORTH_A_SPINNER_MS = 400;
+
 /** Where a person writes. Enter sends, as in every chat; Shift + Enter is a new line. */
 export function Composer({ placeholder, onSend, isSending = false, autoFocus = false, children }: ComposerProps) {
   const t = useMessages(messages);
   const [text, setText] = useState("");
   const isEmpty = text.trim() === "";
+  const isLate = useLate(isSending, WORTH_A_SPINNER_MS);
   const send = () => {
     if (isEmpty || isSending) return;
     onSend(text.trim());
@@ -67,7 +71,7 @@ export function Composer({ placeholder, onSend, isSending = false, autoFocus = f
         <Text size="xs" c="dimmed" visibleFrom="md">
           {t.hint}
         </Text>
-        <ActionIcon type="submit" size={36} radius="md" aria-label={t.send} loading={isSending} disabled={isEmpty}>
+        <ActionIcon type="submit" size={36} radius="md" aria-label={t.send} loading={isLate} disabled={isEmpty}>
           <IconSend2 size={18} />
         </ActionIcon>
       </Group>

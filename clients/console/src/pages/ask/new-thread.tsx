@@ -7,20 +7,25 @@ import { useMessages } from "../../i18n/messages.ts";
 import { EmptyState } from "../../parts/empty-state.tsx";
 import { IconRobot } from "../../parts/icons.ts";
 import { QueryState } from "../../parts/query-state.tsx";
+import { useLate } from "../../parts/use-late.ts";
 import { usePermission } from "../../session/permission.tsx";
 import classes from "./ask.module.css";
 import { AgentPicker, Composer } from "./composer.tsx";
 import { messages } from "./messages.ts";
 import { Status } from "./status.tsx";
 import { Turn } from "./turn.tsx";
-import { keepAgent, lastAgent, useAsk } from "./use-ask.ts";
+import { keepAgent, lastAgent, useAsk, type Asking } from "./use-ask.ts";
+
+const SOON_MS = 150;
 
 /** Where a conversation begins: who is asked, and what. */
 export function NewThread() {
   const t = useMessages(messages);
   const mayAsk = usePermission("run:start", "agent:read");
   const asking = useAsk();
-  if (asking.asked !== undefined)
+  const isLate = useLate(asking.asked !== undefined, SOON_MS);
+  // What is accepted sooner is drawn once, as the run that it is.
+  if (asking.asked !== undefined && isLate)
     return (
       <Turn prompt={asking.asked} isBusy>
         <Text size="sm" c="dimmed" role="status">
@@ -38,13 +43,13 @@ export function NewThread() {
           {t.welcomeText}
         </Text>
       </div>
-      {mayAsk ? <Ask onAsk={asking.ask} /> : <Alert variant="light">{t.mayNotAsk}</Alert>}
+      {mayAsk ? <Ask asking={asking} /> : <Alert variant="light">{t.mayNotAsk}</Alert>}
       <Recent />
     </Stack>
   );
 }
 
-function Ask({ onAsk }: { readonly onAsk: (agentKey: string, prompt: string) => void }) {
+function Ask({ asking: { ask, asked } }: { readonly asking: Asking }) {
   const t = useMessages(messages);
   const { data, error, refetch } = useAskAgentsQuery();
   const [chosen, setChosen] = useState(lastAgent);
@@ -64,8 +69,9 @@ function Ask({ onAsk }: { readonly onAsk: (agentKey: string, prompt: string) => 
           autoFocus
           placeholder={t.placeholder}
           onSend={(text) => {
-            if (agent) onAsk(agent.key, text);
+            if (agent) ask(agent.key, text);
           }}
+          isSending={asked !== undefined}
         >
           <AgentPicker
             agents={agents}

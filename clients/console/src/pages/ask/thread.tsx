@@ -2,7 +2,7 @@ import { skipToken } from "@apollo/client/react";
 import { Button, Stack } from "@mantine/core";
 import type { RunLive } from "@sba/client";
 import { useRunLive } from "@sba/client/react";
-import { useState } from "react";
+import { memo, useState } from "react";
 import { useLocation } from "wouter";
 import { isEnded } from "../../data/is-ended.ts";
 import { usePages } from "../../data/use-pages.ts";
@@ -11,6 +11,7 @@ import { useMessages } from "../../i18n/messages.ts";
 import { useNotify } from "../../parts/error-notice.tsx";
 import { IconRefresh } from "../../parts/icons.ts";
 import { LoadMore } from "../../parts/load-more.tsx";
+import { useIdle } from "../../parts/use-late.ts";
 import { Allowed, usePermission } from "../../session/permission.tsx";
 import classes from "./ask.module.css";
 import { Composer, ModePicker, type Mode } from "./composer.tsx";
@@ -24,8 +25,12 @@ import { useStickToEnd } from "./use-stick-to-end.ts";
 export function Thread({ runId }: { readonly runId: string }) {
   const live = useRunLive(runId);
   const { data } = live;
-  const threadId = data?.run.thread.id;
-  const result = useAskThreadQuery(threadId === undefined ? skipToken : { variables: { threadId } });
+  // What was said before, and what can be said now, come when what is being said is there.
+  const isIdle = useIdle();
+  const threadId = isIdle ? data?.run.thread.id : undefined;
+  const result = useAskThreadQuery(
+    threadId === undefined ? skipToken : { variables: { threadId }, fetchPolicy: "cache-and-network" },
+  );
   const pages = usePages(result, ({ runs }) => runs);
   const asking = useAsk();
   useStickToEnd(data !== undefined && isWorking(data.run.status));
@@ -47,7 +52,16 @@ export function Thread({ runId }: { readonly runId: string }) {
         ))}
         {asking.asked !== undefined && <Turn prompt={asking.asked} isBusy children={null} />}
       </Stack>
-      {data && <Dock data={data} asking={asking} />}
+      {data && isIdle && (
+        <Dock
+          runId={runId}
+          status={data.run.status}
+          prompt={data.run.prompt}
+          agentKey={data.run.agent?.key}
+          threadId={data.run.thread.id}
+          asking={asking}
+        />
+      )}
     </Stack>
   );
 }
@@ -64,26 +78,29 @@ function FollowedTurn({ runId }: { readonly runId: string }) {
 }
 
 interface DockProps {
-  readonly data: RunLive;
+  readonly runId: string;
+  readonly status: RunLive["run"]["status"];
+  readonly prompt: string;
+  readonly agentKey: string | undefined;
+  readonly threadId: string;
   readonly asking: Asking;
 }
 
 /** What can be said now: a next question, an answer to the agent, or something while it works. */
-function Dock({ data: { run }, asking }: DockProps) {
+const Dock = memo(function Dock({ runId, status, prompt, agentKey, threadId, asking }: DockProps) {
   const t = useMessages(messages);
   const [mode, setMode] = useState<Mode>("STEER");
   const say = useSay();
   if (!usePermission("run:start")) return null;
-  const agentKey = run.agent?.key;
-  const isOver = isEnded(run.status);
+  const isOver = isEnded(status);
   const send = (text: string) => {
-    if (run.status === "AWAITING_INPUT") say.answer(run.id, text);
-    else if (!isOver) say.say(run.id, text, mode);
-    else if (agentKey !== undefined) asking.ask(agentKey, text, run.thread.id);
+    if (status === "AWAITING_INPUT") say.answer(runId, text);
+    else if (!isOver) say.say(runId, text, mode);
+    else if (agentKey !== undefined) asking.ask(agentKey, text, threadId);
   };
   return (
     <Stack gap="xs" className={classes["dock"]}>
-      {run.status === "FAILED" && agentKey !== undefined && (
+      {status === "FAILED" && agentKey !== undefined && (
         <Allowed to="run:start">
           <Button
             size="xs"
@@ -91,7 +108,7 @@ function Dock({ data: { run }, asking }: DockProps) {
             leftSection={<IconRefresh size={14} />}
             style={{ alignSelf: "center" }}
             onClick={() => {
-              asking.ask(agentKey, run.prompt, run.thread.id);
+              asking.ask(agentKey, prompt, threadId);
             }}
           >
             {t.again}
@@ -99,16 +116,16 @@ function Dock({ data: { run }, asking }: DockProps) {
         </Allowed>
       )}
       <Composer
-        key={run.id}
-        placeholder={run.status === "AWAITING_INPUT" ? t.answerAgent : isOver ? t.followUp : t.steer}
+        key={runId}
+        placeholder={status === "AWAITING_INPUT" ? t.answerAgent : isOver ? t.followUp : t.steer}
         isSending={say.isSending || asking.asked !== undefined}
         onSend={send}
       >
-        {!isOver && run.status !== "AWAITING_INPUT" && <ModePicker value={mode} onChange={setMode} />}
+        {!isOver && status !== "AWAITING_INPUT" && <ModePicker value={mode} onChange={setMode} />}
       </Composer>
     </Stack>
   );
-}
+});
 
 /** Says something to a run; where another run answers, goes to that one. */
 function useSay() {

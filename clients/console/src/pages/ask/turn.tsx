@@ -1,7 +1,8 @@
 import { Alert, Button, Group, Loader, Stack, Text, VisuallyHidden } from "@mantine/core";
+import { shallowEqual } from "@mantine/hooks";
 import type { RunLive } from "@sba/client";
 import { useCancelRunMutation, useResumeRunMutation, type UseLiveResult } from "@sba/client/react";
-import { useMemo, useState, type ReactNode } from "react";
+import { memo, useMemo, useState, type ReactNode } from "react";
 import { isEnded } from "../../data/is-ended.ts";
 import { ApprovalCard } from "../../approval/card.tsx";
 import type { AskThreadQuery } from "../../generated/ask/graphql.ts";
@@ -10,6 +11,7 @@ import { useMessages } from "../../i18n/messages.ts";
 import { useNotify } from "../../parts/error-notice.tsx";
 import { IconPlayerPlay, IconPlayerStop } from "../../parts/icons.ts";
 import { Lines, QueryState } from "../../parts/query-state.tsx";
+import { useLate } from "../../parts/use-late.ts";
 import { Allowed } from "../../session/permission.tsx";
 import { Answer, sourcesOf } from "./answer.tsx";
 import { Artifacts } from "./artifacts.tsx";
@@ -70,12 +72,7 @@ function LiveRun({ data, isCaughtUp }: { readonly data: RunLive; readonly isCaug
       {flow.map((item) => (
         <Item key={item.key} item={item} isActive={isActive} sources={sources} onOpen={setSource} />
       ))}
-      {isSilent && (
-        <Group gap="xs" c="dimmed">
-          <Loader size="xs" type="dots" aria-hidden />
-          <Text size="sm">{t.thinking}</Text>
-        </Group>
-      )}
+      {isSilent && <AtWork />}
       <VisuallyHidden role="status">
         {isActive ? t.isAnswering : isEnded(run.status) ? t.isDone : t[run.status]}
       </VisuallyHidden>
@@ -93,6 +90,20 @@ function LiveRun({ data, isCaughtUp }: { readonly data: RunLive; readonly isCaug
         }}
       />
     </Turn>
+  );
+}
+
+/** A second without a word is long; what moves before would only take the time of what is being drawn. */
+const LONG_MS = 1_000;
+
+function AtWork() {
+  const t = useMessages(messages);
+  const isLong = useLate(true, LONG_MS);
+  return (
+    <Group gap="xs" c="dimmed" mih={22}>
+      {isLong && <Loader size="xs" type="dots" aria-hidden />}
+      <Text size="sm">{t.thinking}</Text>
+    </Group>
   );
 }
 
@@ -125,7 +136,8 @@ interface ItemProps {
   readonly onOpen: (source: Source) => void;
 }
 
-function Item({ item, isActive, sources, onOpen }: ItemProps) {
+/** Most of them stay as they are while another grows. */
+const Item = memo(function Item({ item, isActive, sources, onOpen }: ItemProps) {
   const t = useMessages(messages);
   switch (item.kind) {
     case "text":
@@ -150,6 +162,10 @@ function Item({ item, isActive, sources, onOpen }: ItemProps) {
       );
     }
   }
+}, isSameItem);
+
+function isSameItem({ item: one, ...before }: ItemProps, { item: other, ...after }: ItemProps): boolean {
+  return shallowEqual(before, after) && shallowEqual(one, other);
 }
 
 /** What there is to say of a run that is not simply done. */
@@ -179,7 +195,7 @@ interface FactsProps {
 }
 
 /** What it cost so far, and how long it took. */
-function Facts({ run: { status, cost, usage, startedAt, endedAt, agent } }: FactsProps) {
+const Facts = memo(function Facts({ run: { status, cost, usage, startedAt, endedAt, agent } }: FactsProps) {
   const t = useMessages(messages);
   const format = useFormat();
   const tokens = (usage ?? [])
@@ -199,9 +215,15 @@ function Facts({ run: { status, cost, usage, startedAt, endedAt, agent } }: Fact
       </Text>
     </Group>
   );
-}
+});
 
-function Controls({ runId, status }: { readonly runId: string; readonly status: PastRun["status"] }) {
+const Controls = memo(function Controls({
+  runId,
+  status,
+}: {
+  readonly runId: string;
+  readonly status: PastRun["status"];
+}) {
   const t = useMessages(messages);
   const notify = useNotify();
   const [cancel, { loading: isCancelling }] = useCancelRunMutation();
@@ -237,4 +259,4 @@ function Controls({ runId, status }: { readonly runId: string; readonly status: 
       </Group>
     </Allowed>
   );
-}
+});

@@ -1,8 +1,7 @@
-import { useApolloClient } from "@apollo/client/react";
-import { useStartRunMutation } from "@sba/client/react";
-import { useCallback, useState } from "react";
+import { newRun, runLive, StartRunLiveDocument } from "@sba/client";
+import { useClient } from "@sba/client/react";
+import { useCallback, useMemo, useState } from "react";
 import { useLocation } from "wouter";
-import { AskRecentDocument, AskThreadDocument } from "../../generated/ask/graphql.ts";
 import { useNotify } from "../../parts/error-notice.tsx";
 
 export interface Asking {
@@ -13,28 +12,32 @@ export interface Asking {
 
 /** Starts a run and goes to it. It is sent once, also when the network fails in between. */
 export function useAsk(): Asking {
-  const [start] = useStartRunMutation({ context: { outbox: true } });
+  const client = useClient();
   const [asked, setAsked] = useState<string>();
   const [, navigate] = useLocation();
-  const apollo = useApolloClient();
   const notify = useNotify();
   const ask = useCallback(
     (agentKey: string, prompt: string, threadId?: string) => {
       setAsked(prompt);
-      const variables = { agentKey, prompt, ...(threadId === undefined ? {} : { threadId }) };
-      start({ variables })
-        .then(({ data }) => {
-          if (data) navigate(`/ask/${data.startRun.id}`);
-          void apollo.refetchQueries({ include: [AskRecentDocument, AskThreadDocument] });
+      client.outbox
+        .add(StartRunLiveDocument, { agentKey, prompt, ...(threadId === undefined ? {} : { threadId }) })
+        .then(({ startRun }) => {
+          const fresh = newRun(startRun);
+          if (fresh) client.prepare(runLive, { runId: startRun.id }, fresh);
+          // In a task of its own: drawing the page takes longer than asking for the run's events, which are then on their way.
+          setTimeout(() => {
+            setAsked(undefined);
+            navigate(`/ask/${startRun.id}`);
+          });
         })
-        .catch(notify.error)
-        .finally(() => {
+        .catch((error: unknown) => {
           setAsked(undefined);
+          notify.error(error);
         });
     },
-    [start, navigate, apollo, notify],
+    [client, navigate, notify],
   );
-  return { ask, asked };
+  return useMemo(() => ({ ask, asked }), [ask, asked]);
 }
 
 const KEY = "sba.agent";
