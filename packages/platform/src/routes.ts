@@ -95,11 +95,13 @@ function flattenHeaders(headers: FastifyRequest["headers"]): Record<string, stri
   );
 }
 
-/** Aborted when the client leaves before it has its answer. */
-export function abortedWhenGone(reply: FastifyReply): AbortSignal {
+/** Aborted when the client leaves before it has its answer, and at once when it has left already: who is asking takes a while to tell. */
+export function abortedWhenGone({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
-  reply.raw.once("close", () => {
-    if (!reply.raw.writableEnded) gone.abort();
-  });
+  const abort = (): void => {
+    if (!raw.writableEnded) gone.abort();
+  };
+  if (raw.closed) abort();
+  else raw.once("close", abort);
   return gone.signal;
 }
