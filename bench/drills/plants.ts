@@ -40,7 +40,7 @@ export const PLANTS: readonly Plant[] = [
     plant: ({ look }) =>
       look(`
       CREATE FUNCTION agent.forget_due() RETURNS trigger LANGUAGE plpgsql AS
-        'BEGIN IF NEW.takeovers > OLD.takeovers THEN NEW.due_at = NULL; END IF; RETURN NEW; END';
+        'BEGIN IF NEW.fence > OLD.fence AND NEW.lease_expires_at IS NOT NULL THEN NEW.due_at = NULL; END IF; RETURN NEW; END';
       CREATE TRIGGER forget_due BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.forget_due()`),
   },
 ];

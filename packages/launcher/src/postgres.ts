@@ -217,8 +217,8 @@ async function launch(binaries: string, data: string, options: ClusterOptions, o
   const port = options.port ?? (await freePort());
   const socket = socketFolder(data);
   // A list: a name with a comma is put into quotes.
-  const unix_socket_directories = socket === "" ? "" : `"${socket.replaceAll('"', '""')}"`;
-  const settings = { listen_addresses: "127.0.0.1", unix_socket_directories, ...options.settings };
+  const sockets = socket === "" ? "" : `"${socket.replaceAll('"', '""')}"`;
+  const settings = { listen_addresses: "127.0.0.1", unix_socket_directories: sockets, ...options.settings };
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const log = options.logFile ?? join(data, "server.log");
   const output = openSync(log, "w", 0o600);

@@ -67,7 +67,7 @@ describe("a run that was accepted just now", () => {
   it("is begun once, and each of several for itself", async () => {
     const ids = await Promise.all([start(), start(), start()]);
     // One that somebody has touched must not keep the others.
-    await cancelRun(caller, { runId: ids[1]! });
+    await cancelRun(caller, { runId: ids[1] });
     const claimAll = () => Promise.all(ids.map((id) => outcomeOf(claimAccepted(caller, { id }))));
     expect(await claimAll()).toEqual(["taken", "AGENT_RUN_NOT_NEW", "taken"]);
     expect(await claimAll()).toEqual(ids.map(() => "AGENT_RUN_NOT_NEW"));
