@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import { platformErrors } from "./errors.ts";
 
 /** The prefixes of public ids. Inside, an id is a UUID; outside it is `<prefix>_<26 characters>`. */
@@ -50,12 +50,26 @@ const COUNTER_START_MAX = 0x7ff;
 let lastMs = 0;
 let counter = 0;
 
+/** Asking for random bytes costs more than the rest of an id: they are asked for by the page, and each is used once. */
+const RANDOM = Buffer.allocUnsafeSlow(4_096);
+let used = RANDOM.length;
+
+/** Good until the next call. */
+function takeRandom(bytes: number): Buffer {
+  if (used + bytes > RANDOM.length) {
+    randomFillSync(RANDOM);
+    used = 0;
+  }
+  used += bytes;
+  return RANDOM.subarray(used - bytes, used);
+}
+
 /** Moves the clock of ids on: they are ordered as they were made, within a millisecond and when the clock is set back, too. */
 function tick(): void {
   const nowMs = Date.now();
   if (nowMs > lastMs) {
     lastMs = nowMs;
-    counter = randomBytes(2).readUInt16BE() & COUNTER_START_MAX;
+    counter = takeRandom(2).readUInt16BE() & COUNTER_START_MAX;
   } else if (counter < COUNTER_MAX) {
     counter += 1;
   } else {
@@ -70,7 +84,7 @@ function tick(): void {
  */
 export function newId(): string {
   tick();
-  const bytes = randomBytes(16);
+  const bytes = takeRandom(16);
   bytes.writeUIntBE(lastMs, 0, 6);
   bytes.writeUInt16BE(0x7000 | counter, 6);
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;

@@ -1,4 +1,5 @@
-import { jwtVerify, SignJWT } from "jose";
+import { createHmac } from "node:crypto";
+import { jwtVerify } from "jose";
 import { z } from "zod";
 import { deserializeCaller, serializeCaller, type Caller } from "./caller.ts";
 import { platformErrors } from "./errors.ts";
@@ -41,14 +42,28 @@ const claimsSchema = z.object({
     .optional(),
 });
 
-/** A token for one request to one subgraph. */
-export async function signInternalToken({ caller, internal, requestId }: InternalRequest): Promise<string> {
-  return new SignJWT({ req: requestId, internal, ...(caller ? { caller: serializeCaller(caller) } : {}) })
-    .setProtectedHeader({ alg: ALGORITHM })
-    .setIssuer(ISSUER)
-    .setAudience(AUDIENCE)
-    .setExpirationTime(`${LIFETIME_S}s`)
-    .sign(deriveKey(PURPOSE, KEY_BYTES));
+const HEADER = encode({ alg: ALGORITHM });
+
+/**
+ * A token for one request to one subgraph. Signed here and not by jose: its keys go to another thread and back, which took the
+ * gateway longer than the rest of a fetch.
+ */
+export function signInternalToken({ caller, internal, requestId }: InternalRequest): string {
+  const claims = encode({
+    req: requestId,
+    internal,
+    caller: caller && serializeCaller(caller),
+    iss: ISSUER,
+    aud: AUDIENCE,
+    exp: Math.floor(Date.now() / 1_000) + LIFETIME_S,
+  });
+  const signed = `${HEADER}.${claims}`;
+  const signature = createHmac("sha256", deriveKey(PURPOSE, KEY_BYTES)).update(signed).digest("base64url");
+  return `${signed}.${signature}`;
+}
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
 }
 
 /** What a token says. @throws CREDENTIALS_INVALID when this system did not sign it, or its seconds are over. */

@@ -259,11 +259,11 @@ describe("a subgraph's server", () => {
 
   test("answers its gateway as in process", async () => {
     const who = caller();
-    expect(await post("{ caller }", await tokenFor(who))).toEqual({
+    expect(await post("{ caller }", tokenFor(who))).toEqual({
       status: 200,
       body: { data: { caller: who.principalId } },
     });
-    expect((await post("{ gone }", await tokenFor())).body.errors?.[0]?.extensions).toMatchObject({
+    expect((await post("{ gone }", tokenFor())).body.errors?.[0]?.extensions).toMatchObject({
       reason: "THING_GONE",
       requestId: "request-2",
     });
@@ -279,11 +279,11 @@ describe("a subgraph's server", () => {
   });
 
   test("says that subscriptions need a socket", async () => {
-    expect((await post("subscription { count(to: 1) }", await tokenFor())).status).toBe(400);
+    expect((await post("subscription { count(to: 1) }", tokenFor())).status).toBe(400);
   });
 
   test("streams over its socket, and refuses streams and sockets without a token", async () => {
-    const token = await tokenFor();
+    const token = tokenFor();
     const connect = (connectionParams: Record<string, unknown>) =>
       createClient({
         url: `${server.url.replace("http", "ws")}/graphql`,
@@ -311,7 +311,7 @@ describe("a subgraph's server", () => {
   });
 
   test("serves its routes, bodies streamed, and their errors by their kind", async () => {
-    const headers = { [INTERNAL_TOKEN_HEADER]: await tokenFor() };
+    const headers = { [INTERNAL_TOKEN_HEADER]: tokenFor() };
     const put = await fetch(`${server.url}/things/a%20name?q=1`, { method: "PUT", headers, body: "bytes" });
     expect([put.status, put.headers.get("x-thing"), await put.text()]).toEqual([201, "a name", "1:bytes"]);
     const gone = await fetch(`${server.url}/gone`, { headers });
@@ -323,7 +323,7 @@ describe("a subgraph's server", () => {
   });
 
   test("shows what it counts to those who are near", async () => {
-    await post("{ caller }", await tokenFor());
+    await post("{ caller }", tokenFor());
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     for (const shown of [
       /^sba_subgraph_request_seconds_count\{status="200"\} [1-9]/m,

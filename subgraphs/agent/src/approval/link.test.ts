@@ -28,7 +28,7 @@ beforeAll(async () => {
   server = await startSubgraphServer({ name: "agent", schema, routes }, { host: "127.0.0.1", port: 0 });
   usePublicUrl(server.url);
   headers = {
-    [INTERNAL_TOKEN_HEADER]: await signInternalToken({ caller: undefined, internal: false, requestId: "test" }),
+    [INTERNAL_TOKEN_HEADER]: signInternalToken({ caller: undefined, internal: false, requestId: "test" }),
   };
 });
 afterAll(async () => {

@@ -130,7 +130,7 @@ describe("GET /artifacts/:signed", () => {
     );
     usePublicUrl(`${server.url}/`);
     headers = {
-      [INTERNAL_TOKEN_HEADER]: await signInternalToken({ caller: undefined, internal: false, requestId: "test" }),
+      [INTERNAL_TOKEN_HEADER]: signInternalToken({ caller: undefined, internal: false, requestId: "test" }),
     };
   });
   afterAll(async () => {

@@ -34,7 +34,7 @@ beforeAll(async () => {
   server = await startSubgraphServer(knowledgeSubgraph, { host: "127.0.0.1", port: 0 });
   usePublicUrl(server.url);
   const anybody = { caller: undefined, internal: false, requestId: "test" };
-  token = { [INTERNAL_TOKEN_HEADER]: await signInternalToken(anybody) };
+  token = { [INTERNAL_TOKEN_HEADER]: signInternalToken(anybody) };
 });
 afterAll(async () => {
   usePublicUrl(undefined);
