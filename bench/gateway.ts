@@ -4,12 +4,13 @@ import { Worker } from "node:worker_threads";
 import { agentSubgraph } from "@sba/agent/server";
 import { billingSubgraph } from "@sba/billing/server";
 import { AgentsDocument, ToolsDocument } from "@sba/client";
-import { startOperations, type Operations } from "@sba/gateway/apollo";
+import { createDocuments } from "@sba/gateway/documents";
 import { linkInProcess } from "@sba/gateway/forward";
 import { startGateway } from "@sba/gateway/gateway";
 import { loadGraph } from "@sba/gateway/graph";
-import { openGraphs } from "@sba/gateway/graphs";
+import { openGraphs, type Graphs } from "@sba/gateway/graphs";
 import { DEFAULT_LIMITS } from "@sba/gateway/limits";
+import { startOperations, type Operations } from "@sba/gateway/operations";
 import { DEVELOPMENT_RATE_LIMITS, openTolls } from "@sba/gateway/tolls";
 import { openTrustedDocuments } from "@sba/gateway/trusted-documents";
 import { issueAccessToken } from "@sba/identity/index";
@@ -55,7 +56,8 @@ const OPERATIONS: readonly { readonly name: string; readonly subgraph: Subgraph;
 export function benchGateway(): Promise<Measurement[]> {
   return withDatabase(undefined, async ({ caller }) => {
     const supergraphSdl = readFileSync(SUPERGRAPH, "utf8");
-    const operations = await openOperations(supergraphSdl);
+    const graphs = openGraphs(loadGraph(supergraphSdl));
+    const operations = await openOperations(graphs);
     const gateway = await startGateway({
       host: "127.0.0.1",
       port: 0,
@@ -68,7 +70,7 @@ export function benchGateway(): Promise<Measurement[]> {
       const headers = { authorization: `Bearer ${token.accessToken}` };
       const measurements: Measurement[] = [];
       for (const operation of OPERATIONS) {
-        measurements.push(...(await measureInProcess(operations, caller, operation)));
+        measurements.push(...(await measureInProcess({ graphs, operations }, caller, operation)));
         measurements.push(...(await measureHttp({ url: gateway.graphqlUrl, headers }, caller, operation)));
       }
       return measurements;
@@ -79,14 +81,14 @@ export function benchGateway(): Promise<Measurement[]> {
   });
 }
 
-async function openOperations(supergraphSdl: string): Promise<Operations> {
+async function openOperations(graphs: Graphs): Promise<Operations> {
   const subgraphs = new Map(SUBGRAPHS.map((subgraph) => [subgraph.name, linkInProcess(subgraph)]));
   const limits = DEFAULT_LIMITS;
   const limiter = await openRateLimiter({});
   const tolls = openTolls({ limiter, limits: DEVELOPMENT_RATE_LIMITS, maxCost: limits.maxCost });
   const trusted = openTrustedDocuments({ manifests: [], only: false });
-  const graphs = openGraphs(loadGraph(supergraphSdl));
-  return startOperations({ graphs, subgraphs, limits, tolls, trusted, introspection: "everyone" });
+  const documents = createDocuments(limits);
+  return startOperations({ graphs, documents, subgraphs, limits, tolls, trusted, introspection: "everyone" });
 }
 
 type Operation = (typeof OPERATIONS)[number];
@@ -97,16 +99,16 @@ interface Cost {
 }
 
 async function measureInProcess(
-  operations: Operations,
+  { graphs, operations }: { readonly graphs: Graphs; readonly operations: Operations },
   caller: Caller,
   { name, subgraph, document }: Operation,
 ): Promise<Measurement[]> {
-  const query = print(document);
-  const parsed = parse(query);
+  const parsed = parse(print(document));
   const signal = new AbortController().signal;
   const bare = (): Promise<ExecutionResult> =>
     executeInProcess(subgraph.schema, { document: parsed }, { caller, requestId: "bench" });
-  const through = (): Promise<ExecutionResult> => operations.execute({ query }, { caller, requestId: "bench", signal });
+  const asked = { graph: graphs.current, document: parsed, operationName: undefined, variables: {} };
+  const through = (): Promise<ExecutionResult> => operations.execute(asked, { caller, requestId: "bench", signal });
   const load = (work: () => Promise<ExecutionResult>) => (): Promise<readonly number[]> =>
     repeat(REQUESTS, 1, () =>
       timed(async () => {
@@ -131,7 +133,7 @@ async function measureHttp(
   const client = openLoadThread();
   try {
     const body = JSON.stringify({ query: print(document) });
-    const token = await signInternalToken({ caller, internal: false, requestId: "bench" });
+    const token = signInternalToken({ caller, internal: false, requestId: "bench" });
     const bare = { url: `${server.url}/graphql`, headers: { [INTERNAL_TOKEN_HEADER]: token } };
     const load = (endpoint: Endpoint) => () => client.run({ ...endpoint, body, requests: REQUESTS });
     const [bareCost, gatewayCost] = await compare(load(bare), load(gateway));

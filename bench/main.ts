@@ -10,6 +10,7 @@ import { benchGrowth } from "./durable/growth.ts";
 import { benchSuspended } from "./durable/suspended.ts";
 import { benchWrites } from "./durable/writes.ts";
 import { benchFanOut } from "./fan-out.ts";
+import { benchFederation } from "./federation/federation.ts";
 import { benchGateway } from "./gateway.ts";
 import type { Measurement } from "./measurement.ts";
 import { parseOptions, type BenchOptions } from "./options.ts";
@@ -46,6 +47,7 @@ async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): P
   const names = chosen.sections;
   if (names.has("start") || names.has("memory") || names.has("runs")) await measureSystem(chosen, redisUrl);
   if (names.has("gateway")) record("gateway", await benchGateway());
+  if (names.has("federation")) record("federation", await benchFederation());
   if (names.has("fan-out")) record("fan-out", await benchFanOut());
   if (names.has("search")) record("search", await benchSearch());
   if (names.has("steps")) record("steps", await benchSteps(redisUrl));

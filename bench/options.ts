@@ -6,6 +6,7 @@ export const SECTIONS = [
   "memory",
   "runs",
   "gateway",
+  "federation",
   "fan-out",
   "search",
   "steps",

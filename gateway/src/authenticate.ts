@@ -70,9 +70,11 @@ export function createAuthenticator(issuers: readonly Issuer[], grants: GrantsSo
   // A signature costs more to check than most queries to plan. What was verified stays so for seconds; its end is looked at each time.
   const verified = new LRUCache<string, Claims>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
   const verifyOnce = async (token: string): Promise<Claims> => {
-    const known = verified.get(token) ?? (await verify(token, verifiers));
-    verified.set(token, known, { noUpdateTTL: true });
-    return known;
+    const known = verified.get(token);
+    if (known) return known;
+    const claims = await verify(token, verifiers);
+    verified.set(token, claims);
+    return claims;
   };
   return {
     authenticate: async (authorization) => {

@@ -6,7 +6,7 @@ import { errors, toShownError } from "./errors.ts";
 import type { Graph } from "./graph.ts";
 import { parseWithin, type Limits } from "./limits.ts";
 
-/** Operations that sockets send: parsed within the limits and validated once for each text and graph. */
+/** Operations as they are sent: parsed within the limits and validated once for each text and graph, whichever way they come. */
 
 export interface KnownDocument {
   readonly document: DocumentNode;
@@ -15,7 +15,12 @@ export interface KnownDocument {
   readonly hash: string;
 }
 
-export type DocumentSource = (graph: Graph, query: string) => KnownDocument | readonly GraphQLError[];
+export interface Documents {
+  /** What is wrong with it comes back as errors to be shown. */
+  readonly of: (graph: Graph, query: string) => KnownDocument | readonly GraphQLError[];
+  /** As `hashOf`, at once for what is known. */
+  readonly hashOf: (query: string) => string;
+}
 
 const MAX_DOCUMENTS = 1_000;
 
@@ -23,20 +28,22 @@ export function hashOf(text: string): string {
   return createHash("sha256").update(text).digest("base64url");
 }
 
-export function createDocuments(limits: Limits): DocumentSource {
-  const known = new LRUCache<string, KnownDocument>({ max: MAX_DOCUMENTS });
-  return (graph, query) => {
-    const hash = hashOf(query);
-    const key = `${graph.id}/${hash}`;
-    const existing = known.get(key);
-    if (existing) return existing;
-    const document = parseShown(query, limits);
-    if (document instanceof GraphQLError) return [document];
-    const problems = graph.told(validate(graph.schema, document));
-    if (problems.length > 0) return problems.map((problem) => withCode(problem, "GRAPHQL_VALIDATION_FAILED"));
-    const made = { document, text: query, hash };
-    known.set(key, made);
-    return made;
+export function createDocuments(limits: Limits): Documents {
+  // By their texts, and not by hashes: a known one costs no more than to be looked up.
+  const known = new LRUCache<string, KnownDocument & { readonly graph: string }>({ max: MAX_DOCUMENTS });
+  return {
+    of: (graph, query) => {
+      const existing = known.get(query);
+      if (existing?.graph === graph.id) return existing;
+      const document = existing?.document ?? parseShown(query, limits);
+      if (document instanceof GraphQLError) return [document];
+      const problems = graph.told(validate(graph.schema, document));
+      if (problems.length > 0) return problems.map((problem) => withCode(problem, "GRAPHQL_VALIDATION_FAILED"));
+      const made = { document, text: query, hash: existing?.hash ?? hashOf(query), graph: graph.id };
+      known.set(query, made);
+      return made;
+    },
+    hashOf: (query) => known.peek(query)?.hash ?? hashOf(query),
   };
 }
 

@@ -67,14 +67,14 @@ export function persistedQueryNotFound(): GraphQLError {
   return new GraphQLError("PersistedQueryNotFound", { extensions: { code, reason: code, retryable: true } });
 }
 
-/** An error of ours as GraphQL carries it, ready to be shown. `httpStatus` is for Apollo Server, which takes it off again. */
-export function toShownError(error: AppError, requestId?: string, httpStatus?: number): GraphQLError {
-  const http = httpStatus === undefined ? {} : { http: { status: httpStatus, headers: new Map(retryHeader(error)) } };
-  return new GraphQLError(error.message, { extensions: { ...errorExtensions(error, requestId), ...http } });
+/** An error of ours as GraphQL carries it, ready to be shown. */
+export function toShownError(error: AppError, requestId?: string): GraphQLError {
+  return new GraphQLError(error.message, { extensions: { ...errorExtensions(error, requestId) } });
 }
 
-function retryHeader({ retryAfterMs }: AppError): [string, string][] {
-  return retryAfterMs === undefined ? [] : [["retry-after", String(Math.ceil(retryAfterMs / 1_000))]];
+/** When to come again, as HTTP says it. */
+export function retryHeaders({ retryAfterMs }: Pick<AppError, "retryAfterMs">): Record<string, string> {
+  return retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1_000)) };
 }
 
 /**

@@ -11,7 +11,7 @@ import {
 import { currentTraceparent } from "@sba/platform/telemetry";
 import { GraphQLError, type ExecutionResult, type GraphQLFormattedError } from "graphql";
 import { createClient, type Client } from "graphql-ws";
-import { Pool } from "undici";
+import { Pool, type Dispatcher } from "undici";
 import WebSocket from "ws";
 import { errors, toShownError } from "./errors.ts";
 import { guardSubgraph, type SubgraphGuardOptions } from "./forward-guard.ts";
@@ -62,7 +62,7 @@ export function linkRemote(
     name,
     routes: routes.map((route) => ({ ...route, handle: (request) => forwardRoute(pool, route, request) })),
     execute: (operation, request) =>
-      guard.run(operation, request, (signal) => post(pool, path, operation, { ...request, signal })),
+      guard.run(operation, request, (signal) => post(pool, path, operation, request, signal)),
     subscribe: (operation, request) => subscribeRemote(socket, operation, request),
     isReady: () => isReady(pool, foreignPath),
     close: async () => {
@@ -93,28 +93,74 @@ async function post(
   path: string,
   { query, variables, operationName }: LinkOperation,
   request: OperationRequest,
+  signal: AbortSignal,
 ): Promise<ExecutionResult> {
   const traceparent = currentTraceparent();
-  const { statusCode, headers, body } = await pool.request({
-    method: "POST",
-    path,
-    headers: {
-      "content-type": "application/json",
-      accept: "application/json",
-      "x-request-id": request.requestId,
-      ...(traceparent === undefined ? {} : { traceparent }),
-      [INTERNAL_TOKEN_HEADER]: await tokenFor(request),
+  const { status, contentType, body } = await exchange(
+    pool,
+    {
+      method: "POST",
+      path,
+      headers: {
+        "content-type": "application/json",
+        accept: "application/json",
+        "x-request-id": request.requestId,
+        ...(traceparent === undefined ? {} : { traceparent }),
+        [INTERNAL_TOKEN_HEADER]: tokenFor(request),
+      },
+      body: JSON.stringify({ query, variables, operationName }),
     },
-    body: JSON.stringify({ query, variables, operationName }),
-    signal: request.signal ?? null,
-  });
-  if (statusCode !== 200 || !String(headers["content-type"]).includes("json")) {
-    await body.dump();
-    throw new Error(`answered ${statusCode} ${String(headers["content-type"])}`);
-  }
-  const result: unknown = await body.json();
+    signal,
+  );
+  if (status !== 200 || !contentType.includes("json")) throw new Error(`answered ${status} ${contentType}`);
+  const result: unknown = JSON.parse(body.toString());
   if (!isResult(result)) throw new Error("answered with JSON that is no GraphQL result");
   return result as ExecutionResult;
+}
+
+interface Received {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Buffer;
+}
+
+/** As the pool's `request`, without the stream that it makes of each answer: these are read whole. */
+function exchange(pool: Pool, options: Dispatcher.DispatchOptions, signal: AbortSignal): Promise<Received> {
+  return new Promise((resolve, reject) => {
+    let request: Dispatcher.DispatchController | undefined;
+    let [status, contentType] = [0, ""];
+    const chunks: Buffer[] = [];
+    const abort = (): void => {
+      request?.abort(signal.reason as Error);
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) {
+      abort();
+      return;
+    }
+    signal.addEventListener("abort", abort, { once: true });
+    pool.dispatch(options, {
+      // It may have waited for a connection until nobody waits for it.
+      onRequestStart: (started) => {
+        request = started;
+        if (signal.aborted) started.abort(signal.reason as Error);
+      },
+      onResponseStart: (_request, statusCode, headers) => {
+        [status, contentType] = [statusCode, String(headers["content-type"])];
+      },
+      onResponseData: (_request, chunk) => {
+        chunks.push(chunk);
+      },
+      onResponseEnd: () => {
+        signal.removeEventListener("abort", abort);
+        resolve({ status, contentType, body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) });
+      },
+      onResponseError: (_request, error) => {
+        signal.removeEventListener("abort", abort);
+        reject(error);
+      },
+    });
+  });
 }
 
 function isResult(value: unknown): boolean {
@@ -125,7 +171,7 @@ function isResult(value: unknown): boolean {
   );
 }
 
-async function tokenFor({ caller, internal, requestId }: OperationRequest): Promise<string> {
+function tokenFor({ caller, internal, requestId }: OperationRequest): string {
   return signInternalToken({ caller, internal: internal === true, requestId });
 }
 
@@ -152,7 +198,7 @@ async function forwardRoute(pool: Pool, { method }: RouteDeclaration, request: R
       headers: {
         ...endToEnd(request.headers),
         "x-request-id": request.requestId,
-        [INTERNAL_TOKEN_HEADER]: await tokenFor(request),
+        [INTERNAL_TOKEN_HEADER]: tokenFor(request),
       },
       body: method === "GET" ? null : request.body,
       signal: request.signal,
@@ -181,8 +227,8 @@ function openSocket(url: string): Client {
     lazyCloseTimeout: IDLE_SOCKET_MS,
     keepAlive: KEEP_ALIVE_MS,
     retryAttempts: 0,
-    connectionParams: async () => ({
-      token: await signInternalToken({ caller: undefined, internal: true, requestId: "socket" }),
+    connectionParams: () => ({
+      token: signInternalToken({ caller: undefined, internal: true, requestId: "socket" }),
     }),
     // Every stream hears of a lost socket by its own error.
     onNonLazyError: () => undefined,
@@ -213,25 +259,28 @@ function subscribeRemote(
   const events = openQueue<ExecutionResult>(() => {
     leave();
   });
-  void tokenFor(request).then((token) => {
-    leave = socket.subscribe<Record<string, unknown>>(
-      { query, variables: { ...variables }, operationName: operationName ?? null, extensions: { token } },
-      {
-        next: ({ data, errors: problems }) => {
-          events.push(toResult(data, problems));
-          if (events.size <= MAX_BUFFERED) return;
-          events.end(lost(request));
-          leave();
-        },
-        error: (error) => {
-          events.end(toFailure(error, request));
-        },
-        complete: () => {
-          events.end();
-        },
+  leave = socket.subscribe<Record<string, unknown>>(
+    {
+      query,
+      variables: { ...variables },
+      operationName: operationName ?? null,
+      extensions: { token: tokenFor(request) },
+    },
+    {
+      next: ({ data, errors: problems }) => {
+        events.push(toResult(data, problems));
+        if (events.size <= MAX_BUFFERED) return;
+        events.end(lost(request));
+        leave();
       },
-    );
-  });
+      error: (error) => {
+        events.end(toFailure(error, request));
+      },
+      complete: () => {
+        events.end();
+      },
+    },
+  );
   return events;
 }
 

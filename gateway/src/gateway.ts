@@ -1,7 +1,6 @@
 import { logger } from "@sba/platform/log";
 import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import { addressOf, CLOSE_RESTARTING, GRAPHQL_PATH, type RunningServer } from "@sba/platform/server";
-import { startOperations, type Introspection } from "./apollo.ts";
 import { openAccess, openToAnybody } from "./access.ts";
 import type { Authenticator, Issuer } from "./authenticate.ts";
 import { openConsole } from "./console.ts";
@@ -21,6 +20,8 @@ import type { Origins } from "./origins.ts";
 import { withPolicies, type PolicyEvaluator } from "./policies.ts";
 import { openCounter } from "./quotas.ts";
 import { mountRunEvents } from "./run-events.ts";
+import type { Introspection } from "./operation.ts";
+import { startOperations } from "./operations.ts";
 import { openSessions, type Sessions, type SessionsOptions } from "./sessions.ts";
 import { serveSockets, type SocketOptions } from "./sockets.ts";
 import { DEFAULT_RATE_LIMITS, DEVELOPMENT_RATE_LIMITS, openTolls, type RateLimits, type Tolls } from "./tolls.ts";
@@ -107,6 +108,7 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
   );
   const tolls = await tollsOf(options, limits);
   const trusted = openTrustedDocuments({ manifests: [], only: false, ...options.trustedDocuments });
+  const documents = createDocuments(limits);
   const quotas = { connections: openCounter(limits.connections), subscriptions: openCounter(limits.subscriptions) };
   const parts: Parts = {
     graphs,
@@ -121,13 +123,14 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
     sessions: openSessions({ authenticator, origins, quotas, tolls, recheckMs: options.unheard?.recheckMs }),
     operations: await startOperations({
       graphs,
+      documents,
       subgraphs,
       limits,
       tolls,
       trusted,
       introspection,
     }),
-    documents: createDocuments(limits),
+    documents,
     fanOut: createFanOut(options.fanOut),
   };
   graphs.onReplaced(() => {

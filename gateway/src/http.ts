@@ -1,5 +1,4 @@
 import type { IncomingMessage } from "node:http";
-import { HeaderMap } from "@apollo/server";
 import cors from "@fastify/cors";
 import type { Caller } from "@sba/platform/caller";
 import { platformErrors } from "@sba/platform/errors";
@@ -9,13 +8,13 @@ import { newId } from "@sba/platform/ids";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Identify, type Route } from "@sba/platform/routes";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import type { Operations } from "./apollo.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
 import { mountConsole, type ConsoleFiles } from "./console.ts";
 import { clientOf } from "./metrics.ts";
+import type { Operations } from "./operations.ts";
 import { requireOrigin, type Origins } from "./origins.ts";
 import { mountGraphiql } from "./graphiql.ts";
 import type { Limits } from "./limits.ts";
@@ -195,27 +194,18 @@ async function answerGraphql(
   reply: FastifyReply,
   caller: Caller | undefined,
 ): Promise<FastifyReply> {
-  const headers = new HeaderMap(
-    Object.entries(request.headers).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, Array.isArray(value) ? value.join(", ") : value] as const],
-    ),
-  );
-  const { search } = new URL(request.url, "http://gateway");
-  const response = await operations.answerHttp(
-    { method: request.method, headers, search, body: request.body },
+  const { method, url, headers, body } = request;
+  const answer = await operations.answerHttp(
+    { method, url, headers, body },
     {
       caller,
       requestId: request.id,
       signal: abortedWhenGone(reply),
       address: request.ip,
-      client: clientOf((name) => headers.get(name)),
+      client: clientOf((name) => headers[name]),
     },
   );
-  if (response.body.kind !== "complete") throw new Error("incremental delivery is not offered");
-  return reply
-    .code(response.status ?? 200)
-    .headers(Object.fromEntries(response.headers))
-    .send(response.body.string);
+  return reply.code(answer.status).headers(answer.headers).send(answer.body);
 }
 
 const RETRY_BODY_MS = 1_000;
@@ -236,16 +226,36 @@ function openBodyReader(maxBytesUnderWay: number) {
     };
     if (Number(payload.headers["content-length"] ?? 0) > limitBytes) throw bodyTooLarge(limitBytes);
     try {
-      const chunks: Buffer[] = [];
-      for await (const chunk of payload as AsyncIterable<Buffer>) {
-        grow(chunk.length);
-        chunks.push(chunk);
-      }
-      return parseJson(Buffer.concat(chunks));
+      return parseJson(await readAll(payload, grow));
     } finally {
       bytesUnderWay -= size;
     }
   };
+}
+
+/** By events: an iterator of a stream costs as much as all else that is done to a body of the usual size. @throws what `grow` throws */
+function readAll(payload: IncomingMessage, grow: (bytes: number) => void): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const take = (chunk: Buffer): void => {
+      try {
+        grow(chunk.length);
+        chunks.push(chunk);
+      } catch (error) {
+        // The rest is not kept. Cut off, who sends it would not hear why.
+        payload.off("data", take).resume();
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    };
+    payload.on("data", take);
+    payload.once("end", () => {
+      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+    });
+    payload.once("error", reject);
+    payload.once("close", () => {
+      reject(new Error("the client left before all of its request was there"));
+    });
+  });
 }
 
 function bodyTooLarge(limitBytes: number) {

@@ -2,9 +2,8 @@ import type { Caller } from "@sba/platform/caller";
 import { OperationFailed } from "@sba/platform/execute";
 import { newId } from "@sba/platform/ids";
 import { getVariableValues, GraphQLError, OperationTypeNode, type ExecutionResult } from "graphql";
-import type { Operations } from "./apollo.ts";
 import type { Authenticated } from "./authenticate.ts";
-import { hashOf, operationIn, type DocumentSource, type KnownDocument } from "./documents.ts";
+import { operationIn, type Documents, type KnownDocument } from "./documents.ts";
 import { findRefusal, ofStreamItself } from "./enforce.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { FanOut, Sink, StreamCursor, StreamSource, Subscription } from "./fan-out.ts";
@@ -12,6 +11,7 @@ import type { SubgraphLinks } from "./forward.ts";
 import type { Graph } from "./graph.ts";
 import type { Graphs } from "./graphs.ts";
 import { countStream } from "./metrics.ts";
+import type { Operations } from "./operations.ts";
 import { retryAfterMs, type Quotas } from "./quotas.ts";
 import type { ActiveStream, Session } from "./sessions.ts";
 import type { Batch } from "./stream-item.ts";
@@ -25,7 +25,7 @@ export interface LiveServices {
   readonly graphs: Graphs;
   readonly subgraphs: SubgraphLinks;
   readonly operations: Operations;
-  readonly documents: DocumentSource;
+  readonly documents: Documents;
   readonly fanOut: FanOut;
   readonly quotas: Quotas;
   readonly tolls: Tolls;
@@ -72,10 +72,10 @@ export async function admitOperation(
   const asker = { caller: principal };
   const text = trusted.textOf({ query }, client);
   if (text instanceof GraphQLError) return [presentGatewayError(text, newId())];
-  const { refusal } = await tolls.admit(asker, hashOf(query));
+  const { refusal } = await tolls.admit(asker, documents.hashOf(query));
   if (refusal) return [toShownError(refusal, newId())];
   const graph = graphs.current;
-  const known = documents(graph, query);
+  const known = documents.of(graph, query);
   const operation = "document" in known ? operationIn(known.document, operationName) : undefined;
   // What is wrong with it is found, and said, when it is prepared.
   if (!("document" in known) || !operation || operation instanceof GraphQLError) return undefined;
@@ -97,7 +97,7 @@ export function prepareOperation(
   const shown = (problems: readonly GraphQLError[]): readonly GraphQLError[] =>
     problems.map((problem) => presentGatewayError(problem, caller.requestId));
   const graph = services.graphs.current;
-  const known = services.documents(graph, input.query);
+  const known = services.documents.of(graph, input.query);
   if (!("document" in known)) return shown(known);
   const operation = operationIn(known.document, input.operationName);
   if (operation instanceof GraphQLError) return shown([operation]);
@@ -111,7 +111,15 @@ export function prepareOperation(
     kind: "single",
     isMutation: operation.operation === OperationTypeNode.MUTATION,
     execute: (signal) =>
-      services.operations.execute(input, { caller, requestId: caller.requestId, signal, client: session.client }),
+      services.operations.execute(
+        {
+          graph,
+          document: known.document,
+          operationName: input.operationName,
+          variables: input.variables ?? {},
+        },
+        { caller, requestId: caller.requestId, signal, client: session.client },
+      ),
   };
 }
 
@@ -229,7 +237,7 @@ function planStream(
  */
 function planAgain(services: LiveServices, asked: AskedStream, caller: Caller): StreamSource | OperationFailed {
   const graph = services.graphs.current;
-  const known = services.documents(graph, asked.known.text);
+  const known = services.documents.of(graph, asked.known.text);
   if (!("document" in known)) return outdated(known, caller.requestId);
   const refusal = refusalOf(graph, known, asked, caller, ofStreamItself);
   if (refusal) return new OperationFailed([refusal]);

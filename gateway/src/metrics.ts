@@ -1,7 +1,6 @@
-import type { ApolloServerPlugin, GraphQLRequestListener } from "@apollo/server";
 import { counter, gauge, histogram } from "@sba/platform/metrics";
 import type { FastifyInstance } from "fastify";
-import type { GatewayContext } from "./forward.ts";
+import type { ExecutionResult, OperationTypeNode } from "graphql";
 
 /** What the gateway counts. */
 
@@ -36,22 +35,16 @@ export function clientOf(said: (name: string) => unknown): Client {
   return { name, version };
 }
 
-export function countOperations(): ApolloServerPlugin<GatewayContext> {
-  return {
-    requestDidStart: ({ contextValue: { client = UNNAMED } }) => {
-      const beganAt = performance.now();
-      const listener: GraphQLRequestListener<GatewayContext> = {
-        willSendResponse: ({ operation, errors }) => {
-          const kind = operation?.operation ?? "none";
-          const outcome = errors && errors.length > 0 ? "errors" : "ok";
-          operations.inc({ client: client.name, version: client.version, kind, outcome });
-          seconds.observe({ kind }, (performance.now() - beganAt) / 1_000);
-          return Promise.resolve();
-        },
-      };
-      return Promise.resolve(listener);
-    },
-  };
+/** A query or mutation that was answered; without a kind, what was none. */
+export function countOperation(
+  { name, version }: Client = UNNAMED,
+  kind: OperationTypeNode | undefined,
+  { errors }: Pick<ExecutionResult, "errors">,
+  tookMs: number,
+): void {
+  const outcome = errors && errors.length > 0 ? "errors" : "ok";
+  operations.inc({ client: name, version, kind: kind ?? "none", outcome });
+  seconds.observe({ kind: kind ?? "none" }, tookMs / 1_000);
 }
 
 /** A stream that was opened, over whichever transport. */

@@ -1,0 +1,100 @@
+// First, as in every process that serves: what is traced must not be loaded before the tracing is.
+import { startTelemetry } from "@sba/platform/telemetry";
+import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
+import { ApolloServer, type ApolloServerOptions, type BaseContext } from "@apollo/server";
+import { ApolloServerPluginInlineTraceDisabled } from "@apollo/server/plugin/disabled";
+import { fastifyApolloHandler } from "@as-integrations/fastify";
+import type { RemoteSubgraph } from "@sba/gateway/forward-remote";
+import { startGateway } from "@sba/gateway/gateway";
+import { DEVELOPMENT_RATE_LIMITS } from "@sba/gateway/tolls";
+import { createWorld } from "@sba/gateway/world.testing";
+import { setLogLevel } from "@sba/platform/log";
+import { openPubSub, usePubSub } from "@sba/platform/pubsub";
+import { openRateLimiter } from "@sba/platform/rate-limit";
+import { useSecretKey } from "@sba/platform/secrets";
+import { addressOf, GRAPHQL_PATH, type Subgraph } from "@sba/platform/server";
+import fastify from "fastify";
+import { serveParent } from "../durable/child.ts";
+import { composeWith, schemaOf, type HalfName, type Urls } from "./graph.ts";
+
+/** One server of the comparison, in a process of its own. */
+
+export type ServerKind = "library" | "reviews" | "both" | "apollo gateway" | "gateway in process" | "gateway over HTTP";
+
+export interface ServerOptions {
+  readonly kind: ServerKind;
+  /** Of gateways before other processes. */
+  readonly urls?: Urls;
+  /** Of our gateways: where they count and hear of revocations. */
+  readonly databaseUrl?: string;
+}
+
+/** Answered to `where`. */
+export interface Where {
+  /** With its path. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+const WHERE_SUBGRAPHS_ARE = ["library", "reviews"] as const satisfies readonly HalfName[];
+const HOST = "127.0.0.1";
+
+async function start({ kind, urls, databaseUrl = "" }: ServerOptions): Promise<Where> {
+  if (kind === "library" || kind === "reviews" || kind === "both") return serveApollo({ schema: schemaOf(kind) });
+  const world = await startOurs(databaseUrl);
+  if (kind === "apollo gateway") return serveApollo({ gateway: apolloGateway(composeWith(world.identity, urls)) });
+  const subgraphs = WHERE_SUBGRAPHS_ARE.map((name): Subgraph | RemoteSubgraph =>
+    urls ? { name, url: new URL(urls[name]).origin, foreignPath: GRAPHQL_PATH, routes: [] } : inProcess(name),
+  );
+  const gateway = await startGateway({
+    host: HOST,
+    port: 0,
+    supergraphSdl: composeWith(world.identity, urls),
+    subgraphs: [world.identity, ...subgraphs],
+    development: false,
+    rateLimits: DEVELOPMENT_RATE_LIMITS,
+    rateLimiter: await openRateLimiter({ databaseUrl }),
+  });
+  return { url: gateway.graphqlUrl, headers: { authorization: `Bearer ${await world.token()}` } };
+}
+
+/** Who may do what, and what the gateway needs of its process. */
+async function startOurs(databaseUrl: string) {
+  useSecretKey("the-secret-key-of-a-benchmark-only");
+  startTelemetry({ serviceName: "bench" });
+  usePubSub(await openPubSub({ databaseUrl }));
+  const world = await createWorld();
+  const identity = world.subgraphs.find(({ name }) => name === "identity");
+  if (!identity) throw new Error("the world has no identity");
+  const member = world.join(["run:read"]);
+  return { identity, token: () => member.token({ exp: Math.floor(Date.now() / 1000) + 3_600 }) };
+}
+
+function inProcess(name: HalfName): Subgraph {
+  return { name, schema: schemaOf(name), routes: [] };
+}
+
+/** With the fetcher that it brings. It refuses directives that are said to be for security, whoever enforces them. */
+function apolloGateway(supergraphSdl: string): ApolloGateway {
+  return new ApolloGateway({
+    supergraphSdl: supergraphSdl.replaceAll(", for: SECURITY", ""),
+    buildService: ({ url = "" }) => new RemoteGraphQLDataSource({ url }),
+  });
+}
+
+/** Longer than the turn of another: no client is to find its connection closed. */
+const KEEP_CONNECTION_MS = 75_000;
+
+/** On the HTTP server that ours stands on as well, so that what differs is what is above it. */
+async function serveApollo(options: ApolloServerOptions<BaseContext>): Promise<Where> {
+  const apollo = new ApolloServer({ ...options, plugins: [ApolloServerPluginInlineTraceDisabled()] });
+  await apollo.start();
+  const app = fastify({ keepAliveTimeout: KEEP_CONNECTION_MS });
+  app.post(GRAPHQL_PATH, fastifyApolloHandler(apollo));
+  await app.listen({ host: HOST, port: 0 });
+  return { url: `${addressOf(app)}${GRAPHQL_PATH}`, headers: {} };
+}
+
+setLogLevel("error");
+const where = await start(JSON.parse(process.env["BENCH_SERVER"] ?? "") as ServerOptions);
+serveParent({ where: () => where });
