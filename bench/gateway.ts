@@ -19,9 +19,9 @@ import { integrationsSubgraph } from "@sba/integrations/server";
 import { knowledgeSubgraph } from "@sba/knowledge/server";
 import type { Caller } from "@sba/platform/caller";
 import { executeInProcess } from "@sba/platform/execute";
-import { signInternalToken } from "@sba/platform/internal-token";
+import { internalHeaders } from "@sba/platform/internal-token";
 import { openRateLimiter } from "@sba/platform/rate-limit";
-import { INTERNAL_TOKEN_HEADER, startSubgraphServer, type Subgraph } from "@sba/platform/server";
+import { startSubgraphServer, type Subgraph } from "@sba/platform/server";
 import { workflowSubgraph } from "@sba/workflow/server";
 import { parse, print, type DocumentNode, type ExecutionResult } from "graphql";
 import { withDatabase } from "./database.ts";
@@ -133,8 +133,8 @@ async function measureHttp(
   const client = openLoadThread();
   try {
     const body = JSON.stringify({ query: print(document) });
-    const token = signInternalToken({ caller, internal: false, requestId: "bench" });
-    const bare = { url: `${server.url}/graphql`, headers: { [INTERNAL_TOKEN_HEADER]: token } };
+    const headers = internalHeaders({ caller, internal: false, requestId: "bench" });
+    const bare = { url: `${server.url}/graphql`, headers };
     const load = (endpoint: Endpoint) => () => client.run({ ...endpoint, body, requests: REQUESTS });
     const [bareCost, gatewayCost] = await compare(load(bare), load(gateway));
     return compareLines(`${name} over HTTP`, bareCost, gatewayCost, "from the subgraph's own server");

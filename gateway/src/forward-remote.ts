@@ -1,13 +1,12 @@
 import { platformErrors } from "@sba/platform/errors";
 import { OperationFailed, type OperationRequest } from "@sba/platform/execute";
-import { signInternalToken } from "@sba/platform/internal-token";
 import {
-  GRAPHQL_PATH,
   INTERNAL_TOKEN_HEADER,
-  type Route,
-  type RouteRequest,
-  type RouteResponse,
-} from "@sba/platform/server";
+  internalExtensions,
+  internalHeaders,
+  type InternalRequest,
+} from "@sba/platform/internal-token";
+import { GRAPHQL_PATH, type Route, type RouteRequest, type RouteResponse } from "@sba/platform/server";
 import { currentTraceparent } from "@sba/platform/telemetry";
 import { GraphQLError, type ExecutionResult, type GraphQLFormattedError } from "graphql";
 import { createClient, type Client } from "graphql-ws";
@@ -104,9 +103,8 @@ async function post(
       headers: {
         "content-type": "application/json",
         accept: "application/json",
-        "x-request-id": request.requestId,
         ...(traceparent === undefined ? {} : { traceparent }),
-        [INTERNAL_TOKEN_HEADER]: tokenFor(request),
+        ...internalHeaders(toInternal(request)),
       },
       body: JSON.stringify({ query, variables, operationName }),
     },
@@ -171,8 +169,8 @@ function isResult(value: unknown): boolean {
   );
 }
 
-function tokenFor({ caller, internal, requestId }: OperationRequest): string {
-  return signInternalToken({ caller, internal: internal === true, requestId });
+function toInternal({ caller, internal, requestId }: OperationRequest): InternalRequest {
+  return { caller, internal: internal === true, requestId };
 }
 
 const HOP_BY_HOP = new Set([
@@ -197,8 +195,7 @@ async function forwardRoute(pool: Pool, { method }: RouteDeclaration, request: R
       path: request.url,
       headers: {
         ...endToEnd(request.headers),
-        "x-request-id": request.requestId,
-        [INTERNAL_TOKEN_HEADER]: tokenFor(request),
+        ...internalHeaders(toInternal(request)),
       },
       body: method === "GET" ? null : request.body,
       signal: request.signal,
@@ -227,9 +224,7 @@ function openSocket(url: string): Client {
     lazyCloseTimeout: IDLE_SOCKET_MS,
     keepAlive: KEEP_ALIVE_MS,
     retryAttempts: 0,
-    connectionParams: () => ({
-      token: signInternalToken({ caller: undefined, internal: true, requestId: "socket" }),
-    }),
+    connectionParams: () => internalExtensions({ caller: undefined, internal: true, requestId: "socket" }),
     // Every stream hears of a lost socket by its own error.
     onNonLazyError: () => undefined,
     on: {
@@ -264,7 +259,7 @@ function subscribeRemote(
       query,
       variables: { ...variables },
       operationName: operationName ?? null,
-      extensions: { token: tokenFor(request) },
+      extensions: internalExtensions(toInternal(request)),
     },
     {
       next: ({ data, errors: problems }) => {

@@ -253,7 +253,7 @@ function readAll(payload: IncomingMessage, grow: (bytes: number) => void): Promi
     });
     payload.once("error", reject);
     payload.once("close", () => {
-      reject(new Error("the client left before all of its request was there"));
+      if (!payload.readableEnded) reject(new Error("the client left before all of its request was there"));
     });
   });
 }

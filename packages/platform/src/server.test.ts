@@ -6,11 +6,11 @@ import { WebSocket } from "ws";
 import { defineErrors } from "./errors.ts";
 import { executeInProcess, OperationFailed, subscribeInProcess } from "./execute.ts";
 import { callerOf, createBuilder, defineLoader, toSubgraphSchema, type GraphContext } from "./graphql.ts";
-import { signInternalToken } from "./internal-token.ts";
+import { internalExtensions, internalHeaders } from "./internal-token.ts";
 import { setLogLevel } from "./log.ts";
 import type { Permission } from "./permissions.ts";
 import { useSecretKey } from "./secrets.ts";
-import { INTERNAL_TOKEN_HEADER, startSubgraphServer, type RunningServer } from "./server.ts";
+import { startSubgraphServer, type RunningServer } from "./server.ts";
 
 const errors = defineErrors("platform.server.test", {
   THING_GONE: { kind: "not_found", message: "The thing is gone." },
@@ -240,15 +240,12 @@ describe("a subgraph's server", () => {
   });
   afterAll(() => server.close());
 
-  const tokenFor = (who = caller(["run:read"])) =>
-    signInternalToken({ caller: who, internal: false, requestId: "request-2" });
-  const post = async (query: string, token: string | undefined) => {
+  const requestOf = (who = caller(["run:read"])) => ({ caller: who, internal: false, requestId: "request-2" });
+  const headersOf = (who?: ReturnType<typeof caller>) => internalHeaders(requestOf(who));
+  const post = async (query: string, headers: Record<string, string>) => {
     const response = await fetch(`${server.url}/graphql`, {
       method: "POST",
-      headers: {
-        "content-type": "application/json",
-        ...(token === undefined ? {} : { [INTERNAL_TOKEN_HEADER]: token }),
-      },
+      headers: { "content-type": "application/json", ...headers },
       body: JSON.stringify({ query }),
     });
     return {
@@ -259,31 +256,32 @@ describe("a subgraph's server", () => {
 
   test("answers its gateway as in process", async () => {
     const who = caller();
-    expect(await post("{ caller }", tokenFor(who))).toEqual({
+    expect(await post("{ caller }", headersOf(who))).toEqual({
       status: 200,
       body: { data: { caller: who.principalId } },
     });
-    expect((await post("{ gone }", tokenFor())).body.errors?.[0]?.extensions).toMatchObject({
+    expect((await post("{ gone }", headersOf())).body.errors?.[0]?.extensions).toMatchObject({
       reason: "THING_GONE",
       requestId: "request-2",
     });
   });
 
   test.each([
-    ["without a token", undefined],
-    ["with a token of nobody", "nonsense"],
-  ])("refuses a request %s", async (_what, token) => {
-    const { status, body } = await post("{ __typename }", token);
+    ["without a token", () => ({})],
+    ["with a token of nobody", () => ({ ...headersOf(), "x-internal-token": "nonsense" })],
+    ["without an id of its own", () => ({ ...headersOf(), "x-request-id": "" })],
+  ])("refuses a request %s", async (_what, toHeaders) => {
+    const { status, body } = await post("{ __typename }", toHeaders());
     expect([status, body.errors?.[0]?.extensions["code"]]).toEqual([401, "UNAUTHENTICATED"]);
     expect((await fetch(`${server.url}/gone`)).status).toBe(401);
   });
 
   test("says that subscriptions need a socket", async () => {
-    expect((await post("subscription { count(to: 1) }", tokenFor())).status).toBe(400);
+    expect((await post("subscription { count(to: 1) }", headersOf())).status).toBe(400);
   });
 
   test("streams over its socket, and refuses streams and sockets without a token", async () => {
-    const token = tokenFor();
+    const ours = internalExtensions(requestOf());
     const connect = (connectionParams: Record<string, unknown>) =>
       createClient({
         url: `${server.url.replace("http", "ws")}/graphql`,
@@ -291,17 +289,17 @@ describe("a subgraph's server", () => {
         retryAttempts: 0,
         connectionParams,
       });
-    const client = connect({ token });
+    const client = connect(ours);
     const stream = (query: string, extensions: Record<string, unknown>) =>
       collect(client.iterate<Record<string, unknown>>({ query, extensions }), ({ data }) => data);
-    expect(await stream("subscription { count(to: 2) }", { token })).toEqual([{ count: 1 }, { count: 2 }]);
+    expect(await stream("subscription { count(to: 2) }", ours)).toEqual([{ count: 1 }, { count: 2 }]);
     await expect(stream("subscription { count(to: 2) }", {})).rejects.toMatchObject([
       { extensions: { code: "UNAUTHENTICATED" } },
     ]);
-    await expect(stream("subscription {", { token })).rejects.toMatchObject([
+    await expect(stream("subscription {", ours)).rejects.toMatchObject([
       { message: expect.stringContaining("Syntax Error") },
     ]);
-    await expect(stream("subscription { nothing }", { token })).rejects.toMatchObject([
+    await expect(stream("subscription { nothing }", ours)).rejects.toMatchObject([
       { message: expect.stringContaining("Cannot query field") },
     ]);
     await expect(collect(connect({}).iterate({ query: "subscription { count(to: 1) }" }))).rejects.toMatchObject({
@@ -311,7 +309,7 @@ describe("a subgraph's server", () => {
   });
 
   test("serves its routes, bodies streamed, and their errors by their kind", async () => {
-    const headers = { [INTERNAL_TOKEN_HEADER]: tokenFor() };
+    const headers = headersOf();
     const put = await fetch(`${server.url}/things/a%20name?q=1`, { method: "PUT", headers, body: "bytes" });
     expect([put.status, put.headers.get("x-thing"), await put.text()]).toEqual([201, "a name", "1:bytes"]);
     const gone = await fetch(`${server.url}/gone`, { headers });
@@ -323,7 +321,7 @@ describe("a subgraph's server", () => {
   });
 
   test("shows what it counts to those who are near", async () => {
-    await post("{ caller }", tokenFor());
+    await post("{ caller }", headersOf());
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
     for (const shown of [
       /^sba_subgraph_request_seconds_count\{status="200"\} [1-9]/m,

@@ -16,7 +16,7 @@ import { executeInProcess, type OperationRequest } from "./execute.ts";
 import { presentError, toGraphQLError } from "./graphql-errors.ts";
 import { mountHealth } from "./health.ts";
 import { sendHttpError } from "./http-errors.ts";
-import { verifyInternalToken } from "./internal-token.ts";
+import { INTERNAL_TOKEN_HEADER, verifyInternalToken } from "./internal-token.ts";
 import { logger } from "./log.ts";
 import { gauge, histogram } from "./metrics.ts";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Route } from "./routes.ts";
@@ -48,7 +48,6 @@ export interface RunningServer {
 }
 
 /** Carries the internal token. Not `authorization`: a webhook's own header must reach its route. */
-export const INTERNAL_TOKEN_HEADER = "x-internal-token";
 export const GRAPHQL_PATH = "/graphql";
 /** Service restart (https://www.iana.org/assignments/websocket): the peer goes on from its cursor, elsewhere. */
 export const CLOSE_RESTARTING = 1012;
@@ -109,7 +108,7 @@ async function identify(request: FastifyRequest): ReturnType<typeof verifyIntern
   const token = request.headers[INTERNAL_TOKEN_HEADER];
   if (typeof token !== "string")
     throw platformErrors.CREDENTIALS_MISSING({ message: "This server answers only its own gateway." });
-  return verifyInternalToken(token);
+  return verifyInternalToken(token, request.headers["x-request-id"]);
 }
 
 function mountGraphql(app: FastifyInstance, apollo: ApolloServer<OperationRequest>): void {

@@ -10,7 +10,7 @@ import { verifyInternalToken, type InternalRequest } from "./internal-token.ts";
 
 /**
  * A subgraph's subscriptions, for the gateway's one socket: `connection_init {"token"}` says that it is our gateway, and
- * each `subscribe` says in `extensions.token` for whom.
+ * each `subscribe` says in `extensions` for whom (`token`) and by which request (`requestId`).
  */
 
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
@@ -26,12 +26,12 @@ export function serveSubscriptions(server: HttpServer, schema: GraphQLSchema, pa
     open: (extra) => extra,
     protocol: {
       onConnect: async ({ connectionParams, extra }) => {
-        if (await verify(connectionParams?.["token"])) return true;
+        if (await verify(connectionParams)) return true;
         extra.socket.close(CloseCode.Unauthorized, "Unauthorized");
         return false;
       },
       onSubscribe: async (_context, _id, { query, variables, operationName, extensions }) => {
-        const request = await verify(extensions?.["token"]);
+        const request = await verify(extensions);
         if (!request) return presentErrors([toGraphQLError(platformErrors.CREDENTIALS_INVALID())]);
         const document = documentOf(query);
         if (isErrors(document)) return presentErrors(document, request.requestId);
@@ -48,8 +48,12 @@ export function serveSubscriptions(server: HttpServer, schema: GraphQLSchema, pa
   });
 }
 
-async function verify(token: unknown): Promise<InternalRequest | undefined> {
-  return typeof token === "string" ? verifyInternalToken(token).catch(() => undefined) : undefined;
+type Said = Readonly<Record<string, unknown>> | null | undefined;
+
+async function verify(said: Said): Promise<InternalRequest | undefined> {
+  const token = said?.["token"];
+  if (typeof token !== "string") return undefined;
+  return verifyInternalToken(token, said?.["requestId"]).catch(() => undefined);
 }
 
 function isErrors(value: DocumentNode | readonly GraphQLError[]): value is readonly GraphQLError[] {

@@ -2,9 +2,9 @@ import { setMemberRoles, setMemberStatus } from "@sba/identity/index";
 import { givenMember, givenTenant, type GivenTenant } from "@sba/identity/testing";
 import type { Caller } from "@sba/platform/caller";
 import { encodeId } from "@sba/platform/ids";
-import { signInternalToken } from "@sba/platform/internal-token";
+import { internalHeaders } from "@sba/platform/internal-token";
 import { signLink, useSecretKey } from "@sba/platform/secrets";
-import { INTERNAL_TOKEN_HEADER, startSubgraphServer, type RunningServer } from "@sba/platform/server";
+import { startSubgraphServer, type RunningServer } from "@sba/platform/server";
 import { aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
@@ -27,9 +27,7 @@ beforeAll(async () => {
   const routes = [showApprovalRoute, decideApprovalRoute];
   server = await startSubgraphServer({ name: "agent", schema, routes }, { host: "127.0.0.1", port: 0 });
   usePublicUrl(server.url);
-  headers = {
-    [INTERNAL_TOKEN_HEADER]: signInternalToken({ caller: undefined, internal: false, requestId: "test" }),
-  };
+  headers = internalHeaders({ caller: undefined, internal: false, requestId: "test" });
 });
 afterAll(async () => {
   usePublicUrl(undefined);

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { encodeId, newId } from "@sba/platform/ids";
-import { startSubgraphServer, INTERNAL_TOKEN_HEADER, type RunningServer } from "@sba/platform/server";
-import { signInternalToken } from "@sba/platform/internal-token";
+import { startSubgraphServer, type RunningServer } from "@sba/platform/server";
+import { internalHeaders } from "@sba/platform/internal-token";
 import { signLink, useSecretKey, verifyLink } from "@sba/platform/secrets";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
@@ -129,9 +129,7 @@ describe("GET /artifacts/:signed", () => {
       { host: "127.0.0.1", port: 0 },
     );
     usePublicUrl(`${server.url}/`);
-    headers = {
-      [INTERNAL_TOKEN_HEADER]: signInternalToken({ caller: undefined, internal: false, requestId: "test" }),
-    };
+    headers = internalHeaders({ caller: undefined, internal: false, requestId: "test" });
   });
   afterAll(async () => {
     usePublicUrl(undefined);

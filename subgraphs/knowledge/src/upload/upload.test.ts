@@ -3,10 +3,10 @@ import { blobStore, useBlobStore } from "@sba/platform/blobs";
 import type { Caller } from "@sba/platform/caller";
 import { loadConfig } from "@sba/platform/config";
 import { encodeId, newId } from "@sba/platform/ids";
-import { signInternalToken } from "@sba/platform/internal-token";
+import { internalHeaders } from "@sba/platform/internal-token";
 import { usePublicUrl } from "@sba/platform/public-url";
 import { signLink, useSecretKey } from "@sba/platform/secrets";
-import { INTERNAL_TOKEN_HEADER, startSubgraphServer, type RunningServer } from "@sba/platform/server";
+import { startSubgraphServer, type RunningServer } from "@sba/platform/server";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
 import { S3_SECRET, startScriptedS3 } from "@sba/testkit/s3";
@@ -33,8 +33,7 @@ let token: Record<string, string>;
 beforeAll(async () => {
   server = await startSubgraphServer(knowledgeSubgraph, { host: "127.0.0.1", port: 0 });
   usePublicUrl(server.url);
-  const anybody = { caller: undefined, internal: false, requestId: "test" };
-  token = { [INTERNAL_TOKEN_HEADER]: signInternalToken(anybody) };
+  token = internalHeaders({ caller: undefined, internal: false, requestId: "test" });
 });
 afterAll(async () => {
   usePublicUrl(undefined);
