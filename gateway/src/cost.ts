@@ -42,15 +42,16 @@ const MUTATION_COST = 10;
 /** @param assumedListSize of a list of which the schema says nothing */
 export function createCosts(schema: GraphQLSchema, rules: CostRules, assumedListSize: number): Costs {
   const fieldsOf = createCostFields(schema, rules);
-  const workOf = ({ document, variables }: CostedOperation): Work => ({
-    schema,
-    rules,
-    fieldsOf,
-    variables,
-    assumedListSize,
-    fragments: fragmentsOf(document),
-    known: new Map(),
-  });
+  const works = new WeakMap<CostedOperation, Work>();
+  const workOf = (given: CostedOperation): Work => {
+    const existing = works.get(given);
+    if (existing) return existing;
+    const { document, variables } = given;
+    const fragments = fragmentsOf(document);
+    const made = { schema, rules, fieldsOf, variables, assumedListSize, fragments, known: new Map(), given: new Map() };
+    works.set(given, made);
+    return made;
+  };
   const baseOf = ({ operation }: CostedOperation): number =>
     operation.operation === OperationTypeNode.MUTATION ? MUTATION_COST : 0;
   return {
@@ -77,6 +78,8 @@ interface Work {
   readonly fragments: ReadonlyMap<string, FragmentDefinitionNode>;
   /** Estimates of selections, by the type that they are on: each is made once, however often fragments spread it. */
   readonly known: Map<SelectionSetNode, Map<GraphQLObjectType, number>>;
+  /** The same for every item of a list, and for what came as for the estimate. */
+  readonly given: Map<CostField, Given>;
 }
 
 const fragmentMaps = new WeakMap<DocumentNode, ReadonlyMap<string, FragmentDefinitionNode>>();
@@ -123,8 +126,8 @@ function estimateOn(work: Work, type: GraphQLObjectType, set: SelectionSetNode, 
 
 function estimateField(work: Work, costed: CostField, sizes: Sizes | undefined): number {
   const { field, node, type, weight, isList, listSize, coordinate } = costed;
-  const given = argumentsOf(work, costed);
-  const size = listSize ? sizeOf(listSize, given, coordinate) : undefined;
+  const given = givenTo(work, costed);
+  const size = listSize ? sizeOf(listSize, given.values, coordinate) : undefined;
   const sized = listSize && listSize.sizedFields.length > 0 && size !== undefined;
   const inherited = sizes?.fields.includes(field.name) ? sizes.size : undefined;
   const count = isList ? (inherited ?? (sized ? undefined : size) ?? work.assumedListSize) : 1;
@@ -132,21 +135,31 @@ function estimateField(work: Work, costed: CostField, sizes: Sizes | undefined):
     isCompositeType(type) && node.selectionSet
       ? estimateSelections(work, type, node.selectionSet, sized ? { size, fields: listSize.sizedFields } : undefined)
       : 0;
-  return argumentsCost(work, costed, given) + count * (weight + inner);
+  return given.cost + count * (weight + inner);
 }
 
 type Data = Readonly<Record<string, unknown>>;
-const NO_ARGUMENTS: Data = {};
 
-function argumentsOf({ variables }: Work, { field, node }: CostField): Data {
-  return field.args.length === 0 ? NO_ARGUMENTS : getArgumentValues(field, node, variables);
+/** The arguments of a field, and what they cost. */
+interface Given {
+  readonly values: Data;
+  readonly cost: number;
 }
 
-function argumentsCost({ rules }: Work, { field, coordinate }: CostField, given: Data): number {
-  return field.args.reduce(
-    (sum, { name, type }) => sum + inputCost(rules, `${coordinate}(${name}:)`, getNamedType(type), given[name]),
-    0,
+const NO_ARGUMENTS: Given = { values: {}, cost: 0 };
+
+function givenTo({ rules, variables, given }: Work, costed: CostField): Given {
+  const { field, node, coordinate } = costed;
+  if (field.args.length === 0) return NO_ARGUMENTS;
+  const existing = given.get(costed);
+  if (existing) return existing;
+  const values = getArgumentValues(field, node, variables);
+  const costs = field.args.map(({ name, type }) =>
+    inputCost(rules, `${coordinate}(${name}:)`, getNamedType(type), values[name]),
   );
+  const made = { values, cost: costs.reduce((sum, cost) => sum + cost, 0) };
+  given.set(costed, made);
+  return made;
 }
 
 /** The largest of the slicing arguments that were given; their defaults are given too. */
@@ -185,14 +198,18 @@ function actualOn(work: Work, fields: readonly CostField[], data: Data, counted:
     const value = data[costed.key];
     if (value === undefined || value === null || counted?.has(costed.key)) continue;
     counted?.add(costed.key);
-    sum += argumentsCost(work, costed, argumentsOf(work, costed)) + actualValue(work, costed, value);
+    sum += givenTo(work, costed).cost + actualValue(work, costed, value);
   }
   return sum;
 }
 
 function actualValue(work: Work, costed: CostField, value: unknown): number {
   if (value === null || value === undefined) return 0;
-  if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + actualValue(work, costed, item), 0);
+  if (Array.isArray(value)) {
+    let sum = 0;
+    for (const item of value) sum += actualValue(work, costed, item);
+    return sum;
+  }
   const { node, type, weight } = costed;
   return isCompositeType(type) && node.selectionSet && isData(value)
     ? weight + actualSelections(work, type, node.selectionSet, value)
