@@ -118,43 +118,48 @@ interface Waiter {
   readonly resolve: (standing: Standing) => void;
 }
 
+function clockUs(): number {
+  return performance.now() * 1_000;
+}
+
 /** One key's permits as this process has them. */
 function openAccount(key: string, limit: RateLimit, book: RateLimitStore["book"]): Account {
   const { quota, windowMs } = limit;
   const intervalUs = Math.max(1, Math.round((windowMs * 1_000) / quota));
   let held = 0;
-  let decayedAtUs = performance.now() * 1_000;
+  let decayedAtUs = clockUs();
   let last: Booked | undefined;
   let lastAtUs = 0;
   let waiting: Waiter[] = [];
   let asking = false;
 
   /** The store's permits grow while ours lie here: ours shrink as fast, so that both together are never more than the limit. */
-  const decay = (): void => {
-    const nowUs = performance.now() * 1_000;
+  const decay = (nowUs: number): void => {
     const gone = Math.floor((nowUs - decayedAtUs) / intervalUs);
     if (gone <= 0) return;
     held = Math.max(0, held - gone);
     decayedAtUs += gone * intervalUs;
   };
-  const aheadUs = (): number => Math.max(0, (last?.aheadUs ?? 0) - (performance.now() * 1_000 - lastAtUs));
-  const stand = (allowed: boolean, amount: number): Standing => {
-    const remaining = Math.floor((quota * intervalUs - aheadUs()) / intervalUs + 1e-9) + held;
-    const missing = aheadUs() + (amount - held) * intervalUs - quota * intervalUs;
+  const aheadAt = (nowUs: number): number => Math.max(0, (last?.aheadUs ?? 0) - (nowUs - lastAtUs));
+  const stand = (allowed: boolean, amount: number, nowUs: number): Standing => {
+    const aheadUs = aheadAt(nowUs);
+    const remaining = Math.floor((quota * intervalUs - aheadUs) / intervalUs + 1e-9) + held;
+    const missing = aheadUs + (amount - held) * intervalUs - quota * intervalUs;
     return {
       limit,
       allowed,
       remaining: Math.max(0, Math.min(quota, remaining)),
-      resetMs: Math.ceil(aheadUs() / 1_000),
+      resetMs: Math.ceil(aheadUs / 1_000),
       retryAfterMs: allowed ? 0 : Math.max(1, Math.ceil(missing / 1_000)),
     };
   };
   const spend = (amount: number): Standing | undefined => {
     if (held === 0 || asking) return undefined;
-    decay();
+    const nowUs = clockUs();
+    decay(nowUs);
     if (held < amount) return undefined;
     held -= amount;
-    return stand(true, amount);
+    return stand(true, amount, nowUs);
   };
   /** One question for all who wait; those who come while it is under way are the next one's. */
   const ask = async (): Promise<void> => {
@@ -162,13 +167,14 @@ function openAccount(key: string, limit: RateLimit, book: RateLimitStore["book"]
     while (waiting.length > 0) {
       const served = waiting;
       waiting = [];
-      decay();
+      const askedAtUs = clockUs();
+      decay(askedAtUs);
       const needed = served.reduce((sum, { amount }) => sum + amount, 0);
-      const ahead = last ? Math.floor((quota - aheadUs() / intervalUs) / AHEAD_PART) : 0;
+      const ahead = last ? Math.floor((quota - aheadAt(askedAtUs) / intervalUs) / AHEAD_PART) : 0;
       const wanted = Math.min(quota, Math.max(0, needed - held) + Math.max(0, ahead));
       const booked = wanted > 0 ? await book({ key, intervalUs, burst: quota, wanted }) : undefined;
       if (booked) {
-        [last, lastAtUs] = [booked, performance.now() * 1_000];
+        [last, lastAtUs] = [booked, clockUs()];
         // What came just now has not lain here: only what was held before may shrink.
         if (held === 0) decayedAtUs = lastAtUs;
         held += booked.granted;
@@ -176,7 +182,7 @@ function openAccount(key: string, limit: RateLimit, book: RateLimitStore["book"]
       for (const { amount, resolve } of served) {
         const allowed = held >= amount;
         if (allowed) held -= amount;
-        resolve(stand(allowed, amount));
+        resolve(stand(allowed, amount, clockUs()));
       }
     }
     asking = false;
@@ -189,8 +195,9 @@ function openAccount(key: string, limit: RateLimit, book: RateLimitStore["book"]
         if (!asking) void ask();
       }),
     giveBack: (amount) => {
-      decay();
-      if (held === 0) decayedAtUs = performance.now() * 1_000;
+      const nowUs = clockUs();
+      decay(nowUs);
+      if (held === 0) decayedAtUs = nowUs;
       held = Math.min(quota, held + amount);
     },
   };
