@@ -64,6 +64,11 @@ function takeRandom(bytes: number): Buffer {
   return RANDOM.subarray(used - bytes, used);
 }
 
+/** Good for ids that nobody may guess the next of, and for no secret: the page stays in memory. */
+export function randomHex(bytes: number): string {
+  return takeRandom(bytes).toString("hex");
+}
+
 /** Moves the clock of ids on: they are ordered as they were made, within a millisecond and when the clock is set back, too. */
 function tick(): void {
   const nowMs = Date.now();

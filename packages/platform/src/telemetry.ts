@@ -9,6 +9,7 @@ import {
   SpanKind,
   SpanStatusCode,
   trace,
+  TraceFlags,
   type Attributes,
   type Context,
   type Span,
@@ -25,6 +26,7 @@ import {
 } from "@opentelemetry/sdk-trace-node";
 import type { Caller } from "./caller.ts";
 import { AppError } from "./errors.ts";
+import { randomHex } from "./ids.ts";
 import { logger } from "./log.ts";
 
 /**
@@ -40,6 +42,9 @@ export interface TelemetryOptions {
 }
 
 const INSTRUMENTATION = "sba";
+// https://www.w3.org/TR/trace-context/#traceparent-header-field-values
+const TRACE_ID_BYTES = 16;
+const SPAN_ID_BYTES = 8;
 const EXPORT_TIMEOUT_MS = 5_000;
 const EXPORT_DELAY_MS = 1_000;
 /** What is recorded is worth this much of a drain, which has 10 s for everything. */
@@ -148,8 +153,11 @@ const SPAN_KINDS = {
 export async function runInSpan<T>(name: string, options: SpanOptions, work: () => T | Promise<T>): Promise<T> {
   const { traceparent, kind = "internal", attributes = {} } = options;
   const parent = traceparent === undefined ? context.active() : remoteContext(traceparent);
-  const spanOptions = { kind: SPAN_KINDS[kind], attributes: defined(attributes) };
-  const span = trace.getTracer(INSTRUMENTATION).startSpan(name, spanOptions, parent);
+  const span = recorded
+    ? trace
+        .getTracer(INSTRUMENTATION)
+        .startSpan(name, { kind: SPAN_KINDS[kind], attributes: defined(attributes) }, parent)
+    : unrecordedSpan(parent);
   try {
     return await context.with(trace.setSpan(parent, span), work);
   } catch (error) {
@@ -158,6 +166,13 @@ export async function runInSpan<T>(name: string, options: SpanOptions, work: () 
   } finally {
     span.end();
   }
+}
+
+/** What a tracer gives that samples nothing, without asking it: its ids are all that anybody sees. */
+function unrecordedSpan(parent: Context): Span {
+  const from = trace.getSpanContext(parent);
+  const traceId = from && isSpanContextValid(from) ? from.traceId : randomHex(TRACE_ID_BYTES);
+  return trace.wrapSpanContext({ traceId, spanId: randomHex(SPAN_ID_BYTES), traceFlags: TraceFlags.NONE });
 }
 
 /** True when spans are sent somewhere. */
