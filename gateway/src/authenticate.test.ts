@@ -5,7 +5,7 @@ import { useSecretKey } from "@sba/platform/secrets";
 import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Member } from "./identity.testing.ts";
 import { post, serve, type Served } from "./testing.ts";
 import { createWorld, type World } from "./world.testing.ts";
@@ -64,6 +64,20 @@ describe("a token", () => {
         },
       ],
     });
+  });
+
+  test("is checked once for all requests that bring it at the same time, and one that is refused each time anew", async () => {
+    const checks = vi.spyOn(globalThis.crypto.subtle, "verify");
+    const atOnce = async (token: string) => {
+      const answers = await Promise.all(Array.from({ length: 8 }, () => whoAmI(token)));
+      return new Set(answers.map(({ status }) => status));
+    };
+    expect(await atOnce(await member.token())).toEqual(new Set([200]));
+    expect(checks).toHaveBeenCalledTimes(1);
+    const forged = `${await member.token()}AA`;
+    expect(await atOnce(forged)).toEqual(new Set([401]));
+    expect((await whoAmI(forged)).status).toBe(401);
+    checks.mockRestore();
   });
 
   test("that has expired is refused by that name", async () => {

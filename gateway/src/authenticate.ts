@@ -68,12 +68,16 @@ const MAX_VERIFIED = 10_000;
 export function createAuthenticator(issuers: readonly Issuer[], grants: GrantsSource): Authenticator {
   const verifiers = new Map(issuers.map((issuer) => [issuer.issuer, { issuer, keys: keysOf(issuer) }]));
   // A signature costs more to check than most queries to plan. What was verified stays so for seconds; its end is looked at each time.
-  const verified = new LRUCache<string, Claims>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
-  const verifyOnce = async (token: string): Promise<Claims> => {
+  // Kept from when it is begun: of many requests at once, one checks.
+  const verified = new LRUCache<string, Promise<Claims>>({ max: MAX_VERIFIED, ttl: VERIFIED_MS });
+  const verifyOnce = (token: string): Promise<Claims> => {
     const known = verified.get(token);
     if (known) return known;
-    const claims = await verify(token, verifiers);
+    const claims = verify(token, verifiers);
     verified.set(token, claims);
+    claims.catch(() => {
+      if (verified.peek(token) === claims) verified.delete(token);
+    });
     return claims;
   };
   return {
