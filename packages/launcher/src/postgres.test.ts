@@ -1,9 +1,9 @@
 import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { eventually } from "@sba/testkit/eventually";
+import { makeClusterFolder } from "@sba/testkit/scratch";
 import pg from "pg";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { keepCluster, startCluster, type Cluster } from "./postgres.ts";
@@ -11,10 +11,9 @@ import { keepCluster, startCluster, type Cluster } from "./postgres.ts";
 let folder: string;
 let running: Cluster[];
 
-beforeEach(async () => {
+beforeEach(() => {
   running = [];
-  folder = await mkdtemp(join(tmpdir(), "sba-cluster-"));
-  await chmod(folder, 0o711);
+  folder = makeClusterFolder();
 });
 
 afterEach(async () => {

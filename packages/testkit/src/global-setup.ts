@@ -1,5 +1,4 @@
-import { mkdtempSync, rmSync, chmodSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { startCluster } from "@sba/launcher/postgres";
 import { applyMigrations } from "@sba/platform/migrations";
@@ -8,6 +7,7 @@ import { provisionRoles } from "@sba/platform/roles";
 import pg from "pg";
 import type { TestProject } from "vitest/node";
 import { startRedisServer, type RedisServer } from "./redis-server.ts";
+import { makeClusterFolder } from "./scratch.ts";
 
 /** Once per vitest run: one Postgres with a migrated template database, one Redis. Test files clone and use them. */
 
@@ -49,9 +49,7 @@ const FAST_AND_FORGETFUL = {
 };
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const directory = mkdtempSync(join(tmpdir(), "sba-test-"));
-  // The database's user is not this one when this one is root.
-  chmodSync(directory, 0o711);
+  const directory = makeClusterFolder();
   const cluster = await startCluster({
     directory,
     password: "postgres",
