@@ -15,8 +15,12 @@ const UNIT = [
 ];
 /** What loads modules anew or sets the clock, for which files that share a process must not do. */
 const IN_A_PROCESS_OF_THEIR_OWN = ["packages/platform/src/{ids,secrets}.test.ts"];
-/** The longest story by far, which touches nobody else's system. More systems that start at once would only wait for one another. */
-const BESIDE_OTHERS = ["e2e/start-and-stop/*.e2e.ts"];
+/** They touch no system but their own, if they have one. */
+const BESIDE_OTHERS = [
+  "e2e/{start-and-stop,one-trace}/*.e2e.ts",
+  "e2e/ask-the-handbook/split-*.e2e.ts",
+  "e2e/command-line/login.e2e.ts",
+];
 // Only to end what hangs: tests start real servers, and a loaded machine is slow. Nothing is timed by it.
 const PATIENCE = { testTimeout: 30_000, hookTimeout: 60_000 };
 // Stories start the whole system as separate processes: minutes, not milliseconds, on a busy machine.
@@ -30,7 +34,8 @@ class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
     const races = ({ moduleId }: TestSpecification): boolean => moduleId.includes("races.test");
-    const spawns = ({ moduleId }: TestSpecification): boolean => /\/(scripts|workers|launcher)\//.test(moduleId);
+    const spawns = ({ moduleId }: TestSpecification): boolean =>
+      /\/(scripts|workers|launcher|one-trace|command-line)\/|\/split-/.test(moduleId);
     const others = sorted.filter((file) => !races(file) && !spawns(file));
     const early = Math.ceil(others.length / 4);
     return [
@@ -77,7 +82,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "start-and-stop", ...STORIES, include: BESIDE_OTHERS },
+        test: { name: "stories of their own", ...STORIES, include: BESIDE_OTHERS },
       },
       {
         extends: true,
@@ -87,7 +92,7 @@ export default defineConfig({
           globalSetup: "e2e/global-setup.ts",
           include: ["e2e/**/*.e2e.ts"],
           exclude: [...configDefaults.exclude, ...BESIDE_OTHERS],
-          // They share a system, crash it and measure it: two at once would disturb each other.
+          // They share a system, crash it and measure it: two at once would disturb each other, and so would other tests.
           fileParallelism: false,
         },
       },
