@@ -94,6 +94,9 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, ...BESIDE_OTHERS],
           // They share a system, crash it and measure it: two at once would disturb each other, and so would other tests.
           fileParallelism: false,
+          sequence: { groupOrder: 1 },
+          // One process for all: it loads the client and the domains once.
+          isolate: false,
         },
       },
     ],
