@@ -143,17 +143,23 @@ function readAbstracts(): DocumentInput[] {
 interface Submitted {
   readonly owner: Caller;
   readonly ingestionId: string;
+  /** How many it has. */
+  readonly documents: number;
 }
 
 async function fillCollections(owners: readonly Caller[]): Promise<void> {
   const documents = readAbstracts();
   const submitted = (await Promise.all(owners.map((owner) => submit(owner, documents)))).flat();
   const total = documents.length * owners.length;
-  for (;;) {
-    const ready = (await Promise.all(submitted.map(countReady))).reduce((sum, count) => sum + count, 0);
-    if (ready === total) return;
+  let done = 0;
+  for (let waiting = submitted; ; await delay(LOOK_AGAIN_MS)) {
+    const counts = await Promise.all(waiting.map(countReady));
+    const ready = counts.reduce((sum, count) => sum + count, done);
+    // What is ready stays so: to ask for all of them each time was half of what this process did.
+    waiting = waiting.filter(({ documents }, index) => counts[index]! < documents);
+    done = total - waiting.reduce((sum, { documents }) => sum + documents, 0);
+    if (waiting.length === 0) return;
     tellSupervisor({ type: "progress", done: ready, total });
-    await delay(LOOK_AGAIN_MS);
   }
 }
 
@@ -179,7 +185,7 @@ async function submit(owner: Caller, documents: readonly DocumentInput[]): Promi
       documents: batch,
       idempotencyKey: `demo-cranfield-${at}-${version}`,
     });
-    submitted.push({ owner, ingestionId });
+    submitted.push({ owner, ingestionId, documents: batch.length });
   }
   return submitted;
 }
