@@ -26,6 +26,8 @@ class StartRefused extends Error {
 /** Runs the system until it is told to stop; the process then ends with 0, or with 1 when it could not start. */
 export async function supervise(argv: readonly string[]): Promise<void> {
   const teardown = openTeardown();
+  // Whoever read what is said here may be gone: what runs is ended all the same.
+  for (const output of [process.stdout, process.stderr]) output.on("error", () => undefined);
   onStopRequest(() => {
     void stopSystem(teardown, 0);
   });
