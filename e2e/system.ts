@@ -49,10 +49,11 @@ export async function launchSystem(env: NodeJS.ProcessEnv = {}): Promise<System>
   const child = spawn(process.execPath, ["start.ts", "--no-demo", "--ready-file", readyFile], {
     cwd: ROOT,
     env: { ...process.env, NODE_ENV: "development", DATA_DIR: dataDir, PORT: "0", LOG_LEVEL: "warn", ...env },
-    stdio: ["ignore", "pipe", "pipe"],
+    // The channel tells it when this process dies without a word.
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
   for (const stream of [child.stdout, child.stderr])
-    stream.on("data", (chunk: Buffer) => output.push(chunk.toString()));
+    stream?.on("data", (chunk: Buffer) => output.push(chunk.toString()));
   child.once("exit", (code) => {
     // For those who wait: it is removed with the folder when the system was stopped.
     if (existsSync(dataDir)) writeFileSync(endedFile(readyFile), `the system ended with ${code}:\n${output.join("")}`);
