@@ -89,6 +89,10 @@ const config: CodegenConfig = {
       ],
     },
     ...consoleOf(readdirSync(CONSOLE_OPERATIONS)),
+    [`${CONSOLE}scopes.ts`]: {
+      documents: OPERATIONS,
+      plugins: [{ [`${PLUGINS}scopes.cjs`]: { supergraph: "schema/supergraph.graphql" } }],
+    },
   },
 };
 

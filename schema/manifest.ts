@@ -14,7 +14,10 @@ const CLIENTS = [
   { folder: "clients/typescript/", generated: ["clients/typescript/src/generated/"] },
   {
     folder: "clients/console/",
-    generated: (await readdir(new URL(CONSOLE, root))).sort().map((name) => `${CONSOLE}${name}/`),
+    generated: (await readdir(new URL(CONSOLE, root), { withFileTypes: true }))
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => `${CONSOLE}${name}/`)
+      .sort(),
   },
 ] as const;
 

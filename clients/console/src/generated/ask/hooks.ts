@@ -10,12 +10,6 @@ import {
   AskThreadDocument,
   type AskThreadQuery,
   type AskThreadQueryVariables,
-  AskPassageDocument,
-  type AskPassageQuery,
-  type AskPassageQueryVariables,
-  AskArtifactDocument,
-  type AskArtifactQuery,
-  type AskArtifactQueryVariables,
   AskContinueDocument,
   type AskContinueMutation,
   type AskContinueMutationVariables,
@@ -32,12 +26,6 @@ export const useAskRecentQuery = (options?: useQuery.Options<AskRecentQuery, Ask
 
 export const useAskThreadQuery = (options: (Omit<useQuery.Options<AskThreadQuery, AskThreadQueryVariables>, "variables"> & { variables: AskThreadQueryVariables }) | SkipToken) =>
   useQuery(AskThreadDocument, options as useQuery.Options<AskThreadQuery, AskThreadQueryVariables>);
-
-export const useAskPassageQuery = (options: (Omit<useQuery.Options<AskPassageQuery, AskPassageQueryVariables>, "variables"> & { variables: AskPassageQueryVariables }) | SkipToken) =>
-  useQuery(AskPassageDocument, options as useQuery.Options<AskPassageQuery, AskPassageQueryVariables>);
-
-export const useAskArtifactQuery = (options: (Omit<useQuery.Options<AskArtifactQuery, AskArtifactQueryVariables>, "variables"> & { variables: AskArtifactQueryVariables }) | SkipToken) =>
-  useQuery(AskArtifactDocument, options as useQuery.Options<AskArtifactQuery, AskArtifactQueryVariables>);
 
 export const useAskContinueMutation = (options?: useMutation.Options<AskContinueMutation, AskContinueMutationVariables>) =>
   useMutation<AskContinueMutation, AskContinueMutationVariables>(AskContinueDocument, options);

@@ -13,9 +13,6 @@ import {
   RunsDetailDocument,
   type RunsDetailQuery,
   type RunsDetailQueryVariables,
-  RunsReplayEventsDocument,
-  type RunsReplayEventsSubscription,
-  type RunsReplayEventsSubscriptionVariables,
   RunsComparedDocument,
   type RunsComparedQuery,
   type RunsComparedQueryVariables,
@@ -47,9 +44,6 @@ export const useRunsAgentsQuery = (options?: useQuery.Options<RunsAgentsQuery, R
 
 export const useRunsDetailQuery = (options: (Omit<useQuery.Options<RunsDetailQuery, RunsDetailQueryVariables>, "variables"> & { variables: RunsDetailQueryVariables }) | SkipToken) =>
   useQuery(RunsDetailDocument, options as useQuery.Options<RunsDetailQuery, RunsDetailQueryVariables>);
-
-export const useRunsReplayEventsSubscription = (options: Omit<useSubscription.Options<RunsReplayEventsSubscription, RunsReplayEventsSubscriptionVariables>, "variables"> & { variables: RunsReplayEventsSubscriptionVariables }) =>
-  useSubscription<RunsReplayEventsSubscription, RunsReplayEventsSubscriptionVariables>(RunsReplayEventsDocument, options as useSubscription.Options<RunsReplayEventsSubscription, RunsReplayEventsSubscriptionVariables>);
 
 export const useRunsComparedQuery = (options: (Omit<useQuery.Options<RunsComparedQuery, RunsComparedQueryVariables>, "variables"> & { variables: RunsComparedQueryVariables }) | SkipToken) =>
   useQuery(RunsComparedDocument, options as useQuery.Options<RunsComparedQuery, RunsComparedQueryVariables>);
