@@ -1,10 +1,11 @@
-import { Badge, Code, Collapse, Group, Loader, Stack, Text, UnstyledButton } from "@mantine/core";
+import { Badge, Collapse, Group, Loader, Stack, Text, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import type { RunLiveToolCall } from "@sba/client";
 import { useId } from "react";
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { IconCheck, IconChevronRight, IconQuestionMark, IconTool, IconX } from "../../parts/icons.ts";
+import { JsonBlock } from "../../parts/json-block.tsx";
 import classes from "./ask.module.css";
 import { messages } from "./messages.ts";
 
@@ -40,12 +41,10 @@ export function ToolCall({ call, isUnderWay }: ToolCallProps) {
           <IconChevronRight size={14} className={classes["chevron"]} data-open={isOpen} aria-hidden />
         </UnstyledButton>
         <Collapse expanded={isOpen} id={id}>
-          <Text size="xs" c="dimmed" mt="xs">
+          <Text size="xs" c="dimmed" mt="xs" mb={4} aria-hidden>
             {t.params}
           </Text>
-          <Code block mt={4} className={classes["code"]}>
-            {JSON.stringify(call.params, null, 2)}
-          </Code>
+          <JsonBlock label={t.params} value={call.params} />
         </Collapse>
       </div>
       {call.status === "UNKNOWN" && (

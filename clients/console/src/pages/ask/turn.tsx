@@ -13,12 +13,12 @@ import { IconPlayerPlay, IconPlayerStop } from "../../parts/icons.ts";
 import { Lines, QueryState } from "../../parts/query-state.tsx";
 import { useLate } from "../../parts/use-late.ts";
 import { Allowed } from "../../session/permission.tsx";
-import { Answer, sourcesOf } from "./answer.tsx";
-import { Artifacts } from "./artifacts.tsx";
+import { Answer, sourcesOf } from "../../answer/answer.tsx";
+import { Artifacts } from "../../answer/artifacts.tsx";
 import classes from "./ask.module.css";
 import { flowOf, isWorking, type FlowItem } from "./flow.ts";
 import { messages } from "./messages.ts";
-import { SourceDrawer, Sources, type Source } from "./source.tsx";
+import { SourceDrawer, Sources, type Source } from "../../answer/source.tsx";
 import { Status } from "./status.tsx";
 import { ToolCall } from "./tool-call.tsx";
 

@@ -1,11 +1,11 @@
 import { skipToken } from "@apollo/client/react";
 import { Anchor, Blockquote, Drawer, Group, Mark, Stack, Text } from "@mantine/core";
-import { useAskPassageQuery } from "../../generated/ask/hooks.ts";
-import { useMessages } from "../../i18n/messages.ts";
-import { IconExternalLink, IconFileText } from "../../parts/icons.ts";
-import { messages as parts } from "../../parts/messages.ts";
-import { Lines, QueryState } from "../../parts/query-state.tsx";
-import classes from "./ask.module.css";
+import { useAnswerPassageQuery } from "../generated/answer/hooks.ts";
+import { useMessages } from "../i18n/messages.ts";
+import { IconExternalLink, IconFileText } from "../parts/icons.ts";
+import { messages as parts } from "../parts/messages.ts";
+import { Lines, QueryState } from "../parts/query-state.tsx";
+import classes from "./answer.module.css";
 import { messages } from "./messages.ts";
 import type { Citation, Source } from "./source.tsx";
 
@@ -36,7 +36,7 @@ export default function SourceDrawer({
 function Passage({ citation }: { readonly citation: Citation }) {
   const t = useMessages(messages);
   const id = citation.chunk?.id;
-  const { data, error, refetch } = useAskPassageQuery(id === undefined ? skipToken : { variables: { id } });
+  const { data, error, refetch } = useAnswerPassageQuery(id === undefined ? skipToken : { variables: { id } });
   const title = citation.document?.title ?? t.unknownDocument;
   if (id === undefined) return <Gone title={title} quote={citation.quote} />;
   return (

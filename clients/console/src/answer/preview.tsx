@@ -2,12 +2,12 @@ import type { ApolloClient } from "@apollo/client";
 import { useApolloClient } from "@apollo/client/react";
 import { Code, Image, Modal, Text } from "@mantine/core";
 import { useEffect, useState } from "react";
-import { useMessages } from "../../i18n/messages.ts";
-import { Markdown } from "../../parts/markdown/markdown.tsx";
-import { messages as parts } from "../../parts/messages.ts";
-import { QueryState } from "../../parts/query-state.tsx";
+import { useMessages } from "../i18n/messages.ts";
+import { Markdown } from "../parts/markdown/markdown.tsx";
+import { messages as parts } from "../parts/messages.ts";
+import { QueryState } from "../parts/query-state.tsx";
 import { kindOf, linkTo, type Artifact } from "./artifact.ts";
-import classes from "./ask.module.css";
+import classes from "./answer.module.css";
 import { messages } from "./messages.ts";
 
 /** More than that nobody reads in a window, and no window likes to show. */

@@ -2,12 +2,12 @@ import type { ApolloClient } from "@apollo/client";
 import { useApolloClient } from "@apollo/client/react";
 import { Button, Group, Paper, Stack, Text, ThemeIcon } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
-import { useFormat } from "../../i18n/format.ts";
-import { useMessages } from "../../i18n/messages.ts";
-import { useNotify } from "../../parts/error-notice.tsx";
-import { IconDownload, IconEye, IconFileText } from "../../parts/icons.ts";
+import { useFormat } from "../i18n/format.ts";
+import { useMessages } from "../i18n/messages.ts";
+import { useNotify } from "../parts/error-notice.tsx";
+import { IconDownload, IconEye, IconFileText } from "../parts/icons.ts";
 import { kindOf, linkTo, type Artifact } from "./artifact.ts";
-import classes from "./ask.module.css";
+import classes from "./answer.module.css";
 import { messages } from "./messages.ts";
 
 // Loaded with the first file that is looked at.

@@ -1,8 +1,8 @@
 import { Stack, Text, UnstyledButton } from "@mantine/core";
 import type { RunLive } from "@sba/client";
 import { lazy, Suspense, useState } from "react";
-import { useMessages } from "../../i18n/messages.ts";
-import classes from "./ask.module.css";
+import { useMessages } from "../i18n/messages.ts";
+import classes from "./answer.module.css";
 import { messages } from "./messages.ts";
 
 export type Citation = RunLive["run"]["citations"][number];

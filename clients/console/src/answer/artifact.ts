@@ -1,5 +1,5 @@
 import type { ApolloClient } from "@apollo/client";
-import { AskArtifactDocument } from "../../generated/ask/graphql.ts";
+import { AnswerArtifactDocument } from "../generated/answer/graphql.ts";
 
 export interface Artifact {
   readonly id: string;
@@ -10,7 +10,11 @@ export interface Artifact {
 
 /** A link ends after minutes: it is asked for when somebody clicks. Its host may be another name of this one. */
 export async function linkTo(apollo: ApolloClient, { id }: Artifact): Promise<string> {
-  const { data } = await apollo.query({ query: AskArtifactDocument, variables: { id }, fetchPolicy: "network-only" });
+  const { data } = await apollo.query({
+    query: AnswerArtifactDocument,
+    variables: { id },
+    fetchPolicy: "network-only",
+  });
   if (data?.node?.__typename !== "Artifact") throw new Error("The file is no longer there.");
   return new URL(data.node.downloadUrl).pathname;
 }

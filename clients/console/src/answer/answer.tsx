@@ -1,7 +1,7 @@
 import { useCallback } from "react";
-import { useMessages } from "../../i18n/messages.ts";
-import { numbersIn } from "../../parts/markdown/citations.ts";
-import { Markdown } from "../../parts/markdown/markdown.tsx";
+import { useMessages } from "../i18n/messages.ts";
+import { numbersIn } from "../parts/markdown/citations.ts";
+import { Markdown } from "../parts/markdown/markdown.tsx";
 import { messages } from "./messages.ts";
 import type { Citation, Source } from "./source.tsx";
 
