@@ -15,6 +15,7 @@ export type { LiveApproval } from "./live/approvals.ts";
 export type { IngestionLive } from "./live/ingestion.ts";
 export {
   newRun,
+  runModel,
   type RunLive,
   type RunLiveApproval,
   type RunLiveArtifact,

@@ -1,6 +1,6 @@
+import { RunLiveDocument } from "@sba/client";
 import { useClient } from "@sba/client/react";
 import { useEffect, useState } from "react";
-import { RunsReplayEventsDocument } from "../../generated/runs/graphql.ts";
 import type { RunEvent } from "./timeline.ts";
 
 export interface RunEvents {
@@ -35,7 +35,7 @@ export function useRunEvents(runId: string): RunEvents {
     };
     const follow = async (): Promise<void> => {
       const options = { signal: leaving.signal, maxAttempts: Infinity };
-      for await (const { runEvents } of client.subscribe(RunsReplayEventsDocument, { runId }, options)) {
+      for await (const { runEvents } of client.subscribe(RunLiveDocument, { runId }, options)) {
         waiting.push(runEvents);
         timer ??= setTimeout(show, SHOW_EVERY_MS);
       }

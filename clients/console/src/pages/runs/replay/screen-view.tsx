@@ -1,4 +1,5 @@
 import { Alert, Code, Group, List, Stack, Text } from "@mantine/core";
+import type { RunLive } from "@sba/client";
 import { memo, type ReactNode } from "react";
 import { useFormat } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
@@ -6,28 +7,28 @@ import { CallStatus } from "../run/tool-calls.tsx";
 import { RunStatusBadge } from "../status.tsx";
 import { messages } from "./messages.ts";
 import classes from "./replay.module.css";
-import type { Screen } from "./screen.ts";
 
 /** What somebody who watched the run saw at that moment. */
-export function ScreenView({ screen }: { readonly screen: Screen }) {
+export function ScreenView({ screen }: { readonly screen: RunLive }) {
   const t = useMessages(messages);
   const format = useFormat();
-  const { status, texts, inputs, toolCalls, approvals, artifacts, costMicros, currency, error } = screen;
-  const cost = format.money({ amountMicros: String(costMicros), ...(currency === undefined ? {} : { currency }) });
+  const { run, steps, inputs, toolCalls, approvals, artifacts } = screen;
+  const { status, cost, error } = run;
+  const said = steps.filter(({ text }) => text !== "");
   return (
     <Stack gap="md">
       <Group justify="space-between">
-        {status === undefined ? <span /> : <RunStatusBadge status={status} />}
+        <RunStatusBadge status={status} />
         <Text size="sm" c="dimmed">
-          {t.cost}: {cost}
+          {t.cost}: {format.money(cost ?? { amountMicros: "0" })}
         </Text>
       </Group>
       <Calls toolCalls={toolCalls} />
       {inputs.length > 0 && (
         <Named title={t.said}>
-          {inputs.map((input, index) => (
-            <Text key={index} className={classes["text"]}>
-              {input}
+          {inputs.map(({ text, at }, index) => (
+            <Text key={`${at} ${index}`} className={classes["text"]}>
+              {text}
             </Text>
           ))}
         </Named>
@@ -43,8 +44,8 @@ export function ScreenView({ screen }: { readonly screen: Screen }) {
           </List>
         </Named>
       )}
-      {texts.map(({ stepNumber, text }) => (
-        <Named key={stepNumber} title={t.step(stepNumber)}>
+      {said.map(({ number, text }) => (
+        <Named key={number} title={t.step(number)}>
           <LongText text={text} />
         </Named>
       ))}
@@ -64,12 +65,12 @@ export function ScreenView({ screen }: { readonly screen: Screen }) {
           {error.message} <Code>{error.code}</Code>
         </Alert>
       )}
-      {texts.length + toolCalls.length + approvals.length === 0 && !error && <Text c="dimmed">{t.blank}</Text>}
+      {said.length + toolCalls.length + approvals.length === 0 && !error && <Text c="dimmed">{t.blank}</Text>}
     </Stack>
   );
 }
 
-function Calls({ toolCalls }: Pick<Screen, "toolCalls">) {
+function Calls({ toolCalls }: Pick<RunLive, "toolCalls">) {
   if (toolCalls.length === 0) return null;
   return (
     <Stack gap={6}>

@@ -11,12 +11,14 @@ it("is at every event what folding from the beginning gives, whichever was asked
   const screens = screensOf(events);
   for (const count of [1_203, 1, 0, 250, 251, 499, 700, 1_000])
     expect(screens.at(count)).toEqual(fold(BLANK, events.slice(0, count)));
-  expect(screens.at(701).texts.map(({ stepNumber }) => stepNumber)).toEqual([1, 2]);
+  expect(screens.at(701).steps.map(({ number }) => number)).toEqual([1, 2]);
 });
 
 it("shows what was true then: restarted text is gone, calls are as they were, costs are added up", () => {
   const call = { id: "tcl_1", name: "knowledge.search" };
-  const cost = (amountMicros: string) => ({ usage: [{ cost: { amountMicros, currency: "USD" } }] });
+  const cost = (amountMicros: string) => ({
+    usage: [{ meter: "modelCalls", quantity: "1", cost: { amountMicros, currency: "USD" } }],
+  });
   const screens = screensOf([
     event(1, { __typename: "RunStatusChanged", to: "EXECUTING" }),
     delta(2, 1),
@@ -26,8 +28,11 @@ it("shows what was true then: restarted text is gone, calls are as they were, co
     event(6, { __typename: "ToolResulted", toolCall: { ...call, status: "SUCCEEDED" } }),
     event(7, { __typename: "UsageRecorded", ...cost("500") }),
   ]);
-  expect(screens.at(2)).toMatchObject({ status: "EXECUTING", texts: [{ text: "2 " }], costMicros: 0n });
-  expect(screens.at(3).texts).toEqual([]);
-  expect(screens.at(5)).toMatchObject({ toolCalls: [{ status: "REQUESTED" }], costMicros: 70n });
-  expect(screens.at(7)).toMatchObject({ toolCalls: [{ status: "SUCCEEDED" }], costMicros: 570n, currency: "USD" });
+  expect(screens.at(2)).toMatchObject({ run: { status: "EXECUTING", cost: null }, text: "2 " });
+  expect(screens.at(3).text).toBe("");
+  expect(screens.at(5)).toMatchObject({ toolCalls: [{ status: "REQUESTED" }], run: { cost: { amountMicros: "70" } } });
+  expect(screens.at(7)).toMatchObject({
+    toolCalls: [{ status: "SUCCEEDED" }],
+    run: { cost: { amountMicros: "570", currency: "USD" } },
+  });
 });
