@@ -11,11 +11,13 @@ const step = (number: number, type: string, startMs: number, endMs?: number) => 
 const usage = (micros: string) => ({ __typename: "UsageRecorded", usage: [{ cost: { amountMicros: micros } }] });
 
 describe("the timeline of a run", () => {
+  const goesOn = { startedAt: null, endedAt: null };
   const call = { id: "tcl_1", name: "webhook.send", success: null };
   const approval = { id: "apr_1", action: "webhook.send" };
   const events = [
-    event(0, { __typename: "RunStatusChanged", to: "CREATED" }),
+    event(0, { __typename: "RunStatusChanged", from: null, to: "CREATED" }),
     event(0, usage("1000")),
+    event(8, { __typename: "RunStatusChanged", from: "CREATED", to: "EXECUTING" }),
     event(10, { __typename: "StepStarted", ...step(1, "MODEL", 10) }),
     event(20, { __typename: "StepRestarted", ...step(1, "MODEL", 20) }),
     event(40, usage("70")),
@@ -31,8 +33,8 @@ describe("the timeline of a run", () => {
   ];
 
   it("has a bar for each step and approval, with what was metered for it and not for the run's beginning", () => {
-    expect(timelineOf(events)).toEqual({
-      startMs: 0,
+    expect(timelineOf(events, goesOn)).toEqual({
+      startMs: 8,
       endMs: undefined,
       bars: [
         expect.objectContaining({
@@ -55,13 +57,18 @@ describe("the timeline of a run", () => {
     });
   });
 
+  it("begins and ends when the run did, as soon as that is known", () => {
+    expect(timelineOf(events, { startedAt: at(9), endedAt: at(120) })).toMatchObject({ startMs: 9, endMs: 120 });
+    expect(timelineOf(events.slice(0, 2), goesOn)).toEqual({ startMs: 0, endMs: undefined, bars: [] });
+  });
+
   it("ends what went on when the run ended", () => {
-    const failed = [...events.slice(0, 3), event(70, { __typename: "RunFailed", error: null })];
-    const timeline = timelineOf(failed);
+    const failed = [...events.slice(0, 4), event(70, { __typename: "RunFailed", error: null })];
+    const timeline = timelineOf(failed, goesOn);
     expect(timeline).toMatchObject({ endMs: 70, bars: [{ endMs: 70, outcome: "failed" }] });
   });
 
   it("is nothing before anything happened", () => {
-    expect(timelineOf([])).toBeUndefined();
+    expect(timelineOf([], goesOn)).toBeUndefined();
   });
 });

@@ -1,9 +1,12 @@
-import type { RunsReplayEventsSubscription } from "../../generated/runs/graphql.ts";
+import type { RunLiveSubscription } from "@sba/client";
 import type { Bar, Timeline } from "../../timeline/bars.ts";
 
-/** What a run did as bars over time, made of its events: what each took, and what was metered for it. */
+/**
+ * What a run did as bars over time, made of its events: what each took, and what was metered for it. It begins when the run was begun, as
+ * what it took does: how long it had waited for that is said by itself.
+ */
 
-export type RunEvent = RunsReplayEventsSubscription["runEvents"];
+export type RunEvent = RunLiveSubscription["runEvents"];
 export type EventOf<Name extends RunEvent["__typename"]> = Extract<RunEvent, { readonly __typename: Name }>;
 
 type Draft = { -readonly [Key in keyof Bar]: Bar[Key] };
@@ -12,24 +15,39 @@ interface Work {
   readonly bars: Map<string, Draft>;
   /** The step that was begun last: what is metered is metered for it. */
   step: Draft | undefined;
+  startMs: number | undefined;
   endMs: number | undefined;
 }
 
+/** When a run was begun and has ended, as far as that is known. */
+interface Times {
+  readonly startedAt: string | null;
+  readonly endedAt: string | null;
+}
+
 /** The bars in the order in which they began. Undefined when nothing has happened yet. */
-export function timelineOf(events: readonly RunEvent[]): Timeline | undefined {
+export function timelineOf(events: readonly RunEvent[], { startedAt, endedAt }: Times): Timeline | undefined {
   const [first] = events;
   if (!first) return undefined;
-  const work: Work = { bars: new Map(), step: undefined, endMs: undefined };
+  const work: Work = { bars: new Map(), step: undefined, startMs: msOf(startedAt), endMs: undefined };
   for (const event of events) apply(work, event);
   const bars = [...work.bars.values()];
   // Nothing of a run that has ended goes on.
   if (work.endMs !== undefined) for (const bar of bars) close(bar, work.endMs, bar.outcome);
-  return { bars, startMs: Date.parse(first.at), endMs: work.endMs };
+  return { bars, startMs: work.startMs ?? Date.parse(first.at), endMs: msOf(endedAt) ?? work.endMs };
+}
+
+function msOf(time: string | null): number | undefined {
+  return time === null ? undefined : Date.parse(time);
 }
 
 function apply(work: Work, event: RunEvent): void {
   const atMs = Date.parse(event.at);
   switch (event.__typename) {
+    case "RunStatusChanged":
+      // It may be read before anybody has said when it was begun.
+      if (event.from === "CREATED") work.startMs ??= atMs;
+      break;
     case "StepStarted":
       begin(work, event.step);
       break;

@@ -15,12 +15,17 @@ interface FactsProps {
   readonly live: RunLive;
 }
 
+/** A run that waits for its turn may wait for long; one that does not is begun sooner. */
+const WORTH_SAYING_MS = 1_000;
+
 /** What the run is, in one glance. */
 export function Facts({ run, live }: FactsProps) {
   const t = useMessages(messages);
   const format = useFormat();
   const { status, error, cost, endedAt, startedAt } = live.run;
-  const took = durationOf({ createdAt: run.createdAt, startedAt, endedAt });
+  const beganAt = startedAt ?? run.startedAt;
+  const took = durationOf({ createdAt: run.createdAt, startedAt: beganAt, endedAt });
+  const waitedMs = beganAt === null ? 0 : Date.parse(beganAt) - Date.parse(run.createdAt);
   return (
     <>
       {error && (
@@ -43,10 +48,16 @@ export function Facts({ run, live }: FactsProps) {
         <Fact label={t.cost}>{cost ? format.money(cost) : undefined}</Fact>
         <Fact label={t.duration}>
           {took === undefined
-            ? t.soFar(format.duration(Date.now() - Date.parse(startedAt ?? run.createdAt)))
+            ? t.soFar(format.duration(Date.now() - Date.parse(beganAt ?? run.createdAt)))
             : format.duration(took)}
+          {waitedMs >= WORTH_SAYING_MS && (
+            <Text span size="sm" c="dimmed">
+              {" "}
+              {t.waited(format.duration(waitedMs))}
+            </Text>
+          )}
         </Fact>
-        <Fact label={t.started}>{format.dateTime(run.createdAt)}</Fact>
+        <Fact label={t.accepted}>{format.dateTime(run.createdAt)}</Fact>
         <Fact label={t.startedBy}>{run.startedBy?.displayName}</Fact>
         <Fact label={t.model}>{run.model}</Fact>
         <Fact label={t.thread}>

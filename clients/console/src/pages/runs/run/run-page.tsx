@@ -50,7 +50,11 @@ export default function RunPage({ runId }: { readonly runId: string }) {
             <Stack gap="lg">
               <Facts run={shown} live={now} />
               <Waiting runId={runId} />
-              <WhatItDid events={events} />
+              <WhatItDid
+                events={events}
+                startedAt={now.run.startedAt ?? shown.startedAt}
+                endedAt={now.run.endedAt ?? shown.endedAt}
+              />
               <Outcome run={shown} live={now} />
               <ToolCalls run={shown} />
               <Children run={shown} />
@@ -87,13 +91,19 @@ function Waiting({ runId }: { readonly runId: string }) {
   return waiting.map((approval) => <ApprovalCard key={approval.id} approval={approval} />);
 }
 
-function WhatItDid({ events }: { readonly events: readonly RunEvent[] }) {
+interface WhatItDidProps {
+  readonly events: readonly RunEvent[];
+  readonly startedAt: string | null;
+  readonly endedAt: string | null;
+}
+
+function WhatItDid({ events, startedAt, endedAt }: WhatItDidProps) {
   const t = useMessages(messages);
-  const timeline = useMemo(() => timelineOf(events), [events]);
+  const timeline = useMemo(() => timelineOf(events, { startedAt, endedAt }), [events, startedAt, endedAt]);
   const gap = events.find((event) => event.__typename === "StreamGap");
   const usage = events.find((event) => event.__typename === "UsageRecorded");
   return (
-    <Section title={t.timeline}>
+    <Section title={t.timeline} description={t.timelineText}>
       {gap && (
         <Alert color="yellow" variant="light" icon={<IconAlertTriangle size={18} />} mb="sm">
           {t.gap(gap.toSeq - gap.fromSeq + 1)}
