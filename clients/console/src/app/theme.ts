@@ -28,6 +28,17 @@ const dark: MantineColorsTuple = [
 /** Mantine makes the title bar of a dialog a `<header>`, which would be a second banner of the page. */
 const TITLED = { attributes: { header: { role: "presentation" } } };
 
+/** What a table on a phone is laid out as has none by itself: `parts/data-table.tsx`. */
+const ROLES = Object.fromEntries(
+  Object.entries({
+    TableThead: "rowgroup",
+    TableTbody: "rowgroup",
+    TableTfoot: "rowgroup",
+    TableTr: "row",
+    TableTd: "cell",
+  }).map(([part, role]) => [part, { defaultProps: { role } }]),
+);
+
 export const theme = createTheme({
   primaryColor: "brand",
   primaryShade: { light: 6, dark: 6 },
@@ -38,7 +49,11 @@ export const theme = createTheme({
   headings: { fontWeight: "650", sizes: { h1: { fontSize: "1.875rem" }, h2: { fontSize: "1.5rem" } } },
   cursorType: "pointer",
   respectReducedMotion: true,
-  components: { Drawer: { defaultProps: TITLED }, Modal: { defaultProps: TITLED } },
+  components: {
+    Drawer: { defaultProps: TITLED },
+    Modal: { defaultProps: TITLED },
+    ...ROLES,
+  },
 });
 
 /** Mantine's pale texts are paler than WCAG 2.2 AA allows (4.5:1). */

@@ -1,8 +1,12 @@
-import { Table, VisuallyHidden } from "@mantine/core";
-import type { ReactNode } from "react";
+import { rem, Table, VisuallyHidden } from "@mantine/core";
+import type { CSSProperties, ReactNode } from "react";
+import classes from "./data-table.module.css";
 
 interface Column {
   readonly label: string;
+  /** In its heading, when that is more than its label. */
+  readonly content?: ReactNode;
+  readonly width?: number;
   readonly isNumber?: boolean;
   /** For a column of buttons, whose heading is only heard. */
   readonly isHidden?: boolean;
@@ -11,32 +15,32 @@ interface Column {
 interface DataTableProps {
   /** What it is a table of, for who hears it read. */
   readonly label: string;
+  /** At most eight. */
   readonly columns: readonly Column[];
-  /** Where it is narrower it scrolls by itself, by keyboard too. */
+  /** Where it is narrower it scrolls by itself, by keyboard too; on a phone each row is a block of its own. */
   readonly minWidth?: number;
   readonly foot?: ReactNode;
-  /** `<Table.Tr>` each. */
+  readonly className?: string | undefined;
+  /** `<Table.Tr>` each, with a cell for every column. */
   readonly children: ReactNode;
 }
 
 /** A group, not a region: the section around it, which may have the same name, is the landmark. */
-export function DataTable({ label, columns, minWidth = 560, foot, children }: DataTableProps) {
+export function DataTable({ label, columns, minWidth = 560, foot, className, children }: DataTableProps) {
+  // Roles are said, since a table that is laid out as blocks is no table any more to some browsers: see also the theme.
   return (
-    // What is only heard is placed absolutely: within what scrolls, or it would make the page as wide as the table.
-    <Table.ScrollContainer
-      pos="relative"
-      minWidth={minWidth}
-      type="native"
-      tabIndex={0}
-      role="group"
-      aria-label={label}
-    >
-      <Table verticalSpacing="sm">
+    <div className={classes["frame"]} tabIndex={0} role="group" aria-label={label}>
+      <Table
+        verticalSpacing="sm"
+        role="table"
+        className={`${classes["table"]} ${className ?? ""}`}
+        style={variablesOf(columns, minWidth)}
+      >
         <Table.Thead>
           <Table.Tr>
-            {columns.map(({ label: heading, isNumber, isHidden }) => (
-              <Table.Th key={heading} ta={isNumber === true ? "right" : "left"}>
-                {isHidden === true ? <VisuallyHidden>{heading}</VisuallyHidden> : heading}
+            {columns.map(({ label: heading, content = heading, width, isNumber, isHidden }) => (
+              <Table.Th key={heading} role="columnheader" ta={isNumber === true ? "right" : "left"} w={width}>
+                {isHidden === true ? <VisuallyHidden>{heading}</VisuallyHidden> : content}
               </Table.Th>
             ))}
           </Table.Tr>
@@ -44,6 +48,15 @@ export function DataTable({ label, columns, minWidth = 560, foot, children }: Da
         <Table.Tbody>{children}</Table.Tbody>
         {foot !== undefined && <Table.Tfoot>{foot}</Table.Tfoot>}
       </Table>
-    </Table.ScrollContainer>
+    </div>
   );
+}
+
+/** The headings as the style sheet puts them before what is in their columns. */
+function variablesOf(columns: readonly Column[], minWidth: number): CSSProperties {
+  const headings = columns.map(({ label, isHidden }, index) => [
+    `--heading-${index + 1}`,
+    JSON.stringify(isHidden === true ? "" : label),
+  ]);
+  return { "--data-table-width": rem(minWidth), ...Object.fromEntries(headings) } as CSSProperties;
 }

@@ -3,6 +3,7 @@ import { useElementSize } from "@mantine/hooks";
 import { useEffect, useState } from "react";
 import { useFormat, type Format } from "../i18n/format.ts";
 import { useMessages } from "../i18n/messages.ts";
+import { DataTable } from "../parts/data-table.tsx";
 import classes from "./chart.module.css";
 import { messages } from "./messages.ts";
 import { ticksOf, type Bar, type Timeline } from "./bars.ts";
@@ -100,7 +101,7 @@ function Picture({ timeline: { bars, startMs }, endMs, currency }: DrawnProps) {
             <Row
               key={bar.id}
               {...{ bar, y: index * rowHeight, left, width, isNarrow, endMs, currency }}
-              x={left + (bar.startMs - startMs) * scale}
+              x={left + Math.max(bar.startMs - startMs, 0) * scale}
               length={Math.max(((bar.endMs ?? endMs) - bar.startMs) * scale, MIN_BAR)}
             />
           ))}
@@ -169,29 +170,21 @@ function BarTable({ timeline: { bars, startMs }, endMs, currency }: DrawnProps) 
   const t = useMessages(messages);
   const format = useFormat();
   return (
-    <Table.ScrollContainer minWidth={560} tabIndex={0} aria-label={t.asTable}>
-      <Table verticalSpacing="xs" fz="sm">
-        <Table.Thead>
-          <Table.Tr>
-            {[t.step, t.kind, t.from, t.duration, t.cost, t.outcome].map((heading) => (
-              <Table.Th key={heading}>{heading}</Table.Th>
-            ))}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {bars.map((bar) => (
-            <Table.Tr key={bar.id}>
-              <Table.Td>{nameOf(bar, t)}</Table.Td>
-              <Table.Td>{t[bar.kind]}</Table.Td>
-              <Table.Td>+{format.duration(bar.startMs - startMs)}</Table.Td>
-              <Table.Td>{format.duration((bar.endMs ?? endMs) - bar.startMs)}</Table.Td>
-              <Table.Td>{moneyOf(bar, currency, format)}</Table.Td>
-              <Table.Td>{t[bar.outcome]}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <DataTable
+      label={t.asTable}
+      columns={[t.step, t.kind, t.from, t.duration, t.cost, t.outcome].map((label) => ({ label }))}
+    >
+      {bars.map((bar) => (
+        <Table.Tr key={bar.id}>
+          <Table.Td>{nameOf(bar, t)}</Table.Td>
+          <Table.Td>{t[bar.kind]}</Table.Td>
+          <Table.Td>+{format.duration(Math.max(bar.startMs - startMs, 0))}</Table.Td>
+          <Table.Td>{format.duration((bar.endMs ?? endMs) - bar.startMs)}</Table.Td>
+          <Table.Td>{moneyOf(bar, currency, format)}</Table.Td>
+          <Table.Td>{t[bar.outcome]}</Table.Td>
+        </Table.Tr>
+      ))}
+    </DataTable>
   );
 }
 

@@ -34,15 +34,16 @@ export function UsageTable({ report: { rows, totals }, split, periodOf }: UsageT
           { label: t.cost, isNumber: true },
         ]}
         foot={totals.map(({ meter, quantity, cost }) => (
-          <Table.Tr key={meter}>
-            <Table.Th scope="row" colSpan={hasAgents ? 2 : 1}>
+          <Table.Tr key={meter} fw={600}>
+            <Table.Th scope="row" role="rowheader">
               {t.totals}
             </Table.Th>
-            <Table.Th>{t.meterName(meter)}</Table.Th>
-            <Table.Th ta="right">{format.quantity(quantity)}</Table.Th>
-            <Table.Th ta="right" data-micros={cost.amountMicros}>
+            {hasAgents && <Table.Td />}
+            <Table.Td>{t.meterName(meter)}</Table.Td>
+            <Table.Td ta="right">{format.quantity(quantity)}</Table.Td>
+            <Table.Td ta="right" data-micros={cost.amountMicros}>
               {format.money(cost)}
-            </Table.Th>
+            </Table.Td>
           </Table.Tr>
         ))}
       >

@@ -5,6 +5,7 @@ import type { RunsCompareFragment } from "../../../generated/runs/graphql.ts";
 import { useRunsComparedQuery } from "../../../generated/runs/hooks.ts";
 import { useFormat, type Format } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
+import { DataTable } from "../../../parts/data-table.tsx";
 import { EmptyState } from "../../../parts/empty-state.tsx";
 import { IconArrowsDiff } from "../../../parts/icons.ts";
 import { Page } from "../../../parts/page.tsx";
@@ -61,13 +62,13 @@ function Compared({ one, other }: BothProps) {
   const format = useFormat();
   return (
     <Stack gap="lg">
-      <Section title={t.facts} isFlush>
+      <Section title={t.facts}>
         <Rows head={t.what} one={one} other={other} lines={linesOf(one, other, t, format)} />
       </Section>
       <Section title={t.answer}>
         <Answers one={one.output ?? ""} other={other.output ?? ""} />
       </Section>
-      <Section title={t.steps} isFlush>
+      <Section title={t.steps}>
         <Rows head={t.step} one={one} other={other} lines={stepLinesOf(one, other, t, format)} />
       </Section>
     </Stack>
@@ -139,27 +140,21 @@ interface RowsProps extends BothProps {
 function Rows({ head, lines, one, other }: RowsProps) {
   const t = useMessages(messages);
   return (
-    <Table.ScrollContainer minWidth={680} tabIndex={0} aria-label={head}>
-      <Table verticalSpacing="sm" horizontalSpacing="lg" className={classes["table"]}>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th w={190}>{head}</Table.Th>
-            <Table.Th>
-              <RunLink run={one} label={t.one} />
-            </Table.Th>
-            <Table.Th>
-              <RunLink run={other} label={t.other} />
-            </Table.Th>
-            <Table.Th w={110}>{t.differs}</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {lines.map((line) => (
-            <CompareRow key={line.name} line={line} />
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+    <DataTable
+      label={head}
+      minWidth={680}
+      className={classes["table"]}
+      columns={[
+        { label: head, width: 190 },
+        { label: t.one, content: <RunLink run={one} label={t.one} /> },
+        { label: t.other, content: <RunLink run={other} label={t.other} /> },
+        { label: t.differs, width: 110 },
+      ]}
+    >
+      {lines.map((line) => (
+        <CompareRow key={line.name} line={line} />
+      ))}
+    </DataTable>
   );
 }
 
@@ -168,7 +163,7 @@ function CompareRow({ line: { name, one, other, show = (value) => value } }: { r
   const differs = one !== other;
   return (
     <Table.Tr data-differs={differs}>
-      <Table.Th scope="row" fw={500}>
+      <Table.Th scope="row" role="rowheader" fw={500}>
         {name}
       </Table.Th>
       {[one, other].map((value, index) => (
