@@ -55,16 +55,12 @@ function SignedIn() {
 
 /** Rights may change at any time: they are asked for anew when somebody comes back to the tab, and now and then. */
 const ASK_AGAIN_MS = 120_000;
-const ASK_AGAIN_AT_REST_MS = 2_000;
 
 function AsMe() {
-  const { data, error, refetch, startPolling } = useShellMeQuery();
-  // Every role has this one, and nobody while the company is suspended: what comes back with its work is not long in coming. By its
-  // suspension it could not be told: that ends milliseconds before the gateway knows.
+  const { data, error, refetch } = useShellMeQuery({ pollInterval: ASK_AGAIN_MS, skipPollAttempt: isHidden });
+  // Every role has this one, and nobody while the company is suspended.
   const isAtRest = data?.me.permissions.includes("usage:read") === false;
-  useEffect(() => {
-    startPolling(isAtRest ? ASK_AGAIN_AT_REST_MS : ASK_AGAIN_MS);
-  }, [isAtRest, startPolling]);
+  useAskAtRest(isAtRest, data?.me.tenant.suspension !== null, refetch);
   const visibility = useDocumentVisibility();
   useEffect(() => {
     if (visibility === "visible") void refetch().catch(() => undefined);
@@ -88,4 +84,31 @@ function AsMe() {
       </InboxProvider>
     </MeContext>
   );
+}
+
+function isHidden(): boolean {
+  return document.hidden;
+}
+
+const AT_REST_MS = 2_000;
+const AT_REST_LONG_MS = 60_000;
+
+/**
+ * Nobody may listen to a company at rest, so that its work goes on is asked for: soon after it was suspended or resumed, since rights follow
+ * within seconds, then less and less often, and not by a tab that nobody looks at.
+ */
+function useAskAtRest(isAtRest: boolean, isSuspended: boolean, refetch: () => Promise<unknown>): void {
+  useEffect(() => {
+    if (!isAtRest) return undefined;
+    let delayMs = AT_REST_MS;
+    const ask = (): void => {
+      if (!isHidden()) void refetch().catch(() => undefined);
+      delayMs = Math.min(delayMs * 2, AT_REST_LONG_MS);
+      timer = setTimeout(ask, delayMs);
+    };
+    let timer = setTimeout(ask, delayMs);
+    return () => {
+      clearTimeout(timer);
+    };
+  }, [isAtRest, isSuspended, refetch]);
 }
