@@ -1,17 +1,11 @@
-import { Button, Code, Group, Table, Text } from "@mantine/core";
-import { useState } from "react";
+import { Code, Table, Text } from "@mantine/core";
 import type { SettingsPoliciesQuery } from "../../generated/settings/graphql.ts";
 import { useSettingsPoliciesQuery, useSettingsRemovePolicyMutation } from "../../generated/settings/hooks.ts";
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
-import { Confirm } from "../../parts/confirm.tsx";
-import { DataTable } from "../../parts/data-table.tsx";
-import { EmptyState } from "../../parts/empty-state.tsx";
-import { useNotify } from "../../parts/error-notice.tsx";
-import { IconPlus, IconShieldCheck } from "../../parts/icons.ts";
-import { QueryState } from "../../parts/query-state.tsx";
-import { Section } from "../../parts/section.tsx";
-import { Allowed, usePermission } from "../../session/permission.tsx";
+import { IconShieldCheck } from "../../parts/icons.ts";
+import { usePermission } from "../../session/permission.tsx";
+import { ManagedList } from "./managed-list.tsx";
 import { messages, roleName } from "./messages.ts";
 import { PolicyDialog } from "./policy-dialog.tsx";
 
@@ -21,87 +15,45 @@ export type Policy = SettingsPoliciesQuery["approvalPolicies"][number];
 export function Policies() {
   const t = useMessages(messages);
   const result = useSettingsPoliciesQuery({ fetchPolicy: "cache-and-network" });
-  const mayManage = usePermission("approval:manage");
-  const [edited, setEdited] = useState<Policy | "new">();
-  const [removed, setRemoved] = useState<Policy>();
+  const [remove] = useSettingsRemovePolicyMutation({
+    refetchQueries: ["SettingsPolicies"],
+    awaitRefetchQueries: true,
+  });
   return (
-    <Section
+    <ManagedList
       title={t.policies}
       description={t.policiesText}
-      actions={
-        <Allowed to="approval:manage">
-          <Button
-            size="sm"
-            leftSection={<IconPlus size={16} />}
-            onClick={() => {
-              setEdited("new");
-            }}
-          >
-            {t.setPolicy}
-          </Button>
-        </Allowed>
-      }
-    >
-      <QueryState
-        data={result.data}
-        error={result.error}
-        onRetry={() => void result.refetch()}
-        isEmpty={({ approvalPolicies }) => approvalPolicies.length === 0}
-        empty={<EmptyState icon={<IconShieldCheck size={28} />} title={t.noPolicies} text={t.noPoliciesText} />}
-      >
-        {({ approvalPolicies }) => (
-          <DataTable
-            label={t.policies}
-            minWidth={640}
-            columns={[
-              ...[t.tool, t.approvers, t.when].map((label) => ({ label })),
-              ...(mayManage ? [{ label: t.actions, isHidden: true }] : []),
-            ]}
-          >
-            {approvalPolicies.map((policy) => (
-              <PolicyRow
-                key={`${policy.tool} ${policy.agentKey ?? ""}`}
-                policy={policy}
-                onEdit={setEdited}
-                onRemove={setRemoved}
-              />
-            ))}
-          </DataTable>
-        )}
-      </QueryState>
-      {edited !== undefined && (
-        <PolicyDialog
-          policy={edited === "new" ? undefined : edited}
-          onClose={() => {
-            setEdited(undefined);
-          }}
-        />
-      )}
-      {removed && (
-        <Removal
-          policy={removed}
-          onClose={() => {
-            setRemoved(undefined);
-          }}
-        />
-      )}
-    </Section>
+      result={result}
+      items={result.data?.approvalPolicies ?? []}
+      empty={{ icon: <IconShieldCheck size={28} />, title: t.noPolicies, text: t.noPoliciesText }}
+      columns={[t.tool, t.approvers, t.when]}
+      minWidth={640}
+      row={(policy) => {
+        const name = [policy.tool, policy.agentKey ?? ""].join(" ").trim();
+        return { key: name, name, cells: <Cells policy={policy} /> };
+      }}
+      mayManage={usePermission("approval:manage")}
+      create={t.setPolicy}
+      canChange
+      dialog={({ item, onClose }) => <PolicyDialog policy={item} onClose={onClose} />}
+      removal={{
+        action: t.remove,
+        title: ({ tool }) => t.removePolicyTitle(tool),
+        text: t.removePolicyText,
+        done: () => t.policyRemoved,
+        remove: ({ tool, agentKey }) => remove({ variables: { tool, agentKey } }),
+      }}
+    />
   );
 }
 
-interface PolicyRowProps {
-  readonly policy: Policy;
-  readonly onEdit: (policy: Policy) => void;
-  readonly onRemove: (policy: Policy) => void;
-}
-
-function PolicyRow({ policy, onEdit, onRemove }: PolicyRowProps) {
+function Cells({ policy }: { readonly policy: Policy }) {
   const t = useMessages(messages);
   const format = useFormat();
   const { tool, agentKey, approvers, quorum, allowRequester, expiresAfterSeconds, thresholdMicros } = policy;
   const names = approvers.map(({ role, user }) => user?.displayName ?? roleName(role?.key ?? "", t));
   return (
-    <Table.Tr>
+    <>
       <Table.Td>
         <Code>{tool}</Code>
         <Text size="xs" c="dimmed">
@@ -124,55 +76,6 @@ function PolicyRow({ policy, onEdit, onRemove }: PolicyRowProps) {
           {expiresAfterSeconds === null ? t.noExpiry : t.expiresIn(format.duration(expiresAfterSeconds * 1_000))}
         </Text>
       </Table.Td>
-      <Allowed to="approval:manage">
-        <Table.Td>
-          <Group gap="xs" justify="flex-end" wrap="nowrap">
-            <Button
-              size="compact-sm"
-              variant="subtle"
-              aria-label={`${t.change}: ${tool} ${agentKey ?? ""}`}
-              onClick={() => {
-                onEdit(policy);
-              }}
-            >
-              {t.change}
-            </Button>
-            <Button
-              size="compact-sm"
-              variant="subtle"
-              color="red"
-              aria-label={`${t.remove}: ${tool} ${agentKey ?? ""}`}
-              onClick={() => {
-                onRemove(policy);
-              }}
-            >
-              {t.remove}
-            </Button>
-          </Group>
-        </Table.Td>
-      </Allowed>
-    </Table.Tr>
-  );
-}
-
-function Removal({ policy: { tool, agentKey }, onClose }: { readonly policy: Policy; readonly onClose: () => void }) {
-  const t = useMessages(messages);
-  const notify = useNotify();
-  const [remove] = useSettingsRemovePolicyMutation({
-    refetchQueries: ["SettingsPolicies"],
-    awaitRefetchQueries: true,
-  });
-  return (
-    <Confirm
-      title={t.removePolicyTitle(tool)}
-      text={t.removePolicyText}
-      action={t.remove}
-      cancel={t.cancel}
-      onClose={onClose}
-      onConfirm={async () => {
-        await remove({ variables: { tool, agentKey } });
-        notify.success(t.policyRemoved);
-      }}
-    />
+    </>
   );
 }
