@@ -29,7 +29,8 @@ export const errors = defineErrors("gateway", {
   DOCUMENT_HASH_WRONG: { kind: "invalid_input", message: "The hash is not that of the document." },
   SCHEMA_NOT_SHOWN: {
     kind: "invalid_input",
-    message: "This server does not show its schema: it comes with the release, as schema/api.graphql.",
+    message:
+      "This server does not show its schema. It comes with the release, as schema/api.graphql; whoever runs the server can show it to members, with INTROSPECTION=members.",
   },
   OPERATION_UNKNOWN: { kind: "invalid_input", message: "The document has no operation of this name." },
   SOCKET_TOO_MANY_OPERATIONS: {

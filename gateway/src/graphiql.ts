@@ -47,11 +47,13 @@ const HOSTED_START = `
   const root = ReactDOM.createRoot(document.getElementById("graphiql"));
   const nothing = { getItem: () => null, setItem: () => {}, removeItem: () => {}, clear: () => {}, length: 0 };
   let next = 0;
+  // GraphiQL itself says only that there was an error.
+  const sayWhyNoSchema = (why) => document.documentElement.style.setProperty("--why-no-schema", JSON.stringify(why));
   const start = (port, props) => {
     const fetcher = ({ query, variables, operationName }) => ({
       subscribe: (observer) => {
         const id = ++next;
-        asked.set(id, observer);
+        asked.set(id, { observer, isOfSchema: query.includes("__schema") });
         port.postMessage({ id, query, variables, operationName });
         return { unsubscribe: () => { asked.delete(id); port.postMessage({ id, stop: true }); } };
       },
@@ -59,8 +61,10 @@ const HOSTED_START = `
     const show = () => root.render(React.createElement(GraphiQL, { fetcher, storage: nothing, ...props }));
     port.onmessage = ({ data }) => {
       if (data.props) { props = { ...props, ...data.props }; show(); }
-      const observer = asked.get(data.id);
+      const { observer, isOfSchema } = asked.get(data.id) ?? {};
       if (!observer) return;
+      const refusal = data.error ?? (data.result?.data ? undefined : data.result?.errors?.[0]?.message);
+      if (isOfSchema && refusal) sayWhyNoSchema(refusal);
       if (data.result) observer.next(data.result);
       if (data.error) { asked.delete(data.id); observer.error(new Error(data.error)); }
       if (data.isDone) { asked.delete(data.id); observer.complete(); }
@@ -76,7 +80,8 @@ function pageOf(scripts: readonly string[]): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>GraphiQL</title>
-<link rel="stylesheet" href="${GRAPHIQL_PATH}/graphiql.css"><style>html, body, #graphiql { height: 100%; margin: 0 }</style></head>
+<link rel="stylesheet" href="${GRAPHIQL_PATH}/graphiql.css"><style>html, body, #graphiql { height: 100%; margin: 0 }
+.graphiql-doc-explorer-error::after { display: block; content: var(--why-no-schema, "") }</style></head>
 <body><div id="graphiql"></div>
 <script src="${GRAPHIQL_PATH}/react.js"></script>
 <script src="${GRAPHIQL_PATH}/react-dom.js"></script>

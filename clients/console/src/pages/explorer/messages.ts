@@ -8,6 +8,10 @@ export const messages = defineMessages(
     saved: "Saved operations",
     search: "Search the operations",
     none: "No operation is called that.",
+    refused: (count: number) =>
+      count === 1
+        ? "1 more is not shown: it needs a permission that you do not have."
+        : `${count} more are not shown: they need permissions that you do not have.`,
     query: "Query",
     mutation: "Mutation",
     subscription: "Subscription",
@@ -19,6 +23,7 @@ export const messages = defineMessages(
     saved: "Operasi tersimpan",
     search: "Cari operasi",
     none: "Tidak ada operasi dengan nama itu.",
+    refused: (count) => `${count} lagi tidak ditampilkan: perlu izin yang tidak Anda miliki.`,
     query: "Kueri",
     mutation: "Mutasi",
     subscription: "Langganan",

@@ -10,10 +10,12 @@ import {
   useComputedColorScheme,
 } from "@mantine/core";
 import { useClient } from "@sba/client/react";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
+import { SCOPES } from "../../generated/scopes.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { IconSearch } from "../../parts/icons.ts";
 import { Page } from "../../parts/page.tsx";
+import { useMe } from "../../session/permission.tsx";
 import classes from "./explorer.module.css";
 import { openHost, type Host } from "./host.ts";
 import { messages } from "./messages.ts";
@@ -61,7 +63,9 @@ export default function ExplorerPage() {
 function Saved({ onOpen }: { readonly onOpen: (text: string) => void }) {
   const t = useMessages(messages);
   const [search, setSearch] = useState("");
-  const found = SAVED.filter(({ name }) => name.toLowerCase().includes(search.trim().toLowerCase()));
+  const { permissions } = useMe();
+  const allowed = useMemo(() => SAVED.filter(({ name }) => isAllowed(name, permissions)), [permissions]);
+  const found = allowed.filter(({ name }) => name.toLowerCase().includes(search.trim().toLowerCase()));
   return (
     <Paper withBorder radius="lg" p="md" component="section" aria-label={t.saved} className={classes["saved"]}>
       <Stack gap="sm" h="100%">
@@ -103,9 +107,19 @@ function Saved({ onOpen }: { readonly onOpen: (text: string) => void }) {
             ))}
           </ul>
         </ScrollArea>
+        {allowed.length < SAVED.length && (
+          <Text size="xs" c="dimmed">
+            {t.refused(SAVED.length - allowed.length)}
+          </Text>
+        )}
       </Stack>
     </Paper>
   );
+}
+
+/** What the API would refuse is not offered here either. */
+function isAllowed(operation: string, permissions: readonly string[]): boolean {
+  return (SCOPES[operation] ?? []).every((scope) => permissions.includes(scope));
 }
 
 const COLOURS = { query: "brand", mutation: "orange", subscription: "teal" } as const;
