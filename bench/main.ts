@@ -3,6 +3,7 @@ import { availableParallelism, loadavg } from "node:os";
 import { setLogLevel } from "@sba/platform/log";
 import { startRedisServer } from "@sba/testkit/redis-server";
 import { closeWhenInterrupted, closing, inFolder } from "./cleanup.ts";
+import { measureConsole } from "./console.ts";
 import { benchApprovals } from "./durable/approvals.ts";
 import { benchDurable } from "./durable/throughput.ts";
 import { durableOptions } from "./durable/options.ts";
@@ -22,6 +23,9 @@ import { withSystem } from "./system.ts";
 import { formatTable, type Section } from "./table.ts";
 
 /** `npm run bench`: measures, prints one table, leaves nothing behind. What each line means: bench/README.md. */
+
+/** What is asked of a whole system, of which there is one. */
+const OF_A_SYSTEM = ["start", "memory", "runs", "console"] as const;
 
 const options = parseOptions(process.argv.slice(2));
 setLogLevel("error");
@@ -45,7 +49,7 @@ console.log(`\n${formatTable(sections)}`);
 
 async function measureAll(chosen: BenchOptions, redisUrl: string | undefined): Promise<void> {
   const names = chosen.sections;
-  if (names.has("start") || names.has("memory") || names.has("runs")) await measureSystem(chosen, redisUrl);
+  if (OF_A_SYSTEM.some((name) => names.has(name))) await measureSystem(chosen, redisUrl);
   if (names.has("gateway")) record("gateway", await benchGateway());
   if (names.has("federation")) record("federation", await benchFederation());
   if (names.has("fan-out")) record("fan-out", await benchFanOut());
@@ -74,6 +78,7 @@ async function measureSystem({ sections: names }: BenchOptions, redisUrl: string
       if (first && names.has("start")) record("start", [first, secondStart(system)]);
       if (names.has("memory")) record("memory", await measureMemory(system));
       if (names.has("runs")) record("runs", await measureRuns(system, where));
+      if (names.has("console")) record("console", await measureConsole(system));
     });
   });
 }

@@ -5,6 +5,7 @@ export const SECTIONS = [
   "start",
   "memory",
   "runs",
+  "console",
   "gateway",
   "federation",
   "fan-out",

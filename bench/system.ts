@@ -15,7 +15,10 @@ export interface System {
   /** Of `ready.json`. */
   readonly graphqlUrl: string;
   readonly subscriptionsUrl: string;
+  readonly consoleUrl: string;
   readonly operatorToken: string;
+  /** The same person, as they sign in. */
+  readonly operator: { readonly email: string; readonly password: string };
   /** Of `npm`. */
   readonly npmPid: number;
   /** Of the process that starts all others. */
@@ -32,7 +35,11 @@ export interface SystemOptions {
 interface Ready {
   readonly graphqlUrl: string;
   readonly subscriptionsUrl: string;
-  readonly tenants: readonly { readonly tokens: { readonly operator: string } }[];
+  readonly consoleUrl: string | null;
+  readonly tenants: readonly {
+    readonly tokens: { readonly operator: string };
+    readonly people: { readonly operator: string; readonly password: string };
+  }[];
 }
 
 const ROOT = join(import.meta.dirname, "..");
@@ -63,11 +70,15 @@ export function withSystem<T>(options: SystemOptions, work: (system: System) => 
   );
 }
 
-function describe({ graphqlUrl, subscriptionsUrl, tenants }: Ready, npmPid: number, readyAfterMs: number): System {
+function describe({ tenants, consoleUrl, ...urls }: Ready, npmPid: number, readyAfterMs: number): System {
   const supervisorPid = findSupervisor(npmPid);
   if (supervisorPid === undefined) throw new Error("npm start runs, but its supervisor cannot be found in /proc");
-  const operatorToken = tenants[0]?.tokens.operator ?? "";
-  return { graphqlUrl, subscriptionsUrl, operatorToken, npmPid, supervisorPid, readyAfterMs };
+  const [tenant] = tenants;
+  if (!tenant || consoleUrl === null)
+    throw new Error("npm start is ready without a demonstration or without a console");
+  const { tokens, people } = tenant;
+  const operator = { email: people.operator, password: people.password };
+  return { ...urls, consoleUrl, operatorToken: tokens.operator, operator, npmPid, supervisorPid, readyAfterMs };
 }
 
 /** The embedded defaults, whatever the shell that runs the benchmark has set. */

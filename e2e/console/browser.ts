@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { createClient, SignInDocument, type Client } from "@sba/client";
-import { findProgram } from "@sba/testkit/program";
+import { createClient, type Client } from "@sba/client";
 import type { AxeResults } from "axe-core";
-import { chromium, type Browser, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, inject, onTestFinished } from "vitest";
 import { readReady, type Ready } from "../system.ts";
+import { launchChromium, openWindow, signedIn } from "./chromium.ts";
 
 /** What the console's checks have in common: a browser, people who are signed in, and what holds for every page. */
 
@@ -32,7 +32,7 @@ export interface ConsoleBrowser {
   ready(): Promise<Ready>;
   /**
    * What holds for every page, as it is in front of the role: no violation that axe finds, light and dark; no sideways scrolling
-   * at 360 px; a picture of it at 360 and 1440 px in `screenshots/`. `prepare` brings the page to what is to be looked at.
+   * of it or of its tables; a picture of it at 360 and 1440 px in `screenshots/`. `prepare` brings the page to what is to be looked at.
    */
   checkPage(name: string, path: string, options?: CheckOptions): Promise<void>;
 }
@@ -48,19 +48,10 @@ const WIDE = 1440;
 const HEIGHT = 900;
 /** For what is to appear: longer than a run of the built-in model takes on a busy machine. */
 const PATIENCE_MS = 30_000;
-const CHROMIUM_IS_MISSING =
-  "The console's checks need Chromium (Debian and Ubuntu: apt-get install chromium), or its path in CHROMIUM.";
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const EVERYTHING = { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] };
+/** All that another theme of the same page can break. */
+const COLOURS = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
 
 /** Opens a browser for the file's tests; call it at its top. */
 export function useBrowser(): ConsoleBrowser {
@@ -70,9 +61,7 @@ export function useBrowser(): ConsoleBrowser {
   let ready: Ready | undefined;
   beforeAll(async () => {
     ready = await readReady(inject("readyFile"));
-    const executablePath =
-      process.env["CHROMIUM"] ?? findProgram("chromium", { debianPackage: "chromium", otherwise: CHROMIUM_IS_MISSING });
-    browser = await chromium.launch({ executablePath, args: FLAGS });
+    browser = await launchChromium();
   });
   afterAll(async () => {
     await Promise.all(clients.map((client) => client.close()));
@@ -85,7 +74,8 @@ export function useBrowser(): ConsoleBrowser {
   const open: ConsoleBrowser["open"] = async (path, options = {}) => {
     const { as, width = WIDE, theme = "light", locale = "en" } = options;
     const { consoleUrl } = system();
-    const context = await browserOf(browser).newContext({
+    const context = await openWindow(browserOf(browser), {
+      kept: { "sba.locale": locale, ...(as === undefined ? {} : await sessionOf(system(), as)) },
       baseURL: consoleUrl,
       viewport: { width, height: HEIGHT },
       colorScheme: theme,
@@ -93,14 +83,6 @@ export function useBrowser(): ConsoleBrowser {
       locale: locale === "id" ? "id-ID" : "en-GB",
     });
     context.setDefaultTimeout(PATIENCE_MS);
-    await context.addInitScript(
-      (kept) => {
-        if (location.protocol === "about:") return;
-        for (const [key, value] of Object.entries(kept))
-          if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
-      },
-      { "sba.locale": locale, ...(as === undefined ? {} : { "sba.session": await sessionOf(system(), as) }) },
-    );
     const page = await context.newPage();
     page.on("pageerror", (error) => {
       expect.soft(error.message, `an error on ${path}`).toBeUndefined();
@@ -130,22 +112,22 @@ export function useBrowser(): ConsoleBrowser {
       return client;
     },
     checkPage: async (name, path, { as, prepare = settled } = {}) => {
+      const page = await open(path, { width: NARROW, ...(as === undefined ? {} : { as }) });
+      await prepare(page);
       for (const width of [NARROW, WIDE]) {
-        const page = await open(path, { width, ...(as === undefined ? {} : { as }) });
-        await prepare(page);
+        await page.setViewportSize({ width, height: HEIGHT });
+        await twoFrames(page);
+        expect(await widerThanWindow(page), `${name} at ${width} px is wider than it`).toEqual([]);
         for (const theme of ["light", "dark"] as const) {
           await page.emulateMedia({ colorScheme: theme });
           await page.locator(`[data-mantine-color-scheme="${theme}"]`).waitFor();
-          await page.screenshot({
-            path: join(SCREENSHOTS, `${name}-${width}-${theme}.png`),
-            fullPage: width === NARROW,
-          });
-          expect(await violationsOf(page), `${name} at ${width} px, ${theme}`).toEqual([]);
+          const picture = join(SCREENSHOTS, `${name}-${width}-${theme}.png`);
+          await page.screenshot({ path: picture, fullPage: width === NARROW });
+          const found = await violationsOf(page, theme === "light" ? EVERYTHING : COLOURS);
+          expect(found, `${name} at ${width} px, ${theme}`).toEqual([]);
         }
-        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        expect(overflow, `${name} is wider than ${width} px`).toBeLessThanOrEqual(0);
-        await page.context().close();
       }
+      await page.context().close();
     },
   };
 }
@@ -155,6 +137,25 @@ function browserOf(browser: Browser | undefined): Browser {
   return browser;
 }
 
+/** The page, or a table in it, that would have to be scrolled sideways. */
+function widerThanWindow(page: Page): Promise<readonly string[]> {
+  return page.evaluate(() => {
+    const tables = [...document.querySelectorAll("table[role=table]")].flatMap(
+      ({ parentElement }) => parentElement ?? [],
+    );
+    return [document.documentElement, ...tables]
+      .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)
+      .map(({ tagName, ariaLabel }) => ariaLabel ?? tagName);
+  });
+}
+
+/** What watches the size of the page has drawn it anew. */
+async function twoFrames(page: Page): Promise<void> {
+  await page.evaluate(
+    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(undefined)))),
+  );
+}
+
 /** Nothing is loading any more, and the page has its heading. */
 export async function settled(page: Page): Promise<void> {
   await page.locator("h1").first().waitFor();
@@ -162,34 +163,27 @@ export async function settled(page: Page): Promise<void> {
 }
 
 /** What axe finds, said so that somebody can mend it. */
-export async function violationsOf(page: Page): Promise<readonly string[]> {
+export async function violationsOf(page: Page, runOnly = EVERYTHING): Promise<readonly string[]> {
   // Not a script element: the page's content security policy would refuse it.
   const found = await page.evaluate(
-    async ({ source, rules }) => {
+    async ({ source, options }) => {
       // eslint-disable-next-line @typescript-eslint/no-implied-eval -- devtools' evaluation is not the page's.
       if (!("axe" in window)) new Function(source).call(window);
       const { axe } = window as unknown as { axe: { run(root: Document, options: unknown): Promise<AxeResults> } };
-      const { violations } = await axe.run(document, { runOnly: { type: "tag", values: rules } });
+      const { violations } = await axe.run(document, options);
       return violations.map(({ id, help, nodes }) => ({
         id,
         help,
         nodes: nodes.map(({ html, failureSummary }) => `${html} ${failureSummary ?? ""}`),
       }));
     },
-    { source: AXE, rules: RULES },
+    { source: AXE, options: { runOnly } },
   );
   return found.map(({ id, help, nodes }) => `${id}: ${help}\n  ${nodes.slice(0, 5).join("\n  ")}`);
 }
 
-/** What the console keeps of somebody who has signed in: a session of its own for each window. */
-async function sessionOf({ graphqlUrl, tenants }: Ready, role: Role): Promise<string> {
+/** A session of its own for each window. */
+async function sessionOf({ graphqlUrl, tenants }: Ready, role: Role): Promise<Readonly<Record<string, string>>> {
   const people = tenants[0]?.people;
-  const client = createClient({ url: graphqlUrl });
-  const { signIn } = await client.mutate(SignInDocument, {
-    email: people?.[role] ?? "",
-    password: people?.password ?? "",
-  });
-  await client.close();
-  const { accessToken, refreshToken, expiresAt } = signIn;
-  return JSON.stringify({ accessToken, refreshToken, endsAtMs: Date.parse(expiresAt) });
+  return signedIn({ graphqlUrl, email: people?.[role] ?? "", password: people?.password ?? "" });
 }

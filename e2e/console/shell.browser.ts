@@ -118,7 +118,6 @@ it("loads less than 250 KB of script before it can be used", async () => {
   await page.goto("/ask");
   await settled(page);
   const total = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
-  console.log(`first load: ${(total / 1_000).toFixed(1)} KB of script, gzip`);
   expect(total).toBeGreaterThan(0);
   expect(total).toBeLessThan(250_000);
 });
