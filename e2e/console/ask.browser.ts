@@ -1,6 +1,8 @@
 import {
   CancelRunDocument,
   CreateAgentDocument,
+  DecideApprovalDocument,
+  PauseRunDocument,
   RunDocument,
   RunLiveSnapshotDocument,
   StartRunDocument,
@@ -55,10 +57,8 @@ describe("asking", () => {
     const page = await browser.open("/ask", { as: "operator" });
     await page.getByLabel("Agent").selectOption("Handbook");
     await page.getByLabel("Your question").fill(QUESTION);
-    const startedAt = performance.now();
     await page.keyboard.press("Enter");
     await page.locator("[data-answer]").first().waitFor();
-    console.log(`first token drawn after ${Math.round(performance.now() - startedAt)} ms`);
     await answered(page);
 
     const { run } = await browser.client("operator").query(RunDocument, { id: runIdOf(page) });
@@ -219,6 +219,90 @@ describe("a run that is under way", () => {
     await other.getByText("Stopped. What was written until then is kept.").waitFor();
     const events = await collectEvents(browser.client("operator"), runId);
     expect(await shownIn(other)).toBe(wordsOf(textOf(events)));
+  });
+});
+
+describe("what is said to a run", () => {
+  const say = async (page: Page, text: string, mode?: string) => {
+    if (mode !== undefined) await page.getByLabel("When should the agent hear it?").selectOption(mode);
+    await page.getByLabel("Your question").fill(text);
+    await page.keyboard.press("Enter");
+  };
+  const turn = (page: Page, prompt: string) => page.getByRole("article", { name: prompt, exact: true });
+  /** A run that waits until the owner has decided something. */
+  const waiting = async (what: string) => {
+    const runId = await ask(browser.client("operator"), "assistant", `Create a task to ${what}`);
+    return { runId, approval: await pendingApproval(browser.client("owner"), runId) };
+  };
+
+  it("answers the agent when it asks", async () => {
+    const runId = await ask(browser.client("operator"), "handbook", "?!");
+    const page = await browser.open(`/ask/${runId}`, { as: "operator" });
+    await page.getByText("The agent waits for your answer.").waitFor();
+    expect(await page.getByLabel("When should the agent hear it?").count()).toBe(0);
+    const viewer = await browser.open(`/ask/${runId}`, { as: "viewer" });
+    await viewer.getByText("The agent waits for your answer.").waitFor();
+    expect(await viewer.getByRole("textbox").count()).toBe(0);
+    await say(page, "what causes flutter");
+    for (const each of [page, viewer]) await answered(each);
+    expect(runIdOf(page)).toBe(runId);
+    await page.getByText("what causes flutter").first().waitFor();
+    const { run } = await browser.client("operator").query(RunDocument, { id: runId });
+    expect(run).toMatchObject({ status: "COMPLETED", output: expect.stringContaining("flutter") });
+  });
+
+  it("is answered after the answer that is being waited for, when it is queued", async () => {
+    const { runId, approval } = await waiting("queue behind this");
+    const page = await browser.open(`/ask/${runId}`, { as: "operator" });
+    await say(page, "what is known about heat transfer", "QUEUE");
+    await page.waitForURL((url) => !url.pathname.endsWith(runId));
+    const queued = turn(page, "what is known about heat transfer");
+    await queued.getByText("Starting", { exact: true }).waitFor();
+    await turn(page, "Create a task to queue behind this").getByText("Answered next").waitFor();
+    const { id, fingerprint, version } = approval;
+    await browser.client("owner").mutate(DecideApprovalDocument, {
+      ...{ approvalId: id, fingerprint, expectedVersion: version, decision: "APPROVED" },
+    });
+    for (const each of [queued, turn(page, "Create a task to queue behind this")])
+      await each.getByText("Done", { exact: true }).waitFor();
+  });
+
+  it("is answered in place of what is under way, when it interrupts", async () => {
+    const { runId } = await waiting("be interrupted");
+    const page = await browser.open(`/ask/${runId}`, { as: "operator" });
+    await say(page, "what is known about heat transfer", "INTERRUPT");
+    await page.waitForURL((url) => !url.pathname.endsWith(runId));
+    await turn(page, "what is known about heat transfer").getByText("Done", { exact: true }).waitFor();
+    const stopped = turn(page, "Create a task to be interrupted");
+    await stopped.getByText("Stopped. What was written until then is kept.").waitFor();
+    expect(await stopped.getByRole("button", { name: "Approve" }).count()).toBe(0);
+  });
+
+  it("waits while it is paused, and goes on when it is let", async () => {
+    const runId = await startTalking();
+    const page = await browser.open(`/ask/${runId}`, { as: "operator" });
+    await words(page, 5);
+    await browser.client("operator").mutate(PauseRunDocument, { runId });
+    await page.getByText("Paused. It does nothing more until somebody lets it go on.").waitFor();
+    await page.getByRole("button", { name: "Go on" }).click();
+    await page.getByText("At work", { exact: true }).waitFor();
+    await words(page, 10);
+    expect(await page.getByRole("button", { name: "Go on" }).count()).toBe(0);
+  });
+
+  it("is kept while the network is gone, which is said, and sent when it is back", async () => {
+    const page = await browser.open("/ask", { as: "operator" });
+    await page.getByLabel("Your question").waitFor();
+    await page.context().setOffline(true);
+    const banner = page.getByText("You are offline. What you see may be old; what you send waits until you are back.");
+    await banner.waitFor();
+    await page.getByText("Offline", { exact: true }).filter({ visible: true }).waitFor();
+    await say(page, QUESTION);
+    await page.getByText("1 change waits to be sent").filter({ visible: true }).waitFor();
+    await turn(page, QUESTION).waitFor();
+    await page.context().setOffline(false);
+    await banner.waitFor({ state: "detached" });
+    await answered(page);
   });
 });
 

@@ -25,7 +25,41 @@ it("asks as the one who is signed in, lists the contract's operations, and follo
   await page.keyboard.insertText(JSON.stringify({ runId: startRun.id }));
   await run.click();
   await answer.getByText("RunFinished").waitFor();
-  expect(asked.filter((url) => /ey[\w-]+\./.test(url))).toEqual([]);
+  const kept = await page.evaluate(() => localStorage.getItem("sba.session") ?? "{}");
+  const { accessToken } = JSON.parse(kept) as { readonly accessToken: string };
+  expect(accessToken).toMatch(/^ey/);
+  expect(asked.filter((url) => url.includes(accessToken))).toEqual([]);
+});
+
+it("lists only what the API would not refuse, and says that there is more", async () => {
+  const page = await browser.open("/explorer", { as: "viewer" });
+  const operations = page.getByRole("region", { name: "Saved operations" });
+  await operations.getByRole("button", { name: /^Run Query/ }).waitFor();
+  await operations.getByText(/^\d+ more are not shown/).waitFor();
+  expect(
+    await operations.getByRole("button", { name: /^(CancelRun|StartRun|DecideApproval|CreateApiKey) / }).count(),
+  ).toBe(0);
+  const operator = await browser.open("/explorer", { as: "operator" });
+  await operator.getByRole("button", { name: /^CancelRun Mutation/ }).waitFor();
+  expect(await operator.getByRole("button", { name: /^CreateApiKey / }).count()).toBe(0);
+});
+
+it("says why there is no documentation where the server does not show its schema", async () => {
+  const page = await browser.open("about:blank", { as: "viewer" });
+  const why = "This server does not show its schema.";
+  await page.route("**/graphql", async (route) => {
+    const errors = [
+      { message: why, extensions: { code: "BAD_USER_INPUT", reason: "SCHEMA_NOT_SHOWN", retryable: false } },
+    ];
+    if (route.request().postData()?.includes("__schema")) await route.fulfill({ json: { errors } });
+    else await route.continue();
+  });
+  await page.goto("/explorer");
+  const frame = page.frameLocator("iframe");
+  await frame.getByRole("button", { name: "Show Documentation Explorer" }).click();
+  const pane = frame.locator(".graphiql-doc-explorer-error");
+  await pane.waitFor();
+  expect(await pane.evaluate((element) => getComputedStyle(element, "::after").content)).toBe(JSON.stringify(why));
 });
 
 it("looks well and can be used by everybody", async () => {
