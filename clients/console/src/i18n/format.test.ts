@@ -37,5 +37,8 @@ test("times are said from now, in the largest unit that fits", () => {
 
 test("durations and sizes are short", () => {
   expect([320, 4_230, 185_000, 7_500_000].map(en.duration)).toEqual(["320 ms", "4.2 s", "3 min 5 s", "2 h 5 min"]);
-  expect(["0", "1400", "2500000"].map((size) => plain(en.bytes(size)))).toEqual(["0 byte", "1.4 kB", "2.5 MB"]);
+  expect([999.6, 59_960, 119_700, 3_599_600].map(en.duration)).toEqual(["1 s", "1 min 0 s", "2 min 0 s", "1 h 0 min"]);
+  expect(["1", "987", "1400", "2500000"].map((size) => plain(en.bytes(size)))).toEqual([
+    ...["1 byte", "987 bytes", "1.4 kB", "2.5 MB"],
+  ]);
 });

@@ -58,10 +58,11 @@ export function formatOf(locale: Locale): Format {
       return relatives.format(Math.trunc(differenceMs / size), unit);
     },
     duration: (ms) => {
-      if (ms < 1_000) return `${decimal(Math.round(ms), 0)} ms`;
-      if (ms < 60_000) return `${decimal(ms / 1_000, 1)} s`;
-      const minutes = Math.floor(ms / 60_000);
-      if (minutes < 60) return `${minutes} min ${Math.round((ms % 60_000) / 1_000)} s`;
+      if (ms < 999.5) return `${decimal(Math.round(ms), 0)} ms`;
+      if (ms < 59_950) return `${decimal(ms / 1_000, 1)} s`;
+      const seconds = Math.round(ms / 1_000);
+      const minutes = Math.floor(seconds / 60);
+      if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
       return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
     },
     bytes: (size) => {
@@ -70,7 +71,8 @@ export function formatOf(locale: Locale): Format {
       return new Intl.NumberFormat(tag, {
         style: "unit",
         unit: SIZES[step] ?? "byte",
-        unitDisplay: "short",
+        // Bytes have no short name of their own: "987 byte".
+        unitDisplay: step === 0 ? "long" : "short",
         maximumFractionDigits: 1,
       }).format(value / 1_000 ** step);
     },
