@@ -8,6 +8,8 @@ import classes from "./ask.module.css";
 import { messages } from "./messages.ts";
 
 interface ComposerProps {
+  /** What it is that is written here; a question by default. */
+  readonly label?: string;
   readonly placeholder: string;
   readonly onSend: (text: string) => void;
   readonly isSending?: boolean;
@@ -19,7 +21,14 @@ interface ComposerProps {
 const WORTH_A_SPINNER_MS = 400;
 
 /** Where a person writes. Enter sends, as in every chat; Shift + Enter is a new line. */
-export function Composer({ placeholder, onSend, isSending = false, autoFocus = false, children }: ComposerProps) {
+export function Composer({
+  label,
+  placeholder,
+  onSend,
+  isSending = false,
+  autoFocus = false,
+  children,
+}: ComposerProps) {
   const t = useMessages(messages);
   const [text, setText] = useState("");
   const isEmpty = text.trim() === "";
@@ -43,7 +52,7 @@ export function Composer({ placeholder, onSend, isSending = false, autoFocus = f
       }}
     >
       <Textarea
-        aria-label={t.question}
+        aria-label={label ?? t.question}
         placeholder={placeholder}
         variant="unstyled"
         autosize

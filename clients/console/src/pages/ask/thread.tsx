@@ -117,7 +117,11 @@ const Dock = memo(function Dock({ runId, status, prompt, agentKey, threadId, ask
       )}
       <Composer
         key={runId}
-        placeholder={status === "AWAITING_INPUT" ? t.answerAgent : isOver ? t.followUp : t.steer}
+        {...(status === "AWAITING_INPUT"
+          ? { label: t.answer, placeholder: t.answerAgent }
+          : isOver
+            ? { placeholder: t.followUp }
+            : { label: t.message, placeholder: t.steer })}
         isSending={say.isSending || asking.asked !== undefined}
         onSend={send}
       >
