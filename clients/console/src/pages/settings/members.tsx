@@ -86,7 +86,7 @@ function MemberRow({ member, onDo }: { readonly member: Member; readonly onDo: (
       <Table.Td>
         <Group gap="sm" wrap="nowrap">
           <Avatar name={name} color="brand" radius="xl" size={32} aria-hidden />
-          <div>
+          <div style={{ minWidth: 0, overflowWrap: "anywhere" }}>
             <Text size="sm" fw={500}>
               {name} {member.principal?.id === me.id && `(${t.you})`}
             </Text>
