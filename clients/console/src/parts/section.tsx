@@ -1,19 +1,6 @@
-import { Anchor, Group, Paper, Text, Title } from "@mantine/core";
+import { Group, Paper, Text, Title } from "@mantine/core";
 import type { ReactNode } from "react";
-import { Link } from "wouter";
-import { IconArrowLeft } from "./icons.ts";
 import classes from "./section.module.css";
-
-/** To where somebody came from, above a page's heading. */
-export function BackLink({ href, children }: { readonly href: string; readonly children: ReactNode }) {
-  return (
-    <div className={classes["back"]}>
-      <Anchor component={Link} href={href} size="sm" c="dimmed">
-        <IconArrowLeft size={14} aria-hidden /> {children}
-      </Anchor>
-    </div>
-  );
-}
 
 interface SectionProps {
   readonly title: string;

@@ -1,12 +1,12 @@
 import { useApolloClient } from "@apollo/client/react";
-import { ActionIcon, Anchor, Button, Group, Modal, Stack, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, Group, Modal, Stack, Text, Tooltip } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { useState, useSyncExternalStore } from "react";
-import { Link, useLocation } from "wouter";
+import { useLocation } from "wouter";
 import { useKnowledgeCollectionQuery, useKnowledgeDeleteCollectionMutation } from "../../generated/knowledge/hooks.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { ErrorNotice, useNotify } from "../../parts/error-notice.tsx";
-import { IconArrowLeft, IconTrash } from "../../parts/icons.ts";
+import { IconTrash } from "../../parts/icons.ts";
 import { Page } from "../../parts/page.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
 import { Allowed } from "../../session/permission.tsx";
@@ -30,13 +30,7 @@ export function CollectionView({ id }: { readonly id: string }) {
     </Allowed>
   );
   return (
-    <Page title={collection?.name ?? t.title} actions={actions}>
-      <Anchor component={Link} href="/knowledge" size="sm">
-        <Group gap={4} component="span">
-          <IconArrowLeft size={16} aria-hidden />
-          {t.back}
-        </Group>
-      </Anchor>
+    <Page back={{ href: "/knowledge", label: t.back }} title={collection?.name ?? t.title} actions={actions}>
       <QueryState data={collection} error={result.error} onRetry={() => void result.refetch()}>
         {(shown) => (
           <Stack gap="lg">

@@ -1,7 +1,7 @@
 import { skipToken, useApolloClient } from "@apollo/client/react";
-import { Anchor, Badge, Box, Button, Group, Stack, Text } from "@mantine/core";
+import { Badge, Box, Button, Group, Stack, Text } from "@mantine/core";
 import { useEffect, useRef, useState } from "react";
-import { Link, useSearchParams } from "wouter";
+import { useSearchParams } from "wouter";
 import { usePages } from "../../data/use-pages.ts";
 import type { KnowledgeDocumentQuery } from "../../generated/knowledge/graphql.ts";
 import { KnowledgeOriginalDocument } from "../../generated/knowledge/graphql.ts";
@@ -14,7 +14,7 @@ import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
 import { EmptyState } from "../../parts/empty-state.tsx";
 import { useNotify } from "../../parts/error-notice.tsx";
-import { IconArrowLeft, IconChevronUp, IconDownload, IconExternalLink, IconFileText } from "../../parts/icons.ts";
+import { IconChevronUp, IconDownload, IconExternalLink, IconFileText } from "../../parts/icons.ts";
 import { LoadMore } from "../../parts/load-more.tsx";
 import { Page } from "../../parts/page.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
@@ -41,8 +41,14 @@ export function DocumentView({ id }: { readonly id: string }) {
   const document = result.data?.document;
   const title = document?.title === "" ? t.untitled : document?.title;
   return (
-    <Page title={title ?? t.title} width="narrow" actions={document && <Originals document={document} />}>
-      {document?.collection && <Back collection={document.collection} query={query} />}
+    <Page
+      title={title ?? t.title}
+      width="narrow"
+      actions={document && <Originals document={document} />}
+      back={
+        document?.collection && { href: pathOf(document.collection, query), label: t.backTo(document.collection.name) }
+      }
+    >
       <QueryState data={document} error={result.error} onRetry={() => void result.refetch()}>
         {(shown) => (
           <Stack>
@@ -59,23 +65,9 @@ export function DocumentView({ id }: { readonly id: string }) {
   );
 }
 
-interface BackProps {
-  readonly collection: NonNullable<Document["collection"]>;
-  readonly query: string;
-}
-
-/** To where the document is; who came from a search finds it there again. */
-function Back({ collection: { id, name }, query }: BackProps) {
-  const t = useMessages(messages);
-  const search = query === "" ? "" : `?${new URLSearchParams({ q: query }).toString()}`;
-  return (
-    <Anchor component={Link} href={`${collectionPath(id)}${search}`} size="sm">
-      <Group gap={4} component="span" wrap="nowrap">
-        <IconArrowLeft size={16} aria-hidden className={classes["fixed"]} />
-        {t.backTo(name)}
-      </Group>
-    </Anchor>
-  );
+/** Where the document is; who came from a search finds it there again. */
+function pathOf({ id }: NonNullable<Document["collection"]>, query: string): string {
+  return `${collectionPath(id)}${query === "" ? "" : `?${new URLSearchParams({ q: query }).toString()}`}`;
 }
 
 /** The document as it was given, and where it came from. A link to it is good for a minute: it is made when it is wanted. */

@@ -11,7 +11,7 @@ import { IconAlertTriangle } from "../../parts/icons.ts";
 import { JsonBlock } from "../../parts/json-block.tsx";
 import { Page } from "../../parts/page.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
-import { BackLink, Section } from "../../parts/section.tsx";
+import { Section } from "../../parts/section.tsx";
 import { StopButton } from "../../parts/stop-button.tsx";
 import { usePermission } from "../../session/permission.tsx";
 import { TimelineChart } from "../../timeline/chart.tsx";
@@ -26,35 +26,33 @@ export default function WorkflowRunPage({ workflowRunId }: { readonly workflowRu
   const { data, error, reload } = useWorkflowRunLive(workflowRunId);
   const mayCancel = usePermission("workflow:start");
   return (
-    <>
-      <BackLink href="/workflows">{t.back}</BackLink>
-      <Page
-        title={data?.workflow?.name ?? "…"}
-        actions={
-          mayCancel &&
-          data &&
-          !isEnded(data.status) &&
-          data.status !== "CANCELLING" && <CancelButton workflowRunId={workflowRunId} />
-        }
-      >
-        <QueryState data={data} error={error} onRetry={reload}>
-          {(run) => (
-            <Stack gap="lg">
-              <Facts run={run} />
-              <Section title={t.timeline}>
-                {run.steps.length === 0 ? (
-                  <Text c="dimmed">{t.timelineNone}</Text>
-                ) : (
-                  <TimelineChart timeline={timelineOf(run)} currency={undefined} />
-                )}
-              </Section>
-              <Given id={workflowRunId} />
-              <Steps run={run} />
-            </Stack>
-          )}
-        </QueryState>
-      </Page>
-    </>
+    <Page
+      back={{ href: "/workflows", label: t.back }}
+      title={data?.workflow?.name ?? "…"}
+      actions={
+        mayCancel &&
+        data &&
+        !isEnded(data.status) &&
+        data.status !== "CANCELLING" && <CancelButton workflowRunId={workflowRunId} />
+      }
+    >
+      <QueryState data={data} error={error} onRetry={reload}>
+        {(run) => (
+          <Stack gap="lg">
+            <Facts run={run} />
+            <Section title={t.timeline} description={t.timelineText}>
+              {run.steps.length === 0 ? (
+                <Text c="dimmed">{t.timelineNone}</Text>
+              ) : (
+                <TimelineChart timeline={timelineOf(run)} currency={undefined} />
+              )}
+            </Section>
+            <Given id={workflowRunId} />
+            <Steps run={run} />
+          </Stack>
+        )}
+      </QueryState>
+    </Page>
   );
 }
 

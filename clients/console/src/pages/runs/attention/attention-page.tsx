@@ -15,7 +15,7 @@ import { Page } from "../../../parts/page.tsx";
 import { QueryState } from "../../../parts/query-state.tsx";
 import { Allowed } from "../../../session/permission.tsx";
 import { titleOf } from "../run/detail.ts";
-import { BackLink, Section } from "../../../parts/section.tsx";
+import { Section } from "../../../parts/section.tsx";
 import { ToolCallBody } from "../run/tool-calls.tsx";
 import classes from "../runs.module.css";
 import { messages } from "./messages.ts";
@@ -26,17 +26,14 @@ const ASK_EVERY_MS = 10_000;
 export default function AttentionPage() {
   const t = useMessages(messages);
   return (
-    <>
-      <BackLink href="/runs">{t.back}</BackLink>
-      <Page title={t.title} description={t.description}>
-        <Allowed to="toolcall:resolve">
-          <UnknownCalls />
-        </Allowed>
-        <Allowed to="run:operate">
-          <DeadLetters />
-        </Allowed>
-      </Page>
-    </>
+    <Page back={{ href: "/runs", label: t.back }} title={t.title} description={t.description}>
+      <Allowed to="toolcall:resolve">
+        <UnknownCalls />
+      </Allowed>
+      <Allowed to="run:operate">
+        <DeadLetters />
+      </Allowed>
+    </Page>
   );
 }
 

@@ -12,7 +12,7 @@ import { Page } from "../../../parts/page.tsx";
 import { QueryState } from "../../../parts/query-state.tsx";
 import { durationOf } from "../row.tsx";
 import { titleOf } from "../run/detail.ts";
-import { BackLink, Section } from "../../../parts/section.tsx";
+import { Section } from "../../../parts/section.tsx";
 import { RunStatusBadge } from "../status.tsx";
 import classes from "./compare.module.css";
 import { diffOf } from "./diff.ts";
@@ -28,27 +28,24 @@ export default function ComparePage() {
   const areChosen = one !== "" && other !== "";
   const result = useRunsComparedQuery({ variables: { one, other }, skip: !areChosen });
   return (
-    <>
-      <BackLink href="/runs">{t.back}</BackLink>
-      <Page title={t.title} description={t.description}>
-        {areChosen ? (
-          <QueryState data={result.data} error={result.error} onRetry={() => void result.refetch()}>
-            {(data) => <Compared one={data.one} other={data.other} />}
-          </QueryState>
-        ) : (
-          <EmptyState
-            icon={<IconArrowsDiff size={28} />}
-            title={t.chooseTitle}
-            text={t.chooseText}
-            action={
-              <Button component={Link} href="/runs">
-                {t.toList}
-              </Button>
-            }
-          />
-        )}
-      </Page>
-    </>
+    <Page back={{ href: "/runs", label: t.back }} title={t.title} description={t.description}>
+      {areChosen ? (
+        <QueryState data={result.data} error={result.error} onRetry={() => void result.refetch()}>
+          {(data) => <Compared one={data.one} other={data.other} />}
+        </QueryState>
+      ) : (
+        <EmptyState
+          icon={<IconArrowsDiff size={28} />}
+          title={t.chooseTitle}
+          text={t.chooseText}
+          action={
+            <Button component={Link} href="/runs">
+              {t.toList}
+            </Button>
+          }
+        />
+      )}
+    </Page>
   );
 }
 

@@ -14,7 +14,6 @@ import { Page } from "../../../parts/page.tsx";
 import { QueryState } from "../../../parts/query-state.tsx";
 import { Allowed } from "../../../session/permission.tsx";
 import { messages as listMessages } from "../messages.ts";
-import { BackLink } from "../../../parts/section.tsx";
 import type { RunEvent } from "../timeline.ts";
 import { useRunEvents } from "../use-run-events.ts";
 import { describe } from "./describe.ts";
@@ -33,36 +32,34 @@ export default function ReplayPage({ runId }: { readonly runId: string }) {
   const playback = usePlayback(events);
   const isRead = events.length > 0 || isEnded;
   return (
-    <>
-      <BackLink href={`/runs/${runId}`}>{t.back}</BackLink>
-      <Page
-        title={t.title}
-        description={t.description}
-        actions={
-          <Allowed to="run:start">
-            <Fork runId={runId} seq={events[playback.count - 1]?.seq} />
-          </Allowed>
-        }
+    <Page
+      back={{ href: `/runs/${runId}`, label: t.back }}
+      title={t.title}
+      description={t.description}
+      actions={
+        <Allowed to="run:start">
+          <Fork runId={runId} seq={events[playback.count - 1]?.seq} />
+        </Allowed>
+      }
+    >
+      <QueryState
+        data={isRead && (error === undefined || events.length > 0) ? events : undefined}
+        error={error}
+        onRetry={reload}
+        isEmpty={(all) => all.length === 0}
+        empty={<EmptyState icon={<IconListDetails size={28} />} title={t.none} text={t.noneText} />}
       >
-        <QueryState
-          data={isRead && (error === undefined || events.length > 0) ? events : undefined}
-          error={error}
-          onRetry={reload}
-          isEmpty={(all) => all.length === 0}
-          empty={<EmptyState icon={<IconListDetails size={28} />} title={t.none} text={t.noneText} />}
-        >
-          {(all) => (
-            <Stack gap="md">
-              <Controls events={all} playback={playback} />
-              <div className={classes["halves"]}>
-                <Events events={all} playback={playback} />
-                <OnScreen events={all} count={playback.count} />
-              </div>
-            </Stack>
-          )}
-        </QueryState>
-      </Page>
-    </>
+        {(all) => (
+          <Stack gap="md">
+            <Controls events={all} playback={playback} />
+            <div className={classes["halves"]}>
+              <Events events={all} playback={playback} />
+              <OnScreen events={all} count={playback.count} />
+            </div>
+          </Stack>
+        )}
+      </QueryState>
+    </Page>
   );
 }
 

@@ -8,7 +8,7 @@ import { useMessages } from "../../../i18n/messages.ts";
 import { IconAlertTriangle } from "../../../parts/icons.ts";
 import { Page } from "../../../parts/page.tsx";
 import { QueryState } from "../../../parts/query-state.tsx";
-import { BackLink, Section } from "../../../parts/section.tsx";
+import { Section } from "../../../parts/section.tsx";
 import { TimelineChart } from "../../../timeline/chart.tsx";
 import { RunRow } from "../row.tsx";
 import classes from "../runs.module.css";
@@ -31,38 +31,36 @@ export default function RunPage({ runId }: { readonly runId: string }) {
   const run = detail.data?.run;
   const status = live.data?.run.status ?? run?.status;
   return (
-    <>
-      <BackLink href="/runs">{t.back}</BackLink>
-      <Page
-        title={titleOf(run?.prompt)}
-        actions={run && status !== undefined && <RunActions runId={runId} status={status} />}
+    <Page
+      back={{ href: "/runs", label: t.back }}
+      title={titleOf(run?.prompt)}
+      actions={run && status !== undefined && <RunActions runId={runId} status={status} />}
+    >
+      <QueryState
+        data={run && live.data ? { run, live: live.data } : undefined}
+        error={detail.error ?? live.error ?? eventsError}
+        onRetry={() => {
+          void detail.refetch();
+          live.reload();
+          reload();
+        }}
       >
-        <QueryState
-          data={run && live.data ? { run, live: live.data } : undefined}
-          error={detail.error ?? live.error ?? eventsError}
-          onRetry={() => {
-            void detail.refetch();
-            live.reload();
-            reload();
-          }}
-        >
-          {({ run: shown, live: now }) => (
-            <Stack gap="lg">
-              <Facts run={shown} live={now} />
-              <Waiting runId={runId} />
-              <WhatItDid
-                events={events}
-                startedAt={now.run.startedAt ?? shown.startedAt}
-                endedAt={now.run.endedAt ?? shown.endedAt}
-              />
-              <Outcome run={shown} live={now} />
-              <ToolCalls run={shown} />
-              <Children run={shown} />
-            </Stack>
-          )}
-        </QueryState>
-      </Page>
-    </>
+        {({ run: shown, live: now }) => (
+          <Stack gap="lg">
+            <Facts run={shown} live={now} />
+            <Waiting runId={runId} />
+            <WhatItDid
+              events={events}
+              startedAt={now.run.startedAt ?? shown.startedAt}
+              endedAt={now.run.endedAt ?? shown.endedAt}
+            />
+            <Outcome run={shown} live={now} />
+            <ToolCalls run={shown} />
+            <Children run={shown} />
+          </Stack>
+        )}
+      </QueryState>
+    </Page>
   );
 }
 
