@@ -11,10 +11,15 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   const model = await startSlowModel();
   const system = await launchSystem(model.env);
-  await untilReady(system.readyFile);
-  project.provide("readyFile", system.readyFile);
-  return async () => {
+  const stop = async (): Promise<void> => {
     await system.stop();
     await model.close();
   };
+  // Nobody else would stop what has not become ready.
+  await untilReady(system.readyFile).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
+  project.provide("readyFile", system.readyFile);
+  return stop;
 }
