@@ -180,7 +180,7 @@ describe("a run that is under way", () => {
     const runId = await startTalking();
     const page = await browser.open(`/ask/${runId}`, { as: "operator" });
     await words(page, 5);
-    await page.getByLabel("Your question").fill("Shorter, please.");
+    await page.getByLabel("Your message").fill("Shorter, please.");
     await page.keyboard.press("Enter");
     const said = page.getByText("Shorter, please.");
     await said.waitFor();
@@ -223,11 +223,12 @@ describe("a run that is under way", () => {
 });
 
 describe("what is said to a run", () => {
-  const say = async (page: Page, text: string, mode?: string) => {
-    if (mode !== undefined) await page.getByLabel("When should the agent hear it?").selectOption(mode);
-    await page.getByLabel("Your question").fill(text);
+  const say = async (page: Page, as: "question" | "message" | "answer", text: string) => {
+    await page.getByLabel(`Your ${as}`).fill(text);
     await page.keyboard.press("Enter");
   };
+  const hear = (page: Page, mode: "QUEUE" | "INTERRUPT") =>
+    page.getByLabel("When should the agent hear it?").selectOption(mode);
   const turn = (page: Page, prompt: string) => page.getByRole("article", { name: prompt, exact: true });
   /** A run that waits until the owner has decided something. */
   const waiting = async (what: string) => {
@@ -243,7 +244,7 @@ describe("what is said to a run", () => {
     const viewer = await browser.open(`/ask/${runId}`, { as: "viewer" });
     await viewer.getByText("The agent waits for your answer.").waitFor();
     expect(await viewer.getByRole("textbox").count()).toBe(0);
-    await say(page, "what causes flutter");
+    await say(page, "answer", "what causes flutter");
     for (const each of [page, viewer]) await answered(each);
     expect(runIdOf(page)).toBe(runId);
     await page.getByText("what causes flutter").first().waitFor();
@@ -254,7 +255,8 @@ describe("what is said to a run", () => {
   it("is answered after the answer that is being waited for, when it is queued", async () => {
     const { runId, approval } = await waiting("queue behind this");
     const page = await browser.open(`/ask/${runId}`, { as: "operator" });
-    await say(page, "what is known about heat transfer", "QUEUE");
+    await hear(page, "QUEUE");
+    await say(page, "message", "what is known about heat transfer");
     await page.waitForURL((url) => !url.pathname.endsWith(runId));
     const queued = turn(page, "what is known about heat transfer");
     await queued.getByText("Starting", { exact: true }).waitFor();
@@ -270,7 +272,8 @@ describe("what is said to a run", () => {
   it("is answered in place of what is under way, when it interrupts", async () => {
     const { runId } = await waiting("be interrupted");
     const page = await browser.open(`/ask/${runId}`, { as: "operator" });
-    await say(page, "what is known about heat transfer", "INTERRUPT");
+    await hear(page, "INTERRUPT");
+    await say(page, "message", "what is known about heat transfer");
     await page.waitForURL((url) => !url.pathname.endsWith(runId));
     await turn(page, "what is known about heat transfer").getByText("Done", { exact: true }).waitFor();
     const stopped = turn(page, "Create a task to be interrupted");
@@ -297,12 +300,14 @@ describe("what is said to a run", () => {
     const banner = page.getByText("You are offline. What you see may be old; what you send waits until you are back.");
     await banner.waitFor();
     await page.getByText("Offline", { exact: true }).filter({ visible: true }).waitFor();
-    await say(page, QUESTION);
+    await say(page, "question", QUESTION);
     await page.getByText("1 change waits to be sent").filter({ visible: true }).waitFor();
     await turn(page, QUESTION).waitFor();
     await page.context().setOffline(false);
     await banner.waitFor({ state: "detached" });
     await answered(page);
+    // What draws its sources could not be loaded either.
+    await page.locator("[data-answer] button").first().waitFor();
   });
 });
 
