@@ -4,6 +4,7 @@ import { lazy, Suspense, useMemo, useState } from "react";
 import { useFormat } from "../../i18n/format.ts";
 import { useLocale } from "../../i18n/locale.ts";
 import { useMessages } from "../../i18n/messages.ts";
+import { meterTexts } from "../../i18n/meters.ts";
 import { Section } from "../../parts/section.tsx";
 import { Choice, type Asked } from "./filters.tsx";
 import { messages } from "./messages.ts";
@@ -19,6 +20,7 @@ const VIEWS = ["chart", "table"] as const;
 /** The same as a picture and as a table. */
 export function OverTime({ report, asked }: { readonly report: UsageReport; readonly asked: Asked }) {
   const t = useMessages(messages);
+  const { meterName } = useMessages(meterTexts);
   const [view, setView] = useState<(typeof VIEWS)[number]>("chart");
   const [measure, setMeasure] = useState<Measure>("cost");
   const { locale } = useLocale();
@@ -32,7 +34,7 @@ export function OverTime({ report, asked }: { readonly report: UsageReport; read
           <NativeSelect
             label={t.measure}
             value={shown}
-            data={[{ value: "cost", label: t.cost }, ...meters.map((value) => ({ value, label: t.meterName(value) }))]}
+            data={[{ value: "cost", label: t.cost }, ...meters.map((value) => ({ value, label: meterName(value) }))]}
             onChange={({ currentTarget }) => {
               setMeasure(currentTarget.value);
             }}
@@ -65,6 +67,7 @@ interface PictureProps {
 
 function Picture({ report: { rows, totals }, asked: { span, granularity, split }, measure, periodOf }: PictureProps) {
   const t = useMessages(messages);
+  const { meterName } = useMessages(meterTexts);
   const format = useFormat();
   const series = useMemo(
     () => seriesOf(rows, { split, measure, starts: periodsOf(span, granularity) }),
@@ -77,10 +80,10 @@ function Picture({ report: { rows, totals }, asked: { span, granularity, split }
       : format.quantity(Math.round(value));
   const labelOf = (name: string) => {
     if (name === OTHERS) return t.others;
-    if (split === "meter") return t.meterName(name);
+    if (split === "meter") return meterName(name);
     return name === NO_AGENT ? t.noAgent : name;
   };
-  const measured = measure === "cost" ? t.cost : t.meterName(measure);
+  const measured = measure === "cost" ? t.cost : meterName(measure);
   return (
     <Stack gap="xs" mt="lg">
       <Suspense fallback={<Skeleton height={320} radius="md" />}>

@@ -3,6 +3,7 @@ import type { UsageReport, UsageRow } from "@sba/client";
 import { useState } from "react";
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
+import { meterTexts } from "../../i18n/meters.ts";
 import { DataTable } from "../../parts/data-table.tsx";
 import { messages } from "./messages.ts";
 import type { Split } from "./series.ts";
@@ -18,6 +19,7 @@ interface UsageTableProps {
 /** The rows as they are metered, newest first, and their sums. */
 export function UsageTable({ report: { rows, totals }, split, periodOf }: UsageTableProps) {
   const t = useMessages(messages);
+  const { meterName } = useMessages(meterTexts);
   const format = useFormat();
   const [shown, setShown] = useState(PAGE);
   const hasAgents = split === "agent";
@@ -39,7 +41,7 @@ export function UsageTable({ report: { rows, totals }, split, periodOf }: UsageT
               {t.totals}
             </Table.Th>
             {hasAgents && <Table.Td />}
-            <Table.Td>{t.meterName(meter)}</Table.Td>
+            <Table.Td>{meterName(meter)}</Table.Td>
             <Table.Td ta="right">{format.quantity(quantity)}</Table.Td>
             <Table.Td ta="right" data-micros={cost.amountMicros}>
               {format.money(cost)}
@@ -51,7 +53,7 @@ export function UsageTable({ report: { rows, totals }, split, periodOf }: UsageT
           <Table.Tr key={keyOf(row)}>
             <Table.Td>{periodOf(row.periodStart)}</Table.Td>
             {hasAgents && <Table.Td>{row.agentKey ?? t.noAgent}</Table.Td>}
-            <Table.Td>{t.meterName(row.meter)}</Table.Td>
+            <Table.Td>{meterName(row.meter)}</Table.Td>
             <Table.Td ta="right">{format.quantity(row.quantity)}</Table.Td>
             <Table.Td ta="right" data-micros={row.cost.amountMicros}>
               {format.money(row.cost)}

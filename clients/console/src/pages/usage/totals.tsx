@@ -2,11 +2,13 @@ import { Paper, SimpleGrid, Text } from "@mantine/core";
 import type { UsageReport } from "@sba/client";
 import { useFormat } from "../../i18n/format.ts";
 import { useMessages } from "../../i18n/messages.ts";
+import { meterTexts } from "../../i18n/meters.ts";
 import { messages } from "./messages.ts";
 
 /** What each meter comes to in the window, as the API adds it up. */
 export function Totals({ totals }: Pick<UsageReport, "totals">) {
   const t = useMessages(messages);
+  const { meterName } = useMessages(meterTexts);
   const format = useFormat();
   const currency = totals[0]?.cost.currency ?? "USD";
   const sum = totals.reduce((all, { cost }) => all + BigInt(cost.amountMicros), 0n);
@@ -14,7 +16,7 @@ export function Totals({ totals }: Pick<UsageReport, "totals">) {
     <SimpleGrid cols={{ base: 2, sm: 3, lg: 6 }} spacing="sm" component="section" aria-label={t.totals}>
       <Tile label={t.total} value={format.money({ amountMicros: String(sum), currency })} />
       {totals.map(({ meter, quantity, cost }) => (
-        <Tile key={meter} label={t.meterName(meter)} value={format.quantity(quantity)} note={format.money(cost)} />
+        <Tile key={meter} label={meterName(meter)} value={format.quantity(quantity)} note={format.money(cost)} />
       ))}
     </SimpleGrid>
   );

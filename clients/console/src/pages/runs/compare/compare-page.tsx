@@ -5,6 +5,7 @@ import type { RunsCompareFragment } from "../../../generated/runs/graphql.ts";
 import { useRunsComparedQuery } from "../../../generated/runs/hooks.ts";
 import { useFormat, type Format } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
+import { meterTexts } from "../../../i18n/meters.ts";
 import { DataTable } from "../../../parts/data-table.tsx";
 import { EmptyState } from "../../../parts/empty-state.tsx";
 import { IconArrowsDiff } from "../../../parts/icons.ts";
@@ -56,11 +57,12 @@ interface BothProps {
 
 function Compared({ one, other }: BothProps) {
   const t = useMessages(messages);
+  const { meterName } = useMessages(meterTexts);
   const format = useFormat();
   return (
     <Stack gap="lg">
       <Section title={t.facts}>
-        <Rows head={t.what} one={one} other={other} lines={linesOf(one, other, t, format)} />
+        <Rows head={t.what} one={one} other={other} lines={linesOf({ one, other }, meterName, t, format)} />
       </Section>
       <Section title={t.answer}>
         <Answers one={one.output ?? ""} other={other.output ?? ""} />
@@ -80,7 +82,12 @@ interface Line {
   readonly show?: (value: string) => ReactNode;
 }
 
-function linesOf(one: RunsCompareFragment, other: RunsCompareFragment, t: Texts, format: Format): readonly Line[] {
+function linesOf(
+  { one, other }: BothProps,
+  meterName: (meter: string) => string,
+  t: Texts,
+  format: Format,
+): readonly Line[] {
   const both = (name: string, read: (run: RunsCompareFragment) => string, show?: Line["show"]): Line => ({
     ...{ name, one: read(one), other: read(other) },
     ...(show ? { show } : {}),
@@ -104,7 +111,9 @@ function linesOf(one: RunsCompareFragment, other: RunsCompareFragment, t: Texts,
     both(t.cost, ({ cost }) => (cost ? format.money(cost) : "")),
     both(t.steps, ({ steps }) => format.quantity(steps.edges.length)),
     ...meters.map((meter) =>
-      both(meter, ({ usage }) => format.quantity(usage?.find((line) => line.meter === meter)?.quantity ?? "0")),
+      both(meterName(meter), ({ usage }) =>
+        format.quantity(usage?.find((line) => line.meter === meter)?.quantity ?? "0"),
+      ),
     ),
   ];
 }
