@@ -14,7 +14,10 @@ const WORTH_SAYING_MS = 1_000;
 /** How live what is shown is, and what waits to be sent. */
 export function ConnectionBadge() {
   const t = useMessages(messages);
-  const { status, retryAt, error } = useConnection();
+  const { online } = useNetwork();
+  const { status: found, retryAt, error } = useConnection();
+  // The browser knows before a socket that nobody has answered yet.
+  const status = online ? found : "offline";
   const seconds = useSecondsUntil(retryAt);
   const outbox = useOutbox();
   const isWaiting = useLate(outbox.length > 0, WORTH_SAYING_MS);
@@ -69,7 +72,7 @@ export function OfflineBanner() {
   const { online } = useNetwork();
   if (online) return null;
   return (
-    <Alert color="yellow" variant="light" radius={0} icon={<IconCloudOff size={18} />} role="status">
+    <Alert color="yellow" variant="light" mb="md" icon={<IconCloudOff size={18} />} role="status">
       {t.offlineBanner}
     </Alert>
   );
