@@ -3,6 +3,7 @@ import { defineMessages } from "../../i18n/messages.ts";
 export const messages = defineMessages(
   {
     title: "Workflows",
+    runTitle: "Run of a workflow",
     description: "Steps in a fixed order: agents answer, tools act, people agree.",
     definitions: "Workflows",
     version: (number: number) => `version ${number}`,
@@ -55,6 +56,7 @@ export const messages = defineMessages(
   },
   {
     title: "Alur kerja",
+    runTitle: "Proses alur kerja",
     description: "Langkah dengan urutan tetap: agen menjawab, alat bertindak, orang menyetujui.",
     definitions: "Alur kerja",
     version: (number) => `versi ${number}`,

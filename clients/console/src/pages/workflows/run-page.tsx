@@ -28,7 +28,7 @@ export default function WorkflowRunPage({ workflowRunId }: { readonly workflowRu
   return (
     <Page
       back={{ href: "/workflows", label: t.back }}
-      title={data?.workflow?.name ?? "…"}
+      title={data?.workflow?.name ?? t.runTitle}
       actions={
         mayCancel &&
         data &&

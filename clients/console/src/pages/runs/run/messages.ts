@@ -2,6 +2,7 @@ import { defineMessages } from "../../../i18n/messages.ts";
 
 export const messages = defineMessages(
   {
+    title: "Run",
     back: "All runs",
     facts: "About this run",
     status: "Status",
@@ -60,6 +61,7 @@ export const messages = defineMessages(
     unknownWho: "The run waits until an operator has said what became of this call.",
   },
   {
+    title: "Proses",
     back: "Semua proses",
     facts: "Tentang proses ini",
     status: "Status",

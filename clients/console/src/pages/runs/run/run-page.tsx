@@ -33,7 +33,7 @@ export default function RunPage({ runId }: { readonly runId: string }) {
   return (
     <Page
       back={{ href: "/runs", label: t.back }}
-      title={titleOf(run?.prompt)}
+      title={run ? titleOf(run.prompt) : t.title}
       actions={run && status !== undefined && <RunActions runId={runId} status={status} />}
     >
       <QueryState
