@@ -19,6 +19,8 @@ interface DataTableProps {
   readonly columns: readonly Column[];
   /** Where it is narrower it scrolls by itself, by keyboard too; on a phone each row is a block of its own. */
   readonly minWidth?: number;
+  /** Whether what is in the first column says which row it is: on a phone it stands above the others, without its heading. */
+  readonly isTitled?: boolean;
   readonly foot?: ReactNode;
   readonly className?: string | undefined;
   /** `<Table.Tr>` each, with a cell for every column. */
@@ -26,13 +28,22 @@ interface DataTableProps {
 }
 
 /** A group, not a region: the section around it, which may have the same name, is the landmark. */
-export function DataTable({ label, columns, minWidth = 560, foot, className, children }: DataTableProps) {
+export function DataTable({
+  label,
+  columns,
+  minWidth = 560,
+  isTitled = true,
+  foot,
+  className,
+  children,
+}: DataTableProps) {
   // Roles are said, since a table that is laid out as blocks is no table any more to some browsers: see also the theme.
   return (
     <div className={classes["frame"]} tabIndex={0} role="group" aria-label={label}>
       <Table
         verticalSpacing="sm"
         role="table"
+        data-titled={isTitled}
         className={`${classes["table"]} ${className ?? ""}`}
         style={variablesOf(columns, minWidth)}
       >

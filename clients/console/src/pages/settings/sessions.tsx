@@ -28,6 +28,7 @@ export function Sessions() {
           <DataTable
             label={t.sessions}
             minWidth={420}
+            isTitled={false}
             columns={[{ label: t.signedInAt }, { label: t.endsAt }, { label: t.actions, isHidden: true }]}
           >
             {pages.items.map(({ id, createdAt, expiresAt }) => (
