@@ -7,7 +7,7 @@ import type { Bar, Timeline } from "../../timeline/bars.ts";
  */
 
 export type RunEvent = RunLiveSubscription["runEvents"];
-export type EventOf<Name extends RunEvent["__typename"]> = Extract<RunEvent, { readonly __typename: Name }>;
+type EventOf<Name extends RunEvent["__typename"]> = Extract<RunEvent, { readonly __typename: Name }>;
 
 type Draft = { -readonly [Key in keyof Bar]: Bar[Key] };
 
