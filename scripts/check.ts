@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 /**
  * Every gate, one after the other, whatever the one before said; ends with `N passed, N failed`.
  *
- *     npm run check               all but the tests and the drills
- *     npm run check -- --tests    first the tests with coverage, all trials of the races and the drills: what .ci/run does
+ *     npm run check               all but the tests, the drills and the console in a browser
+ *     npm run check -- --tests    first the tests with coverage, all trials of the races, the drills and the console: what .ci/run does
  *     npm run check -- lint types only these
  */
 
@@ -34,6 +34,7 @@ const TESTS: Gate = { name: "tests and coverage", command: ["npm", "test", "--",
 /** `npm test` tries them less often. */
 const RACES: Gate = { name: "races", command: ["npm", "test", "--", "races"], env: { RACES: "all" } };
 const DRILLS: Gate = { name: "drills", command: ["bench/drills/main.ts", "--short"] };
+const CONSOLE: Gate = { name: "console", command: ["npm", "run", "browser"] };
 const GATES: readonly Gate[] = [
   { name: "format", command: ["prettier", "--check", "."] },
   { name: "lint", command: ["eslint", ".", "--max-warnings", "20"] },
@@ -106,7 +107,7 @@ function selectGates(args: readonly string[]): readonly Gate[] {
   if (unknown.length > 0)
     throw new Error(`there is no gate ${unknown.join(", ")}: ${GATES.map(({ name }) => name).join(" ")}`);
   const selected = names.length === 0 ? GATES : GATES.filter(({ name }) => names.includes(name));
-  return args.includes("--tests") ? [TESTS, RACES, DRILLS, ...selected] : selected;
+  return args.includes("--tests") ? [TESTS, RACES, DRILLS, CONSOLE, ...selected] : selected;
 }
 
 const results: { readonly name: string; readonly seconds: string; readonly why: readonly string[] | undefined }[] = [];
