@@ -3,8 +3,10 @@ import type { Config } from "@sba/platform/config";
 import { databaseUrlsOf } from "@sba/platform/services";
 import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import type { GatewayOptions } from "./gateway.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { readManifests } from "./manifests.ts";
 import { policiesByPermissions } from "./policies.ts";
+import type { QuotaLimits } from "./quotas.ts";
 import type { RateLimits } from "./tolls.ts";
 import type { TrustedDocumentsOptions } from "./trusted-documents.ts";
 
@@ -43,7 +45,7 @@ export function gatewayOptionsOf(
     consoleDirectory: config.AUTH === "off" ? undefined : CONSOLE,
     introspection: config.INTROSPECTION,
     policies: policiesByPermissions(config.POLICIES),
-    limits: Object.fromEntries(config.LIMITS),
+    limits: limitsOf(config),
     rateLimits: rateLimitsOf(config),
     subgraphTimeoutsMs: config.SUBGRAPH_TIMEOUTS_MS,
     trustedProxies: config.TRUSTED_PROXIES,
@@ -59,6 +61,16 @@ export function gatewayOptionsOf(
 /** Without one a gateway that asks nobody who he is stands alone. */
 export function hasDatabase({ DATABASE_URL, DATABASE_ADMIN_URL }: Config): boolean {
   return DATABASE_URL !== undefined || DATABASE_ADMIN_URL !== undefined;
+}
+
+function limitsOf({ LIMITS }: Config): Partial<Limits> {
+  const quotas = (of: "connections" | "subscriptions"): QuotaLimits => ({
+    perTenant: LIMITS.get(`${of}PerTenant`) ?? DEFAULT_LIMITS[of].perTenant,
+    perPrincipal: LIMITS.get(`${of}PerPrincipal`) ?? DEFAULT_LIMITS[of].perPrincipal,
+    perAddress: LIMITS.get(`${of}PerAddress`) ?? DEFAULT_LIMITS[of].perAddress,
+  });
+  const single = [...LIMITS].filter(([name]) => !name.includes("Per"));
+  return { ...Object.fromEntries(single), connections: quotas("connections"), subscriptions: quotas("subscriptions") };
 }
 
 function rateLimitsOf({ RATE_LIMITS }: Config): Partial<RateLimits> {

@@ -96,6 +96,12 @@ const LIMIT_NAMES = [
   "maxCost",
   "assumedListSize",
   "maxSocketOperations",
+  "connectionsPerTenant",
+  "connectionsPerPrincipal",
+  "connectionsPerAddress",
+  "subscriptionsPerTenant",
+  "subscriptionsPerPrincipal",
+  "subscriptionsPerAddress",
 ] as const;
 const RATE_LIMIT_NAMES = ["tenant", "principal", "operation", "address", "connect", "cost"] as const;
 
