@@ -180,7 +180,9 @@ export class Connection {
     }
     if (this.#operations.size >= this.options.maxOperations) {
       const limit = this.options.maxOperations;
-      this.#fail(id, [toShownError(errors.SOCKET_TOO_MANY_OPERATIONS({ details: { limit } }), newId())]);
+      this.#fail(id, [
+        toShownError(errors.SOCKET_TOO_MANY_OPERATIONS({ retryAfterMs: retryAfterMs(), details: { limit } }), newId()),
+      ]);
       return;
     }
     // Its id is taken while it is counted; who has left by then, or is gone, has taken it off again.

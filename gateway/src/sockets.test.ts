@@ -101,7 +101,16 @@ describe.each<Deployment>(["in process", "over HTTP"])("a gateway's sockets, wit
     );
     for (const stream of streams) expect(await stream.next()).toMatchObject({ data: { storyEvents: { seq: 1 } } });
     expect(await socket.subscribe(STORY, { id: storyId }).next()).toMatchObject({
-      errors: [{ extensions: { code: "RATE_LIMITED", reason: "SOCKET_TOO_MANY_OPERATIONS", retryable: true } }],
+      errors: [
+        {
+          extensions: {
+            code: "RATE_LIMITED",
+            reason: "SOCKET_TOO_MANY_OPERATIONS",
+            retryable: true,
+            retryAfterMs: expect.any(Number),
+          },
+        },
+      ],
     });
     streams[0]!.complete();
     await eventually(async () => {
