@@ -70,10 +70,10 @@ export async function admitOperation(
   { query, operationName, variables }: OperationInput,
 ): Promise<readonly GraphQLError[] | undefined> {
   const asker = { caller: principal };
-  const text = trusted.textOf({ query }, client);
-  if (text instanceof GraphQLError) return [presentGatewayError(text, newId())];
   const { refusal } = await tolls.admit(asker, documents.hashOf(query));
   if (refusal) return [toShownError(refusal, newId())];
+  const text = trusted.textOf({ query }, client);
+  if (text instanceof GraphQLError) return [presentGatewayError(text, newId())];
   const graph = graphs.current;
   const known = documents.of(graph, query);
   const operation = "document" in known ? operationIn(known.document, operationName) : undefined;

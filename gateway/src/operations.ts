@@ -70,16 +70,19 @@ export async function startOperations(options: OperationsOptions): Promise<Opera
   };
   const answer = async (sent: GraphqlRequest, context: GatewayContext): Promise<HttpAnswer> => {
     const request = withTexts(sent, trusted, context.client);
-    if (request instanceof GraphQLError) return answerErrors([request], contentTypes.guess(sent), context);
-    const plain = plainRequestOf(request);
-    const texts = plain ? [plain.query] : textsOf(request);
+    const refused = request instanceof GraphQLError ? request : undefined;
+    const asked = request instanceof GraphQLError ? sent : request;
+    const plain = refused ? undefined : plainRequestOf(asked);
+    const texts = plain ? [plain.query] : textsOf(asked);
     const hash = plain ? documents.hashOf(plain.query) : hashOf(texts.join("\n"));
+    // What is not answered is counted, too: it has been read and hashed.
     const { refusal, standings } = await tolls.admit(context, hash, texts.length || 1);
-    const type = contentTypes.of(request);
-    const answered = refusal
-      ? answerErrors([toShownError(refusal, context.requestId)], contentTypes.guess(request), context)
-      : await runInSpan("graphql.request", spanOf(context, request.headers["traceparent"]), () =>
-          plain && type !== undefined ? answerPlain(plain, type, context) : answerAny(request, texts, context),
+    const type = contentTypes.of(asked);
+    const problem = refusal ? toShownError(refusal, context.requestId) : refused;
+    const answered = problem
+      ? answerErrors([problem], contentTypes.guess(asked), context)
+      : await runInSpan("graphql.request", spanOf(context, asked.headers["traceparent"]), () =>
+          plain && type !== undefined ? answerPlain(plain, type, context) : answerAny(asked, texts, context),
         );
     return { ...answered, headers: { ...answered.headers, ...rateLimitHeaders(standings) } };
   };

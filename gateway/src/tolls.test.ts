@@ -211,3 +211,32 @@ test("a batch is taken up to its limit, and each of its operations counts", asyn
   expect((await send(1)).status).toBe(429);
   await served.close();
 });
+
+test("what is refused unrun counts as well: a document that is not trusted, and a hash that nobody has left", async () => {
+  const rateLimits = limits({ principal: 3 });
+  const trusting = await serve(world, "in process", { rateLimits, trustedDocuments: { manifests: [], only: true } });
+  const lenient = await serve(world, "in process", { rateLimits });
+  const statuses = async (of: Served, body: object) => {
+    const authorization = `Bearer ${await world.join([]).token()}`;
+    const ask = () =>
+      fetch(of.gateway.graphqlUrl, {
+        method: "POST",
+        headers: { "content-type": "application/json", authorization },
+        body: JSON.stringify(body),
+      });
+    const answers = [await ask(), await ask(), await ask(), await ask()];
+    return answers.map(({ status }) => status);
+  };
+  expect(await statuses(trusting, { query: "{ whoAmI }" })).toEqual([403, 403, 403, 429]);
+  expect(await statuses(lenient, { documentId: `sha256:${"0".repeat(64)}` })).toEqual([200, 200, 200, 429]);
+  const socket = await openTestSocket(trusting, { authorization: `Bearer ${await world.join([]).token()}` });
+  const reasons: unknown[] = [];
+  for (let count = 0; count < 4; count++) {
+    const answer = await socket.subscribe("{ whoAmI }").next();
+    reasons.push(answer === "complete" ? answer : answer.errors?.[0]?.extensions?.["reason"]);
+  }
+  expect(reasons).toEqual([...Array.from({ length: 3 }, () => "DOCUMENT_NOT_TRUSTED"), "RATE_LIMITED"]);
+  await socket.close();
+  await trusting.close();
+  await lenient.close();
+});
