@@ -172,7 +172,8 @@ describe("an event stream", () => {
     stream.leave();
     const mutation = `mutation { tellStory(id: "${storyId}", lines: ["x"]) }`;
     const refused = await ask("", {}, { method: "GET", search: { query: mutation } });
-    expect(errorsOf(await refused.event())).toMatchObject([{ extensions: { code: "BAD_USER_INPUT" } }]);
+    const requestId = refused.response.headers.get("x-request-id");
+    expect(errorsOf(await refused.event())).toMatchObject([{ extensions: { code: "BAD_USER_INPUT", requestId } }]);
     expect(await refused.event()).toMatchObject({ event: "complete" });
   });
 
@@ -211,7 +212,7 @@ describe("an event stream", () => {
       [forbidden, "PERMISSION_MISSING"],
       [expiring, "CREDENTIALS_EXPIRED"],
     ] as const) {
-      expect(errorsOf(await stream.event())).toMatchObject([{ extensions: { reason } }]);
+      expect(errorsOf(await stream.event())).toMatchObject([{ extensions: { reason, requestId: expect.any(String) } }]);
       expect(await stream.event()).toMatchObject({ event: "complete" });
       expect(await stream.event()).toBeUndefined();
     }
@@ -230,7 +231,7 @@ describe("an event stream", () => {
     ["no credentials", { token: undefined }, 401],
     ["credentials that are not good", { token: "nobody" }, 401],
     ["an Accept of something else", { headers: { accept: "application/json" } }, 406],
-    ["a body that a form could send", { headers: { "content-type": "text/plain" } }, 400],
+    ["a body that a form could send", { headers: { "content-type": "text/plain" } }, 415],
     ["a body that is no JSON", { headers: { "content-type": "application/xml" } }, 415],
     ["an id that is no cursor", { headers: { "last-event-id": "no cursor!" } }, 400],
     ["too large a body", { headers: {}, large: true }, 413],
@@ -241,6 +242,18 @@ describe("an event stream", () => {
     expect(await response.json()).toMatchObject({
       errors: [{ message: expect.any(String), extensions: { code: expect.any(String) } }],
     });
+  });
+
+  test("says of a body what is wrong with it", async () => {
+    const response = await fetch(served.gateway.sseUrl, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${await member.token()}` },
+      body: "[1]",
+    });
+    expect([response.status, await response.json()]).toMatchObject([
+      400,
+      { errors: [{ message: expect.stringMatching(/^The body: /) }] },
+    ]);
   });
 
   test("takes no place when its reader has left before it began", async () => {

@@ -56,7 +56,7 @@ export function openEventStreams(options: EventStreamsOptions): EventStreams {
       const { connections } = options.quotas;
       const address = request.ip;
       if (!connections.takeForAddress(address)) throw errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() });
-      const stream = new EventStream(encoding, (left) => {
+      const stream = new EventStream(request.id, encoding, (left) => {
         streams.delete(left);
         connections.giveForAddress(address);
         if (left.session) options.sessions.leave(left.session);
@@ -85,6 +85,7 @@ export function openEventStreams(options: EventStreamsOptions): EventStreams {
 }
 
 export class EventStream implements Sink {
+  readonly requestId: string;
   readonly #encoding: Encoding;
   readonly #onLeave: (stream: EventStream) => void;
   session: Session | undefined;
@@ -95,7 +96,8 @@ export class EventStream implements Sink {
   /** Bytes that the reader's machine had taken when we looked last. */
   #taken = -1;
 
-  constructor(encoding: Encoding, onLeave: (stream: EventStream) => void) {
+  constructor(requestId: string, encoding: Encoding, onLeave: (stream: EventStream) => void) {
+    this.requestId = requestId;
     this.#encoding = encoding;
     this.#onLeave = onLeave;
   }
@@ -161,7 +163,7 @@ export class EventStream implements Sink {
 
   /** Ends it because its credentials have. */
   expel(why: SessionEnd): void {
-    this.end(new OperationFailed([toShownError(endOf(why))]));
+    this.end(new OperationFailed([toShownError(endOf(why), this.requestId)]));
   }
 
   hangUp(): void {

@@ -60,16 +60,21 @@ function failed(problems: readonly GraphQLError[]): string {
 }
 
 export function mountGraphqlStream(app: FastifyInstance, options: GraphqlStreamOptions): void {
-  app.route({
-    method: ["GET", "POST"],
-    url: STREAM_PATH,
-    bodyLimit: options.maxMessageBytes,
-    // Before the body is read: nobody without credentials sends us one.
-    onRequest: (request, _reply, done) => {
-      if (request.headers.authorization === undefined) done(platformErrors.CREDENTIALS_MISSING());
-      else done();
-    },
-    handler: (request, reply) => answer(options, request, reply),
+  void app.register((scope, _options, registered) => {
+    // Only JSON is read: what a form could send is refused by its type.
+    scope.removeContentTypeParser("text/plain");
+    scope.route({
+      method: ["GET", "POST"],
+      url: STREAM_PATH,
+      bodyLimit: options.maxMessageBytes,
+      // Before the body is read: nobody without credentials sends us one.
+      onRequest: (request, _reply, done) => {
+        if (request.headers.authorization === undefined) done(platformErrors.CREDENTIALS_MISSING());
+        else done();
+      },
+      handler: (request, reply) => answer(options, request, reply),
+    });
+    registered();
   });
 }
 
@@ -111,7 +116,7 @@ async function run(options: LiveServices, { stream, input, after, isGet }: Run):
     return;
   }
   // A link that somebody follows must not change anything.
-  if (prepared.isMutation && isGet) throw new OperationFailed([toShownError(mutationByGet())]);
+  if (prepared.isMutation && isGet) throw new OperationFailed([toShownError(mutationByGet(), stream.requestId)]);
   const gone = new AbortController();
   stream.follow({
     room: () => undefined,
@@ -134,5 +139,6 @@ function readInput(request: FastifyRequest): OperationInput {
   const parsed = isGet ? searchSchema.safeParse(request.query) : bodySchema.safeParse(request.body);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw platformErrors.INPUT_INVALID({ message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not valid"}` });
+  const where = issue?.path.join(".") || (isGet ? "The search" : "The body");
+  throw platformErrors.INPUT_INVALID({ message: `${where}: ${issue?.message ?? "not valid"}` });
 }
