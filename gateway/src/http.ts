@@ -101,7 +101,7 @@ export function limitArrival({ method, headers, raw }: FastifyRequest, timeoutMs
   });
 }
 
-function requestIdOf({ headers }: IncomingMessage): string {
+export function requestIdOf({ headers }: IncomingMessage): string {
   const given = headers["x-request-id"];
   return typeof given === "string" && REQUEST_ID.test(given) ? given : newId();
 }

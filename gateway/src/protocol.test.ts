@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
 import { newId } from "@sba/platform/ids";
 import { useSecretKey } from "@sba/platform/secrets";
 import { useDatabase } from "@sba/testkit/services";
@@ -172,10 +173,17 @@ test("a socket without our sub-protocol is closed with 4406", async () => {
   expect(await once(socket, "close").then(([code]) => Number(code))).toBe(4406);
 });
 
-test("upgrades on other paths are answered 404", async () => {
-  const socket = new WebSocket(`${served.gateway.url.replace("http", "ws")}/elsewhere`, "graphql-transport-ws");
-  const [, response] = (await once(socket, "unexpected-response")) as [unknown, { statusCode: number }];
-  expect(response.statusCode).toBe(404);
+test.each([
+  ["on another path", "/elsewhere", {}, 404, "ROUTE_NOT_FOUND"],
+  ["from a page of somebody else's", "/graphql", { origin: "https://evil.example" }, 403, "ORIGIN_NOT_ALLOWED"],
+])("an upgrade %s is refused as any request is, under its id", async (_what, path, headers, status, reason) => {
+  const url = new URL(path, served.gateway.url.replace("http", "ws"));
+  const socket = new WebSocket(url, "graphql-transport-ws", { headers: { ...headers, "x-request-id": "upgrade-1" } });
+  const [, response] = (await once(socket, "unexpected-response")) as [unknown, IncomingMessage];
+  expect([response.statusCode, response.headers["x-request-id"]]).toEqual([status, "upgrade-1"]);
+  expect(JSON.parse(Buffer.concat(await response.toArray()).toString())).toMatchObject({
+    errors: [{ extensions: { reason, requestId: "upgrade-1" } }],
+  });
 });
 
 test("a draining gateway closes its sockets with 1012 and ends its streams", async () => {

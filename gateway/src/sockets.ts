@@ -1,11 +1,14 @@
-import type { IncomingMessage, Server as HttpServer } from "node:http";
+import { STATUS_CODES, type IncomingMessage, type Server as HttpServer } from "node:http";
 import type { Duplex } from "node:stream";
 import proxyAddress from "@fastify/proxy-addr";
+import { errorExtensions, httpStatusOf, platformErrors, type AppError } from "@sba/platform/errors";
 import { closeSockets } from "@sba/platform/graphql-socket";
 import { logger } from "@sba/platform/log";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from "graphql-ws";
 import { WebSocketServer, type WebSocket } from "ws";
+import { errors } from "./errors.ts";
+import { requestIdOf } from "./http.ts";
 import type { Origins, Page } from "./origins.ts";
 import { closeTooMany, Connection, type Peer as From, type ProtocolOptions } from "./socket-protocol.ts";
 
@@ -54,7 +57,7 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
     const page: Page = { origin, host };
     try {
       if (!(await options.origins.isAllowed(page))) {
-        refuseUpgrade(duplex, "403 Forbidden");
+        refuseUpgrade(request, duplex, errors.ORIGIN_NOT_ALLOWED({ details: { origin } }));
         return;
       }
       const from = { address: proxyAddress(request, isTrusted), page };
@@ -62,13 +65,13 @@ export function serveSockets(server: HttpServer, options: SocketOptions): Socket
         attach(socket, duplex, from, { protocol, peers });
       });
     } catch {
-      refuseUpgrade(duplex, "503 Service Unavailable");
+      refuseUpgrade(request, duplex, platformErrors.SUBGRAPH_UNAVAILABLE());
     }
   };
   server.on("upgrade", (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
     duplex.on("error", destroySelf);
     if (pathOf(request) !== GRAPHQL_PATH) {
-      refuseUpgrade(duplex, "404 Not Found");
+      refuseUpgrade(request, duplex, platformErrors.ROUTE_NOT_FOUND());
       return;
     }
     void letOn(request, duplex, head);
@@ -91,8 +94,20 @@ function destroySelf(this: Duplex): void {
   this.destroy();
 }
 
-function refuseUpgrade(duplex: Duplex, status: string): void {
-  duplex.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+/** As any other request is refused; by hand, because there is no response to an upgrade. */
+function refuseUpgrade(request: IncomingMessage, duplex: Duplex, error: AppError): void {
+  const requestId = requestIdOf(request);
+  const status = httpStatusOf(error.kind);
+  const body = JSON.stringify({ errors: [{ message: error.message, extensions: errorExtensions(error, requestId) }] });
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
+    "Connection: close",
+    "Content-Type: application/json; charset=utf-8",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "X-Content-Type-Options: nosniff",
+    `X-Request-Id: ${requestId}`,
+  ];
+  duplex.end(`${head.join("\r\n")}\r\n\r\n${body}`);
 }
 
 function pathOf(request: IncomingMessage): string {
