@@ -11,7 +11,7 @@ import { loadGraph, type Graph, type GraphOptions } from "./graph.ts";
 import { openGraphs, type Graphs } from "./graphs.ts";
 import { mountGraphqlStream, STREAM_PATH } from "./graphql-stream.ts";
 import type { GrantsOptions } from "./grants.ts";
-import { createHttp } from "./http.ts";
+import { createHttp, openClosing } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./links.ts";
 import type { LiveServices } from "./live.ts";
@@ -173,6 +173,7 @@ async function serve(
   const sockets = serveSockets(app.server, { ...parts, ...options.sockets, trustedProxies });
   const load = () => ({ sockets: sockets.size, eventStreams: streams.size, upstreams: fanOut.upstreams });
   countRequests(app, load);
+  const closeHttp = openClosing(app);
   await app.listen({ host: options.host, port: options.port });
   const url = addressOf(app);
   logger.info({ "gateway.url": url, "gateway.graph": graphs.current.id }, "gateway listens");
@@ -190,7 +191,7 @@ async function serve(
       await sockets.close(CLOSE_RESTARTING, "Restarting: reconnect elsewhere");
       sessions.close();
       await fanOut.settle();
-      await app.close();
+      await closeHttp();
       await parts.operations.stop();
       await leave();
       await links.close();

@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
@@ -473,4 +475,16 @@ describe("a tenant's pages", () => {
       return world.asked.identity === before;
     });
   });
+});
+
+test("a gateway that closes does not wait for who has connected and says nothing", async () => {
+  const closing = await serve(world, "in process");
+  const { hostname, port } = new URL(closing.gateway.url);
+  const silent = connect(Number(port), hostname);
+  await once(silent, "connect");
+  await fetch(`${closing.gateway.url}/livez`);
+  const gone = once(silent, "close");
+  silent.resume();
+  await closing.close();
+  await gone;
 });
