@@ -61,7 +61,6 @@ export class Connection {
   session: Session | undefined;
   #isInitialising = false;
   #initTimer: NodeJS.Timeout | undefined;
-  #awaitsDrain = false;
   readonly #operations = new Map<string, Underway>();
 
   constructor(socket: WebSocket, transport: Duplex, from: Peer, options: ProtocolOptions) {
@@ -70,6 +69,10 @@ export class Connection {
     this.from = from;
     this.options = options;
     this.compresses = socket.extensions.includes("permessage-deflate");
+    // Always, and not only after what is written here: pings and pongs, which `ws` writes, fill it too.
+    transport.on("drain", () => {
+      this.#drained();
+    });
     this.#initTimer = setTimeout(() => {
       if (!this.#isInitialising) socket.close(CloseCode.ConnectionInitialisationTimeout, "No connection_init in time");
     }, options.initTimeoutMs);
@@ -223,7 +226,8 @@ export class Connection {
     });
     if (!result || gone.signal.aborted) return;
     await this.#answer(id, result);
-    this.#operations.delete(id);
+    // A slow reader may have left it meanwhile and begun another by its name.
+    if (this.#operations.get(id) === underway) this.#operations.delete(id);
   }
 
   /** The operation counts until a peer that reads slowly has taken its result. */
@@ -261,22 +265,15 @@ export class Connection {
     for (let index = 0; index < last; index++) this.transport.write(frames[index]);
     this.transport.write(frames[last], written);
     if (last > 0) this.transport.uncork();
-    if (!this.hasRoom && !this.#awaitsDrain) this.#awaitDrain();
+    if (this.transport.writableLength > MAX_WAITING_BYTES) this.socket.pause();
   }
 
-  #awaitDrain(): void {
-    this.#awaitsDrain = true;
-    if (this.transport.writableLength > MAX_WAITING_BYTES) this.socket.pause();
-    this.transport.once("drain", () => {
-      this.#awaitsDrain = false;
-      this.socket.resume();
-      for (const operation of this.#operations.values()) {
-        if (!this.hasRoom) break;
-        operation.room();
-      }
-      // One of them has filled it again.
-      if (!this.hasRoom && !this.#awaitsDrain) this.#awaitDrain();
-    });
+  #drained(): void {
+    this.socket.resume();
+    for (const operation of this.#operations.values()) {
+      if (!this.hasRoom) return;
+      operation.room();
+    }
   }
 }
 
