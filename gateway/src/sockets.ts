@@ -1,13 +1,13 @@
 import { STATUS_CODES, type IncomingMessage, type Server as HttpServer } from "node:http";
 import type { Duplex } from "node:stream";
 import proxyAddress from "@fastify/proxy-addr";
-import { errorExtensions, httpStatusOf, platformErrors, type AppError } from "@sba/platform/errors";
+import { httpStatusOf, platformErrors, type AppError } from "@sba/platform/errors";
 import { closeSockets } from "@sba/platform/graphql-socket";
 import { logger } from "@sba/platform/log";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from "graphql-ws";
 import { WebSocketServer, type WebSocket } from "ws";
-import { errors } from "./errors.ts";
+import { errors, toShownError } from "./errors.ts";
 import { requestIdOf } from "./http.ts";
 import type { Origins, Page } from "./origins.ts";
 import { closeTooMany, Connection, type Peer as From, type ProtocolOptions } from "./socket-protocol.ts";
@@ -98,7 +98,7 @@ function destroySelf(this: Duplex): void {
 function refuseUpgrade(request: IncomingMessage, duplex: Duplex, error: AppError): void {
   const requestId = requestIdOf(request);
   const status = httpStatusOf(error.kind);
-  const body = JSON.stringify({ errors: [{ message: error.message, extensions: errorExtensions(error, requestId) }] });
+  const body = JSON.stringify({ errors: [toShownError(error, requestId)] });
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
     "Connection: close",

@@ -12,6 +12,7 @@ import { deriveKey, deriveKeys } from "./secrets.ts";
  * request, whose id travels beside it: one who asks often is signed for once, and verified once.
  */
 
+/** Not `authorization`: a webhook's own header must reach its route. */
 export const INTERNAL_TOKEN_HEADER = "x-internal-token";
 
 const PURPOSE = "internal-token";
@@ -90,10 +91,10 @@ function internalTokenFor(asking: Asking): string {
 
 /** Here and not by jose: its keys go to another thread and back, which took the gateway longer than the rest of a fetch. */
 function sign({ caller, internal }: Asking, nowMs: number): string {
-  const { requestId, ...who } = caller ? serializeCaller(caller) : { requestId: undefined };
   const claims = encode({
     internal,
-    caller: caller && who,
+    // Its request is none of the token's business.
+    caller: caller && { ...serializeCaller(caller), requestId: undefined },
     iss: ISSUER,
     aud: AUDIENCE,
     exp: Math.floor(nowMs / 1_000) + LIFETIME_S,

@@ -47,7 +47,6 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Carries the internal token. Not `authorization`: a webhook's own header must reach its route. */
 export const GRAPHQL_PATH = "/graphql";
 /** Service restart (https://www.iana.org/assignments/websocket): the peer goes on from its cursor, elsewhere. */
 export const CLOSE_RESTARTING = 1012;

@@ -39,7 +39,7 @@ export function ApiKeys() {
         text: t.revokeText,
         done: ({ name }) => t.revokeDone(name),
         remove: ({ id }) => revoke({ variables: { apiKeyId: id } }),
-        isOver: (apiKey) => apiKey.revokedAt !== null || hasEnded(apiKey),
+        isOver,
       }}
     >
       <LoadMore pages={pages} />
@@ -47,8 +47,9 @@ export function ApiKeys() {
   );
 }
 
-function hasEnded({ expiresAt }: ApiKey): boolean {
-  return expiresAt !== null && new Date(expiresAt) <= new Date();
+/** Revoked, or ended by itself. */
+function isOver({ revokedAt, expiresAt }: ApiKey): boolean {
+  return revokedAt !== null || (expiresAt !== null && new Date(expiresAt) <= new Date());
 }
 
 function Cells({ apiKey }: { readonly apiKey: ApiKey }) {
@@ -75,7 +76,7 @@ function Cells({ apiKey }: { readonly apiKey: ApiKey }) {
         </Text>
       </Table.Td>
       <Table.Td>
-        {revokedAt !== null || hasEnded(apiKey) ? (
+        {isOver(apiKey) ? (
           <Badge variant="light" color="gray" tt="none">
             {revokedAt === null ? t.expired : t.revoked}
           </Badge>
