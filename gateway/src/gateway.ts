@@ -1,3 +1,4 @@
+import { openClosing } from "@sba/platform/closing";
 import { logger } from "@sba/platform/log";
 import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import { addressOf, CLOSE_RESTARTING, GRAPHQL_PATH, type RunningServer } from "@sba/platform/server";
@@ -11,7 +12,7 @@ import { loadGraph, type Graph, type GraphOptions } from "./graph.ts";
 import { openGraphs, type Graphs } from "./graphs.ts";
 import { mountGraphqlStream, STREAM_PATH } from "./graphql-stream.ts";
 import type { GrantsOptions } from "./grants.ts";
-import { createHttp, openClosing } from "./http.ts";
+import { createHttp } from "./http.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { openLinks, type GivenSubgraph, type LinkOptions, type Links } from "./links.ts";
 import type { LiveServices } from "./live.ts";

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from "node:http";
-import type { Duplex } from "node:stream";
 import cors from "@fastify/cors";
 import type { Caller } from "@sba/platform/caller";
 import { platformErrors } from "@sba/platform/errors";
@@ -56,12 +55,10 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     genReqId: requestIdOf,
     requestIdHeader: false,
   });
+  const headersOfAll = securityHeaders(options.development);
   app.addHook("onRequest", (request, reply, done) => {
     limitArrival(request, BODY_TIMEOUT_MS);
-    reply
-      .headers(securityHeaders(options.development))
-      .header("x-request-id", request.id)
-      .header("x-api-version", options.apiVersion());
+    reply.headers(headersOfAll).header("x-request-id", request.id).header("x-api-version", options.apiVersion());
     done();
   });
   app.setErrorHandler((error, request, reply) => sendHttpError(reply, error, request.id));
@@ -100,36 +97,6 @@ export function limitArrival({ method, headers, raw }: FastifyRequest, timeoutMs
   raw.once("close", () => {
     clearTimeout(timer);
   });
-}
-
-/** Requests under way are waited for so long; supervisors kill after 10 s. */
-const LAST_ANSWERS_MS = 5_000;
-
-/**
- * Closes the server when the requests under way are answered. Node takes a connection on which nothing was asked yet for a busy one,
- * and browsers open some ahead: they are cut at once, and whoever does not finish a request in time, after that.
- */
-export function openClosing(app: FastifyInstance): () => Promise<void> {
-  const silent = new Set<Duplex>();
-  let isClosing = false;
-  const hasSpoken = ({ socket }: IncomingMessage): void => {
-    silent.delete(socket);
-  };
-  app.server.on("connection", (socket: Duplex) => {
-    if (isClosing) socket.destroy();
-    silent.add(socket);
-    socket.once("close", () => silent.delete(socket));
-  });
-  app.server.on("request", hasSpoken).on("upgrade", hasSpoken);
-  return async () => {
-    isClosing = true;
-    for (const socket of silent) socket.destroy();
-    const cut = setTimeout(() => {
-      app.server.closeAllConnections();
-    }, LAST_ANSWERS_MS);
-    await app.close();
-    clearTimeout(cut);
-  };
 }
 
 export function requestIdOf({ headers }: IncomingMessage): string {

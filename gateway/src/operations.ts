@@ -1,5 +1,6 @@
 import { OperationFailed } from "@sba/platform/execute";
 import { httpStatusOfCode } from "@sba/platform/errors";
+import { plainRequestOf, type PlainRequest } from "@sba/platform/plain-request";
 import { rateLimitHeaders } from "@sba/platform/rate-limit";
 import { runInSpan, type SpanOptions } from "@sba/platform/telemetry";
 import { GraphQLError, type ExecutionResult } from "graphql";
@@ -12,14 +13,7 @@ import type { Graphs } from "./graphs.ts";
 import type { Limits } from "./limits.ts";
 import { countOperation } from "./metrics.ts";
 import { openOperationRunner, type AskedOperation, type OperationOptions } from "./operation.ts";
-import {
-  createLimiter,
-  plainRequestOf,
-  textsOf,
-  withTexts,
-  type GraphqlRequest,
-  type PlainRequest,
-} from "./requests.ts";
+import { createLimiter, textsOf, withTexts, type GraphqlRequest } from "./requests.ts";
 import type { TrustedDocuments } from "./trusted-documents.ts";
 
 /** Queries and mutations, of requests and of sockets. */
@@ -72,7 +66,7 @@ export async function startOperations(options: OperationsOptions): Promise<Opera
     const request = withTexts(sent, trusted, context.client);
     const refused = request instanceof GraphQLError ? request : undefined;
     const asked = request instanceof GraphQLError ? sent : request;
-    const plain = refused ? undefined : plainRequestOf(asked);
+    const plain = refused || asked.method !== "POST" ? undefined : plainRequestOf(asked.body);
     const texts = plain ? [plain.query] : textsOf(asked);
     const hash = plain ? documents.hashOf(plain.query) : hashOf(texts.join("\n"));
     // What is not answered is counted, too: it has been read and hashed.

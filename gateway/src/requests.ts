@@ -18,32 +18,6 @@ export interface GraphqlRequest {
   readonly body: unknown;
 }
 
-/** One operation as nearly all are sent: JSON that is posted. */
-export interface PlainRequest {
-  readonly query: string;
-  readonly variables: Readonly<Record<string, unknown>>;
-  readonly operationName: string | undefined;
-}
-
-/** Undefined for whatever else it is: asked by GET, a batch, or not as it should be. */
-export function plainRequestOf({ method, body }: GraphqlRequest): PlainRequest | undefined {
-  if (method !== "POST" || !isObject(body)) return undefined;
-  const { query, variables, operationName, extensions } = body;
-  if (typeof query !== "string" || query === "") return undefined;
-  if (!isAbsent(variables) && !isObject(variables)) return undefined;
-  if (!isAbsent(operationName) && typeof operationName !== "string") return undefined;
-  if (!isAbsent(extensions) && !(isObject(extensions) && extensions["persistedQuery"] === undefined)) return undefined;
-  return { query, variables: variables ?? {}, operationName: operationName ?? undefined };
-}
-
-function isAbsent(value: unknown): value is null | undefined {
-  return value === null || value === undefined;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 export function searchOf({ url }: Pick<GraphqlRequest, "url">): string {
   const start = url.indexOf("?");
   return start < 0 ? "" : url.slice(start);

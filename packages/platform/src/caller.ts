@@ -51,8 +51,12 @@ export function serializeCaller(caller: Caller): SerializedCaller {
 }
 
 /** Unknown permissions (of a newer or older deployment) are dropped: a caller can only lose by it. */
+export function knownPermissions(permissions: readonly string[]): ReadonlySet<Permission> {
+  return new Set(permissions.filter(isPermission));
+}
+
 export function deserializeCaller(value: SerializedCaller): Caller {
-  return { ...value, permissions: new Set(value.permissions.filter(isPermission)) };
+  return { ...value, permissions: knownPermissions(value.permissions) };
 }
 
 /** A row of work that goes on after its request: who started it, and what that principal was allowed then. */

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { jwtVerify } from "jose";
 import { LRUCache } from "lru-cache";
 import { z } from "zod";
-import { deserializeCaller, serializeCaller, type Caller } from "./caller.ts";
+import { knownPermissions, serializeCaller, type Caller } from "./caller.ts";
 import { platformErrors } from "./errors.ts";
 import { deriveKey, deriveKeys } from "./secrets.ts";
 
@@ -108,7 +108,14 @@ function encode(value: object): string {
   return Buffer.from(JSON.stringify(value)).toString("base64url");
 }
 
-const verified = new LRUCache<string, Claims>({ max: MAX_KNOWN });
+/** Who asks by a token, and until when in epoch seconds. */
+interface VerifiedToken {
+  readonly caller: Omit<Caller, "requestId"> | undefined;
+  readonly internal: boolean;
+  readonly exp: number;
+}
+
+const verified = new LRUCache<string, VerifiedToken>({ max: MAX_KNOWN });
 
 /**
  * What a token says of the request that it came with. @throws CREDENTIALS_INVALID when this system did not sign it, its seconds are
@@ -118,9 +125,9 @@ export async function verifyInternalToken(token: string, requestId: unknown): Pr
   if (typeof requestId !== "string" || requestId === "") throw notOurs();
   const known = verified.get(token);
   if (known && Date.now() < known.exp * 1_000) return toRequest(known, requestId);
-  const claims = await verify(token);
-  verified.set(token, claims);
-  return toRequest(claims, requestId);
+  const made = toVerified(await verify(token));
+  verified.set(token, made);
+  return toRequest(made, requestId);
 }
 
 async function verify(token: string): Promise<Claims> {
@@ -146,12 +153,13 @@ function notOurs() {
   return platformErrors.CREDENTIALS_INVALID({ message: "This server answers only its own gateway." });
 }
 
-function toRequest({ internal, caller }: Claims, requestId: string): InternalRequest {
-  if (!caller) return { caller: undefined, internal, requestId };
-  const { expiresAtMs, ...rest } = caller;
-  return {
-    caller: deserializeCaller({ ...rest, requestId, ...(expiresAtMs === undefined ? {} : { expiresAtMs }) }),
-    internal,
-    requestId,
-  };
+function toVerified({ internal, caller, exp }: Claims): VerifiedToken {
+  if (!caller) return { caller: undefined, internal, exp };
+  const { expiresAtMs, permissions, ...rest } = caller;
+  const ends = expiresAtMs === undefined ? {} : { expiresAtMs };
+  return { caller: { ...rest, ...ends, permissions: knownPermissions(permissions) }, internal, exp };
+}
+
+function toRequest({ caller, internal }: VerifiedToken, requestId: string): InternalRequest {
+  return { caller: caller && { ...caller, requestId }, internal, requestId };
 }

@@ -60,24 +60,27 @@ export async function openRateLimiter({ databaseUrl, redisUrl }: RateLimiterOpti
   return createRateLimiter(openMemoryRateLimits());
 }
 
+/** Of one limit. */
 const MAX_KEYS = 50_000;
 /** A process books at most this part of what is left ahead of its need. */
 const AHEAD_PART = 16;
 
 export function createRateLimiter(store: RateLimitStore): RateLimiter {
   const fallback = openMemoryRateLimits();
-  const accounts = new LRUCache<string, Account>({ max: MAX_KEYS });
+  // By the limit and the key as they come: a name made of both would be built and hashed anew each time.
+  const accounts = new Map<RateLimit, LRUCache<string, Account>>();
   const book: RateLimitStore["book"] = (booking) =>
     store.book(booking).catch((error: unknown) => {
       logger.warn({ err: error }, "rate limits are this process's own: their store does not answer");
       return fallback.book(booking);
     });
   const accountOf = ({ limit, key }: Ask): Account => {
-    const name = `${limit.name}/${limit.quota}/${limit.windowMs}/${key}`;
-    const known = accounts.get(name);
+    let ofLimit = accounts.get(limit);
+    if (!ofLimit) accounts.set(limit, (ofLimit = new LRUCache({ max: MAX_KEYS })));
+    const known = ofLimit.get(key);
     if (known) return known;
-    const made = openAccount(storedKey(name), limit, book);
-    accounts.set(name, made);
+    const made = openAccount(storedKey(`${limit.name}/${limit.quota}/${limit.windowMs}/${key}`), limit, book);
+    ofLimit.set(key, made);
     return made;
   };
   return {

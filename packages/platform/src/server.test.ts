@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { aCaller } from "@sba/testkit/fixtures";
 import { createClient } from "graphql-ws";
 import { parse, type GraphQLError } from "graphql";
@@ -276,20 +278,40 @@ describe("a subgraph's server", () => {
     expect((await fetch(`${server.url}/gone`)).status).toBe(401);
   });
 
+  test.each([
+    ["is no GraphQL", "{", "GRAPHQL_PARSE_FAILED"],
+    ["asks for what is not there", "{ nothing }", "GRAPHQL_VALIDATION_FAILED"],
+    ["has no operation", "fragment Nobody on Query { __typename }", "GRAPHQL_VALIDATION_FAILED"],
+  ])("refuses a document that %s", async (_what, query, code) => {
+    for (const _time of ["when it is new", "when it is known"]) {
+      const { status, body } = await post(query, headersOf());
+      expect([status, body.errors?.[0]?.extensions["code"]]).toEqual([400, code]);
+    }
+  });
+
+  test("closes though a connection is open on which nothing was asked", async () => {
+    const other = await startSubgraphServer({ name: "things", schema, routes: [] }, { host: "127.0.0.1", port: 0 });
+    const silent = connect(Number(new URL(other.url).port), "127.0.0.1");
+    await once(silent, "connect");
+    const left = once(silent, "close");
+    await other.close();
+    await left;
+  });
+
   test("says that subscriptions need a socket", async () => {
     expect((await post("subscription { count(to: 1) }", headersOf())).status).toBe(400);
   });
 
   test("streams over its socket, and refuses streams and sockets without a token", async () => {
     const ours = internalExtensions(requestOf());
-    const connect = (connectionParams: Record<string, unknown>) =>
+    const open = (connectionParams: Record<string, unknown>) =>
       createClient({
         url: `${server.url.replace("http", "ws")}/graphql`,
         webSocketImpl: WebSocket,
         retryAttempts: 0,
         connectionParams,
       });
-    const client = connect(ours);
+    const client = open(ours);
     const stream = (query: string, extensions: Record<string, unknown>) =>
       collect(client.iterate<Record<string, unknown>>({ query, extensions }), ({ data }) => data);
     expect(await stream("subscription { count(to: 2) }", ours)).toEqual([{ count: 1 }, { count: 2 }]);
@@ -302,7 +324,7 @@ describe("a subgraph's server", () => {
     await expect(stream("subscription { nothing }", ours)).rejects.toMatchObject([
       { message: expect.stringContaining("Cannot query field") },
     ]);
-    await expect(collect(connect({}).iterate({ query: "subscription { count(to: 1) }" }))).rejects.toMatchObject({
+    await expect(collect(open({}).iterate({ query: "subscription { count(to: 1) }" }))).rejects.toMatchObject({
       code: 4401,
     });
     await client.dispose();

@@ -9,16 +9,26 @@ import {
   ApolloServerPluginLandingPageDisabled,
   ApolloServerPluginUsageReportingDisabled,
 } from "@apollo/server/plugin/disabled";
-import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
-import { GraphQLError, OperationTypeNode, type GraphQLSchema } from "graphql";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import {
+  getOperationAST,
+  GraphQLError,
+  OperationTypeNode,
+  type DocumentNode,
+  type FormattedExecutionResult,
+  type GraphQLSchema,
+} from "graphql";
+import { openClosing } from "./closing.ts";
 import { errorExtensions, platformErrors } from "./errors.ts";
-import { executeInProcess, type OperationRequest } from "./execute.ts";
+import { executeInProcess, type Operation, type OperationRequest } from "./execute.ts";
 import { presentError, toGraphQLError } from "./graphql-errors.ts";
 import { mountHealth } from "./health.ts";
 import { sendHttpError } from "./http-errors.ts";
 import { INTERNAL_TOKEN_HEADER, verifyInternalToken } from "./internal-token.ts";
+import { isErrors, parseOnce, type DocumentOf } from "./known-documents.ts";
 import { logger } from "./log.ts";
 import { gauge, histogram } from "./metrics.ts";
+import { plainRequestOf } from "./plain-request.ts";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Route } from "./routes.ts";
 import { serveSubscriptions } from "./subgraph-socket.ts";
 import { runInSpan } from "./telemetry.ts";
@@ -75,17 +85,20 @@ export async function startSubgraphServer(subgraph: Subgraph, options: SubgraphS
     done();
   });
   mountHealth(app, options.isReady ?? (() => Promise.resolve(true)));
-  const apollo = await startApollo(subgraph.schema);
-  mountGraphql(app, apollo);
+  const { schema } = subgraph;
+  const documentOf = parseOnce(schema);
+  const apollo = await startApollo(schema);
+  mountGraphql(app, { schema, documentOf, apollo });
   await mountRoutes(app, subgraph.routes, () => identify);
-  const sockets = serveSubscriptions(app.server, subgraph.schema, GRAPHQL_PATH);
+  const sockets = serveSubscriptions(app.server, { schema, documentOf, path: GRAPHQL_PATH });
+  const close = openClosing(app);
   gauge("subgraph_sockets", "Sockets of gateways open.", () => sockets.size);
   await app.listen({ host: options.host, port: options.port });
   return {
     url: addressOf(app),
     close: async () => {
       await sockets.close(CLOSE_RESTARTING, "Restarting");
-      await app.close();
+      await close();
       await apollo.stop();
     },
   };
@@ -110,23 +123,64 @@ async function identify(request: FastifyRequest): ReturnType<typeof verifyIntern
   return verifyInternalToken(token, request.headers["x-request-id"]);
 }
 
-function mountGraphql(app: FastifyInstance, apollo: ApolloServer<OperationRequest>): void {
+interface Graphql {
+  readonly schema: GraphQLSchema;
+  readonly documentOf: DocumentOf;
+  /** Answers whatever is not plain and valid. */
+  readonly apollo: ApolloServer<OperationRequest>;
+}
+
+function mountGraphql(app: FastifyInstance, { schema, documentOf, apollo }: Graphql): void {
   const identified = new WeakMap<FastifyRequest, OperationRequest>();
-  const handler = fastifyApolloHandler(apollo, {
-    context: (request: FastifyRequest) => {
-      const known = identified.get(request);
-      if (!known) throw new Error("a request came past its identification");
-      return Promise.resolve(known);
-    },
-  });
+  const answerPlain = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
+    const who = { ...(await identify(request)), signal: abortedWhenGone(reply) };
+    identified.set(request, who);
+    const plain = plainRequestOf(request.body);
+    const document = plain && executableOf(documentOf(plain.query), plain.operationName);
+    if (!document) return undefined;
+    const result = await answer(schema, { ...plain, document }, who, request.headers["traceparent"]);
+    return reply.type("application/json; charset=utf-8").send(JSON.stringify(result));
+  };
   app.route({
     method: "POST",
     url: GRAPHQL_PATH,
-    preHandler: async (request, reply) => {
-      identified.set(request, { ...(await identify(request)), signal: abortedWhenGone(reply) });
-    },
-    handler,
+    // What it answers goes no further.
+    preHandler: answerPlain,
+    handler: fastifyApolloHandler(apollo, {
+      context: (request: FastifyRequest) => {
+        const known = identified.get(request);
+        if (!known) throw new Error("a request came past its identification");
+        return Promise.resolve(known);
+      },
+    }),
   });
+}
+
+/** Undefined for what is not valid, and for what is no query or mutation: Apollo Server says what of it. */
+function executableOf(
+  document: DocumentNode | readonly GraphQLError[],
+  operationName: string | undefined,
+): DocumentNode | undefined {
+  if (isErrors(document)) return undefined;
+  const operation = getOperationAST(document, operationName);
+  return operation && operation.operation !== OperationTypeNode.SUBSCRIPTION ? document : undefined;
+}
+
+/** One way to execute in every deployment: of Apollo Server is what is beside it, to parse, to validate and to speak HTTP. */
+async function answer(
+  schema: GraphQLSchema,
+  operation: Operation,
+  request: OperationRequest,
+  traceparent: unknown,
+): Promise<FormattedExecutionResult> {
+  const span = { kind: "server", traceparent: typeof traceparent === "string" ? traceparent : undefined } as const;
+  const { data, errors } = await runInSpan("subgraph.request", span, () =>
+    executeInProcess(schema, operation, request),
+  );
+  return {
+    ...(data === undefined ? {} : { data }),
+    ...(errors ? { errors: errors.map((error) => error.toJSON()) } : {}),
+  };
 }
 
 async function startApollo(schema: GraphQLSchema): Promise<ApolloServer<OperationRequest>> {
@@ -150,7 +204,6 @@ async function startApollo(schema: GraphQLSchema): Promise<ApolloServer<Operatio
   return apollo;
 }
 
-/** One way to execute in every deployment: here Apollo Server only parses, validates and speaks HTTP. */
 function executeWithPlatform(schema: GraphQLSchema): ApolloServerPlugin<OperationRequest> {
   const listener: GraphQLRequestListener<OperationRequest> = {
     didResolveOperation: ({ operation }) => {
@@ -161,15 +214,9 @@ function executeWithPlatform(schema: GraphQLSchema): ApolloServerPlugin<Operatio
       });
     },
     responseForOperation: async ({ document, request, contextValue }) => {
-      const { variables, operationName } = request;
-      const traceparent = request.http?.headers.get("traceparent");
-      const { data, errors } = await runInSpan("subgraph.request", { kind: "server", traceparent }, () =>
-        executeInProcess(schema, { document, variables, operationName }, contextValue),
-      );
-      const singleResult = {
-        ...(data === undefined ? {} : { data }),
-        ...(errors ? { errors: errors.map((error) => error.toJSON()) } : {}),
-      };
+      const { variables, operationName, http } = request;
+      const operation = { document, variables, operationName };
+      const singleResult = await answer(schema, operation, contextValue, http?.headers.get("traceparent"));
       return { http: { headers: new HeaderMap() }, body: { kind: "single", singleResult } };
     },
   };

@@ -1,12 +1,12 @@
 import type { Server as HttpServer } from "node:http";
-import { GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from "graphql";
+import type { GraphQLSchema } from "graphql";
 import { CloseCode } from "graphql-ws";
-import { LRUCache } from "lru-cache";
 import { platformErrors } from "./errors.ts";
 import { subscribeInProcess } from "./execute.ts";
 import { presentErrors, toGraphQLError } from "./graphql-errors.ts";
 import { serveGraphqlSocket, shownErrors, type GraphqlSocketServer, type SocketExtra } from "./graphql-socket.ts";
 import { verifyInternalToken, type InternalRequest } from "./internal-token.ts";
+import { isErrors, type DocumentOf } from "./known-documents.ts";
 
 /**
  * A subgraph's subscriptions, for the gateway's one socket: `connection_init {"token"}` says that it is our gateway, and
@@ -15,10 +15,18 @@ import { verifyInternalToken, type InternalRequest } from "./internal-token.ts";
 
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 const KEEP_ALIVE_MS = 10_000;
-const MAX_DOCUMENTS = 1_000;
 
-export function serveSubscriptions(server: HttpServer, schema: GraphQLSchema, path: string): GraphqlSocketServer {
-  const documentOf = parseOnce(schema);
+/** Of a server's GraphQL at one path. */
+export interface SubscriptionOptions {
+  readonly schema: GraphQLSchema;
+  readonly path: string;
+  readonly documentOf: DocumentOf;
+}
+
+export function serveSubscriptions(
+  server: HttpServer,
+  { schema, path, documentOf }: SubscriptionOptions,
+): GraphqlSocketServer {
   return serveGraphqlSocket<SocketExtra>(server, {
     path,
     maxMessageBytes: MAX_MESSAGE_BYTES,
@@ -54,31 +62,4 @@ async function verify(said: Said): Promise<InternalRequest | undefined> {
   const token = said?.["token"];
   if (typeof token !== "string") return undefined;
   return verifyInternalToken(token, said?.["requestId"]).catch(() => undefined);
-}
-
-function isErrors(value: DocumentNode | readonly GraphQLError[]): value is readonly GraphQLError[] {
-  return Array.isArray(value);
-}
-
-/** The gateway sends the same few documents for ever: each is parsed and validated once. */
-function parseOnce(schema: GraphQLSchema): (query: string) => DocumentNode | readonly GraphQLError[] {
-  const known = new LRUCache<string, DocumentNode>({ max: MAX_DOCUMENTS });
-  return (query) => {
-    const existing = known.get(query);
-    if (existing) return existing;
-    const document = parseSafely(query);
-    if (document instanceof GraphQLError) return [document];
-    const errors = validate(schema, document);
-    if (errors.length > 0) return errors;
-    known.set(query, document);
-    return document;
-  };
-}
-
-function parseSafely(query: string): DocumentNode | GraphQLError {
-  try {
-    return parse(query);
-  } catch (error) {
-    return toGraphQLError(error);
-  }
 }
