@@ -98,9 +98,8 @@ export function createAuthenticator(issuers: readonly Issuer[], grants: GrantsSo
 function accept(grants: Grants | undefined, tokenExpiresAtMs: number | undefined): Authenticated {
   if (!grants) throw platformErrors.CREDENTIALS_INVALID();
   const { expiresAtMs: grantsEndAtMs, ...principal } = grants;
-  const ends = [grantsEndAtMs, tokenExpiresAtMs].filter((end) => end !== undefined);
-  if (ends.length === 0) return principal;
-  const expiresAtMs = Math.min(...ends);
+  if (grantsEndAtMs === undefined && tokenExpiresAtMs === undefined) return principal;
+  const expiresAtMs = Math.min(grantsEndAtMs ?? Infinity, tokenExpiresAtMs ?? Infinity);
   if (expiresAtMs <= Date.now()) throw platformErrors.CREDENTIALS_EXPIRED();
   return { ...principal, expiresAtMs };
 }

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from "node:http";
 import { composeServices } from "@apollo/composition";
 import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
 import { ApolloServer } from "@apollo/server";
@@ -209,6 +210,9 @@ let ours: RunningGateway;
 let plain: ApolloServer;
 const servers: ApolloServer[] = [];
 const level = logger.level;
+/** By the subgraphs, of each request. */
+const heard: IncomingHttpHeaders[] = [];
+
 beforeAll(async () => {
   setLogLevel("silent");
   useSecretKey("a-secret-key-that-only-tests-know");
@@ -220,7 +224,13 @@ beforeAll(async () => {
         plugins: [ApolloServerPluginInlineTraceDisabled()],
       });
       servers.push(server);
-      const { url } = await startStandaloneServer(server, { listen: { port: 0, host: "127.0.0.1" } });
+      const { url } = await startStandaloneServer(server, {
+        listen: { port: 0, host: "127.0.0.1" },
+        context: ({ req }) => {
+          heard.push(req.headers);
+          return Promise.resolve({});
+        },
+      });
       return { name, typeDefs, url: url.replace("localhost", "127.0.0.1") };
     }),
   );
@@ -273,6 +283,14 @@ test.each(CASES.map((each) => ({ what: each[0], each })))(
     expect(shown(answer)).toBe(shown(expected));
   },
 );
+
+test("subgraphs that are somebody else's hear which request it is, and have no token of ours", async () => {
+  heard.length = 0;
+  await askOurs(`{ book(id: "1") { isbn stock } }`, {});
+  expect(heard.length).toBeGreaterThan(1);
+  for (const headers of heard)
+    expect([typeof headers["x-request-id"], headers["x-internal-token"]]).toEqual(["string", undefined]);
+});
 
 test("both answer with what the subgraphs have", async () => {
   const query = `{ book(id: "1") { isbn stock average likes failing } }`;

@@ -13,7 +13,7 @@ import { createClient, type Client } from "graphql-ws";
 import { Pool, type Dispatcher } from "undici";
 import WebSocket from "ws";
 import { errors, toShownError } from "./errors.ts";
-import { guardSubgraph, type SubgraphGuardOptions } from "./forward-guard.ts";
+import { guardSubgraph, type Ending, type SubgraphGuardOptions } from "./forward-guard.ts";
 import { type LinkOperation, type SubgraphLink } from "./forward.ts";
 import { openQueue } from "./queue.ts";
 
@@ -23,7 +23,7 @@ export interface RemoteSubgraph {
   readonly name: string;
   /** `http://host:port`, without a path. */
   readonly url: string;
-  /** Somebody else's subgraph has a path of its own, and none of our routes. */
+  /** Somebody else's subgraph has a path of its own, none of our routes, and is not told who asks: by our token it could ask others as them. */
   readonly foreignPath?: string;
   readonly routes: readonly RouteDeclaration[];
 }
@@ -40,6 +40,8 @@ const IDLE_CONNECTION_MS = 30_000;
 const KEEP_ALIVE_MS = 10_000;
 const PONG_TIMEOUT_MS = 5_000;
 const IDLE_SOCKET_MS = 5_000;
+/** Who opens the socket. */
+const GATEWAY: InternalRequest = { caller: undefined, internal: true, requestId: "socket" };
 /** Events that have come and that nobody has asked for. Beyond it the stream is left, and resumed from its cursor. */
 const MAX_BUFFERED = 1_000;
 
@@ -56,13 +58,19 @@ export function linkRemote(
     keepAliveTimeout: IDLE_CONNECTION_MS,
   });
   const path = foreignPath ?? GRAPHQL_PATH;
-  const socket = openSocket(`${url.replace(/^http/, "ws")}${path}`);
+  const isOurs = foreignPath === undefined;
+  const socket = openSocket(
+    `${url.replace(/^http/, "ws")}${path}`,
+    isOurs ? () => internalExtensions(GATEWAY) : () => ({}),
+  );
+  const headersFor = isOurs ? toHeaders : onlyItsId;
   return {
     name,
     routes: routes.map((route) => ({ ...route, handle: (request) => forwardRoute(pool, route, request) })),
     execute: (operation, request) =>
-      guard.run(operation, request, (signal) => post(pool, path, operation, request, signal)),
-    subscribe: (operation, request) => subscribeRemote(socket, operation, request),
+      guard.run(operation, request, (ending) => post({ pool, path, headers: headersFor(request) }, operation, ending)),
+    subscribe: (operation, request) =>
+      subscribeRemote(socket, operation, request, isOurs ? internalExtensions(toInternal(request)) : undefined),
     isReady: () => isReady(pool, foreignPath),
     close: async () => {
       await socket.dispose();
@@ -87,12 +95,17 @@ async function isReady(pool: Pool, foreignPath: string | undefined): Promise<boo
   }
 }
 
+interface Recipient {
+  readonly pool: Pool;
+  readonly path: string;
+  /** Of this request. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 async function post(
-  pool: Pool,
-  path: string,
+  { pool, path, headers }: Recipient,
   { query, variables, operationName }: LinkOperation,
-  request: OperationRequest,
-  signal: AbortSignal,
+  ending: Ending,
 ): Promise<ExecutionResult> {
   const traceparent = currentTraceparent();
   const { status, contentType, body } = await exchange(
@@ -104,11 +117,11 @@ async function post(
         "content-type": "application/json",
         accept: "application/json",
         ...(traceparent === undefined ? {} : { traceparent }),
-        ...internalHeaders(toInternal(request)),
+        ...headers,
       },
       body: JSON.stringify({ query, variables, operationName }),
     },
-    signal,
+    ending,
   );
   if (status !== 200 || !contentType.includes("json")) throw new Error(`answered ${status} ${contentType}`);
   const result: unknown = JSON.parse(body.toString());
@@ -123,25 +136,24 @@ interface Received {
 }
 
 /** As the pool's `request`, without the stream that it makes of each answer: these are read whole. */
-function exchange(pool: Pool, options: Dispatcher.DispatchOptions, signal: AbortSignal): Promise<Received> {
+function exchange(pool: Pool, options: Dispatcher.DispatchOptions, ending: Ending): Promise<Received> {
   return new Promise((resolve, reject) => {
     let request: Dispatcher.DispatchController | undefined;
     let [status, contentType] = [0, ""];
     const chunks: Buffer[] = [];
-    const abort = (): void => {
-      request?.abort(signal.reason as Error);
-      reject(signal.reason as Error);
-    };
-    if (signal.aborted) {
-      abort();
+    if (ending.reason) {
+      reject(ending.reason);
       return;
     }
-    signal.addEventListener("abort", abort, { once: true });
+    ending.onEnd = (reason) => {
+      request?.abort(reason);
+      reject(reason);
+    };
     pool.dispatch(options, {
       // It may have waited for a connection until nobody waits for it.
       onRequestStart: (started) => {
         request = started;
-        if (signal.aborted) started.abort(signal.reason as Error);
+        if (ending.reason) started.abort(ending.reason);
       },
       onResponseStart: (_request, statusCode, headers) => {
         [status, contentType] = [statusCode, String(headers["content-type"])];
@@ -150,11 +162,9 @@ function exchange(pool: Pool, options: Dispatcher.DispatchOptions, signal: Abort
         chunks.push(chunk);
       },
       onResponseEnd: () => {
-        signal.removeEventListener("abort", abort);
         resolve({ status, contentType, body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) });
       },
       onResponseError: (_request, error) => {
-        signal.removeEventListener("abort", abort);
         reject(error);
       },
     });
@@ -167,6 +177,14 @@ function isResult(value: unknown): boolean {
     value !== null &&
     ("data" in value || ("errors" in value && Array.isArray(value.errors)))
   );
+}
+
+function toHeaders(request: OperationRequest): Record<string, string> {
+  return internalHeaders(toInternal(request));
+}
+
+function onlyItsId({ requestId }: OperationRequest): Record<string, string> {
+  return { "x-request-id": requestId };
 }
 
 function toInternal({ caller, internal, requestId }: OperationRequest): InternalRequest {
@@ -195,7 +213,7 @@ async function forwardRoute(pool: Pool, { method }: RouteDeclaration, request: R
       path: request.url,
       headers: {
         ...endToEnd(request.headers),
-        ...internalHeaders(toInternal(request)),
+        ...toHeaders(request),
       },
       body: method === "GET" ? null : request.body,
       signal: request.signal,
@@ -216,7 +234,7 @@ function endToEnd(headers: Readonly<Record<string, string | string[] | undefined
 }
 
 /** The one socket to a subgraph. It never retries by itself: graphql-ws would lose the events in between without a word. */
-function openSocket(url: string): Client {
+function openSocket(url: string, connectionParams: () => Record<string, string>): Client {
   let unanswered: NodeJS.Timeout | undefined;
   const client: Client = createClient({
     url,
@@ -224,7 +242,7 @@ function openSocket(url: string): Client {
     lazyCloseTimeout: IDLE_SOCKET_MS,
     keepAlive: KEEP_ALIVE_MS,
     retryAttempts: 0,
-    connectionParams: () => internalExtensions({ caller: undefined, internal: true, requestId: "socket" }),
+    connectionParams,
     // Every stream hears of a lost socket by its own error.
     onNonLazyError: () => undefined,
     on: {
@@ -249,6 +267,7 @@ function subscribeRemote(
   socket: Client,
   { query, variables, operationName }: LinkOperation,
   request: OperationRequest,
+  extensions: Record<string, string> | undefined,
 ): AsyncIterableIterator<ExecutionResult, undefined> {
   let leave = (): void => undefined;
   const events = openQueue<ExecutionResult>(() => {
@@ -259,7 +278,7 @@ function subscribeRemote(
       query,
       variables: { ...variables },
       operationName: operationName ?? null,
-      extensions: internalExtensions(toInternal(request)),
+      ...(extensions && { extensions }),
     },
     {
       next: ({ data, errors: problems }) => {
