@@ -8,23 +8,34 @@ import type { RemoteSubgraph } from "@sba/gateway/forward-remote";
 import { startGateway } from "@sba/gateway/gateway";
 import { DEVELOPMENT_RATE_LIMITS } from "@sba/gateway/tolls";
 import { createWorld } from "@sba/gateway/world.testing";
+import { internalHeaders } from "@sba/platform/internal-token";
 import { setLogLevel } from "@sba/platform/log";
 import { openPubSub, usePubSub } from "@sba/platform/pubsub";
 import { openRateLimiter } from "@sba/platform/rate-limit";
 import { useSecretKey } from "@sba/platform/secrets";
-import { addressOf, GRAPHQL_PATH, type Subgraph } from "@sba/platform/server";
+import { addressOf, GRAPHQL_PATH, startSubgraphServer, type Subgraph } from "@sba/platform/server";
 import fastify from "fastify";
 import { serveParent } from "../durable/child.ts";
 import { composeWith, schemaOf, type HalfName, type Urls } from "./graph.ts";
 
 /** One server of the comparison, in a process of its own. */
 
-export type ServerKind = "library" | "reviews" | "both" | "apollo gateway" | "gateway in process" | "gateway over HTTP";
+export type ServerKind =
+  /** By Apollo Server alone. */
+  | HalfName
+  | "both"
+  /** As this project's subgraphs are served: to its gateway. */
+  | `our ${HalfName}`
+  | "apollo gateway"
+  | "gateway in process"
+  | "gateway over HTTP";
 
 export interface ServerOptions {
   readonly kind: ServerKind;
   /** Of gateways before other processes. */
   readonly urls?: Urls;
+  /** Those are Apollo Servers alone. */
+  readonly areForeign?: boolean;
   /** Of our gateways: where they count and hear of revocations. */
   readonly databaseUrl?: string;
 }
@@ -38,13 +49,18 @@ export interface Where {
 
 const WHERE_SUBGRAPHS_ARE = ["library", "reviews"] as const satisfies readonly HalfName[];
 const HOST = "127.0.0.1";
+const NOBODY = { caller: undefined, internal: false, requestId: "benchmark" };
 
-async function start({ kind, urls, databaseUrl = "" }: ServerOptions): Promise<Where> {
+async function start({ kind, urls, areForeign = false, databaseUrl = "" }: ServerOptions): Promise<Where> {
   if (kind === "library" || kind === "reviews" || kind === "both") return serveApollo({ schema: schemaOf(kind) });
+  useSecretKey("the-secret-key-of-a-benchmark-only");
+  if (kind === "our library" || kind === "our reviews")
+    return serveOurs(kind === "our library" ? "library" : "reviews");
   const world = await startOurs(databaseUrl);
   if (kind === "apollo gateway") return serveApollo({ gateway: apolloGateway(composeWith(world.identity, urls)) });
+  const path = areForeign ? { foreignPath: GRAPHQL_PATH } : {};
   const subgraphs = WHERE_SUBGRAPHS_ARE.map((name): Subgraph | RemoteSubgraph =>
-    urls ? { name, url: new URL(urls[name]).origin, foreignPath: GRAPHQL_PATH, routes: [] } : inProcess(name),
+    urls ? { name, url: new URL(urls[name]).origin, routes: [], ...path } : inProcess(name),
   );
   const gateway = await startGateway({
     host: HOST,
@@ -60,7 +76,6 @@ async function start({ kind, urls, databaseUrl = "" }: ServerOptions): Promise<W
 
 /** Who may do what, and what the gateway needs of its process. */
 async function startOurs(databaseUrl: string) {
-  useSecretKey("the-secret-key-of-a-benchmark-only");
   startTelemetry({ serviceName: "bench" });
   usePubSub(await openPubSub({ databaseUrl }));
   const world = await createWorld();
@@ -74,11 +89,22 @@ function inProcess(name: HalfName): Subgraph {
   return { name, schema: schemaOf(name), routes: [] };
 }
 
-/** With the fetcher that it brings. It refuses directives that are said to be for security, whoever enforces them. */
+async function serveOurs(name: HalfName): Promise<Where> {
+  const { url } = await startSubgraphServer(inProcess(name), { host: HOST, port: 0 });
+  return { url: `${url}${GRAPHQL_PATH}`, headers: {} };
+}
+
+/** With the fetcher that it brings, and a token, for subgraphs that ask for one. It refuses directives that are said to be for security, whoever enforces them. */
 function apolloGateway(supergraphSdl: string): ApolloGateway {
   return new ApolloGateway({
     supergraphSdl: supergraphSdl.replaceAll(", for: SECURITY", ""),
-    buildService: ({ url = "" }) => new RemoteGraphQLDataSource({ url }),
+    buildService: ({ url = "" }) =>
+      new RemoteGraphQLDataSource({
+        url,
+        willSendRequest: ({ request }) => {
+          for (const [name, value] of Object.entries(internalHeaders(NOBODY))) request.http?.headers.set(name, value);
+        },
+      }),
   });
 }
 
