@@ -1,6 +1,7 @@
 import pg from "pg";
 import { repeatFor, timed, type Spell } from "../load.ts";
 import { serveParent } from "./child.ts";
+import { openHandingOn } from "./handed.ts";
 import { TOKENS } from "./model.ts";
 
 /**
@@ -36,6 +37,8 @@ const FINISH = {
   text: `WITH ended AS (UPDATE handwritten.run SET status = 'completed', output = $2 WHERE id = $1)
          INSERT INTO handwritten.step VALUES ($1, 3, 'finish', $3)`,
 };
+const ACCEPT = { name: "accept", text: "INSERT INTO handwritten.run (id, status, input) VALUES ($1, 'running', $2)" };
+const READ_STEP = { name: "read", text: "SELECT * FROM handwritten.step WHERE run_id = $1" };
 const COMMIT = { name: "commit", text: "INSERT INTO handwritten.bare VALUES ($1)" };
 
 /** Milliseconds of each run. */
@@ -60,4 +63,19 @@ function commits({ durationMs, concurrency }: Omit<HandwrittenLoad, "rows">): Pr
   return repeatFor(durationMs, concurrency, () => timed(insert));
 }
 
-serveParent({ runs, commits });
+const handOn = await openHandingOn();
+
+/** Milliseconds from a run's acceptance, in one commit, until its first step, which a worker has begun in another, is read. */
+function firstSteps({ durationMs, concurrency }: Omit<HandwrittenLoad, "rows">): Promise<Spell<number>> {
+  return repeatFor(durationMs, concurrency, () => timed(beginOne));
+}
+
+async function beginOne(): Promise<void> {
+  const id = crypto.randomUUID();
+  await pool.query({ ...ACCEPT, values: [id, "look it up"] });
+  await handOn(id);
+  const { rowCount } = await pool.query({ ...READ_STEP, values: [id] });
+  if (rowCount !== 1) throw new Error(`the first step of ${id} is not there`);
+}
+
+serveParent({ runs, commits, firstSteps });
