@@ -182,8 +182,9 @@ interface Starts {
  */
 function firstStepOf({ own, jobs, firstSteps }: Starts, concurrency: Concurrency): Measurement[] {
   const first = median(own.results.map(({ firstStepMs }) => firstStepMs));
+  const accepted = median(own.results.map(({ acceptedMs }) => acceptedMs));
   const [job, least] = [median(jobs.results), median(firstSteps.results)];
-  const times = `${showNumber(first)} ms, a bare job there and back ${showNumber(job)} ms`;
+  const times = `${showNumber(first)} ms, accepted after ${showNumber(accepted)} ms, a bare job there and back ${showNumber(job)} ms`;
   return [
     atMost(
       FIRST_STEP_TO_JOB[concurrency],
