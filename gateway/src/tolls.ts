@@ -56,13 +56,16 @@ export interface Admission {
   readonly refusal: AppError | undefined;
 }
 
+/** At once when this process has booked enough ahead. */
+export type Admitted = Admission | Promise<Admission>;
+
 export interface Tolls {
   /** Counts operations against the limits of rates. */
-  readonly admit: (asker: Asker, operationHash: string, count?: number) => Promise<Admission>;
+  readonly admit: (asker: Asker, operationHash: string, count?: number) => Admitted;
   /** Counts a socket that is opened. */
-  readonly connect: (asker: Asker) => Promise<Admission>;
+  readonly connect: (asker: Asker) => Admitted;
   /** Takes what an operation may cost from its tenant's budget. */
-  readonly charge: (asker: Asker, cost: number) => Promise<Admission>;
+  readonly charge: (asker: Asker, cost: number) => Admitted;
   /** Gives back what it did not cost; gives what is left. */
   readonly settle: (asker: Asker, estimated: number, actual: number, charged: Admission) => number;
   readonly maxCost: number;
@@ -76,10 +79,9 @@ export interface TollsOptions {
 }
 
 export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
-  const take = async (asks: readonly Ask[]): Promise<Admission> => {
-    const standings = await limiter.take(asks);
-    const refused = standings.find(({ allowed }) => !allowed);
-    return { standings, refusal: refused && tooOften(refused) };
+  const take = (asks: readonly Ask[]): Admitted => {
+    const standings = limiter.take(asks);
+    return standings instanceof Promise ? standings.then(toAdmission) : toAdmission(standings);
   };
   const budgetOf = (asker: Asker, amount: number): Ask => ({ limit: limits.cost, key: payerOf(asker), amount });
   return {
@@ -94,7 +96,7 @@ export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
       ]);
     },
     connect: (asker) => take([{ limit: limits.connect, key: asker.caller?.principalId ?? addressOf(asker) }]),
-    charge: async (asker, cost) => {
+    charge: (asker, cost) => {
       const limitOfOne = Math.min(maxCost, limits.cost.quota);
       if (cost > limitOfOne) return { standings: [], refusal: tooCostly(cost, limitOfOne) };
       return take([budgetOf(asker, cost)]);
@@ -105,6 +107,11 @@ export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
       return Math.min(limits.cost.quota, (standings[0]?.remaining ?? 0) + spared);
     },
   };
+}
+
+function toAdmission(standings: readonly Standing[]): Admission {
+  const refused = standings.find(({ allowed }) => !allowed);
+  return { standings, refusal: refused && tooOften(refused) };
 }
 
 function addressOf({ address }: Asker): string {

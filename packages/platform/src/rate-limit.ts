@@ -37,8 +37,11 @@ export interface Standing {
 }
 
 export interface RateLimiter {
-  /** Takes from every limit or, when one refuses, from none. Gives each as it stands, the refusing one last. Never throws. */
-  take(asks: readonly Ask[]): Promise<readonly Standing[]>;
+  /**
+   * Takes from every limit or, when one refuses, from none. Gives each as it stands, the refusing one last; at once when all was booked
+   * ahead. Never throws.
+   */
+  take(asks: readonly Ask[]): readonly Standing[] | Promise<readonly Standing[]>;
   /** Gives back what was taken and not used. */
   giveBack(ask: Ask): void;
   close(): Promise<void>;
@@ -83,17 +86,26 @@ export function createRateLimiter(store: RateLimitStore): RateLimiter {
     ofLimit.set(key, made);
     return made;
   };
+  /** From the first on that was not booked ahead. */
+  const takeRest = async (asks: readonly Ask[], standings: Standing[]): Promise<readonly Standing[]> => {
+    for (const ask of asks.slice(standings.length)) {
+      const account = accountOf(ask);
+      const amount = ask.amount ?? 1;
+      const standing = account.spend(amount) ?? (await account.take(amount));
+      standings.push(standing);
+      if (standing.allowed) continue;
+      for (const taken of asks.slice(0, standings.length - 1)) accountOf(taken).giveBack(taken.amount ?? 1);
+      break;
+    }
+    return standings;
+  };
   return {
-    take: async (asks) => {
+    take: (asks) => {
       const standings: Standing[] = [];
-      for (const [index, ask] of asks.entries()) {
-        const account = accountOf(ask);
-        const amount = ask.amount ?? 1;
-        const standing = account.spend(amount) ?? (await account.take(amount));
+      for (const ask of asks) {
+        const standing = accountOf(ask).spend(ask.amount ?? 1);
+        if (!standing) return takeRest(asks, standings);
         standings.push(standing);
-        if (standing.allowed) continue;
-        for (const taken of asks.slice(0, index)) accountOf(taken).giveBack(taken.amount ?? 1);
-        break;
       }
       return standings;
     },
