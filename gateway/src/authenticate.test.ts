@@ -1,13 +1,14 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { useSecretKey } from "@sba/platform/secrets";
 import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
-import { exportJWK, generateKeyPair, SignJWT } from "jose";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { exportJWK, generateKeyPair, SignJWT, type JWK } from "jose";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import type { AsymmetricAlgorithm, Issuer } from "./authenticate.ts";
 import type { Member } from "./identity.testing.ts";
-import { post, serve, type Served } from "./testing.ts";
+import { openTestSocket, post, serve, type Served } from "./testing.ts";
 import { createWorld, type World } from "./world.testing.ts";
 
 useDatabase();
@@ -180,29 +181,108 @@ test("a permission that is taken away is gone at once", async () => {
   });
 });
 
-test("another issuer is trusted when it is configured, with its keys fetched by URL, and only with its algorithms", async () => {
-  const { publicKey, privateKey } = await generateKeyPair("RS256");
-  const jwk = { ...(await exportJWK(publicKey)), kid: "theirs", alg: "RS256" };
-  const keys = createServer((_request, response) => {
-    response.setHeader("content-type", "application/json").end(JSON.stringify({ keys: [jwk] }));
+describe("another issuer", () => {
+  const ISSUER = "https://issuer.example";
+
+  /** An issuer elsewhere, whose answer for its keys is the test's to write. */
+  async function anIssuer() {
+    const published: JWK[] = [];
+    const answer = {
+      with: (response: ServerResponse): void => {
+        response.end(JSON.stringify({ keys: published }));
+      },
+    };
+    const server = createServer((_request, response) => {
+      answer.with(response);
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const keys = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`);
+    const makeKey = async (kid: string, alg: AsymmetricAlgorithm = "ES256") => {
+      const { publicKey, privateKey } = await generateKeyPair(alg);
+      const jwk: JWK = { ...(await exportJWK(publicKey)), kid, alg };
+      const token = (claims: object = {}) =>
+        new SignJWT({
+          iss: ISSUER,
+          aud: "us",
+          sub: member.principalId,
+          tid: member.tenantId,
+          iat: nowS(),
+          exp: nowS() + 60,
+          ...claims,
+        })
+          .setProtectedHeader({ alg, kid })
+          .sign(privateKey);
+      return { jwk, token };
+    };
+    return { answer, published, makeKey, trust: { issuer: ISSUER, audience: "us", keys } };
+  }
+
+  async function trusting(...issuers: readonly Issuer[]): Promise<Served> {
+    const gateway = await serve(world, "in process", { issuers });
+    onTestFinished(() => gateway.close());
+    return gateway;
+  }
+
+  test("is trusted when it is configured, with its keys fetched by URL, and only with its algorithms", async () => {
+    const { trust, published, makeKey } = await anIssuer();
+    const { jwk, token } = await makeKey("theirs", "RS256");
+    published.push(jwk);
+    const trusted = await trusting({ ...trust, algorithms: ["RS256"] });
+    expect((await post(trusted, await token(), "{ whoAmI }")).body).toEqual({ data: { whoAmI: member.principalId } });
+    expect((await post(await trusting(trust), await token(), "{ whoAmI }")).status).toBe(401);
   });
-  await once(keys.listen(0, "127.0.0.1"), "listening");
-  const url = new URL(`http://127.0.0.1:${(keys.address() as AddressInfo).port}/keys`);
-  const token = await new SignJWT({
-    iss: "https://issuer.example",
-    aud: "us",
-    sub: member.principalId,
-    tid: member.tenantId,
-    iat: nowS(),
-    exp: nowS() + 60,
-  })
-    .setProtectedHeader({ alg: "RS256", kid: "theirs" })
-    .sign(privateKey);
-  const issuer = { issuer: "https://issuer.example", audience: "us", keys: url };
-  const trusting = await serve(world, "in process", { issuers: [{ ...issuer, algorithms: ["RS256"] }] });
-  const strict = await serve(world, "in process", { issuers: [issuer] });
-  expect((await post(trusting, token, "{ whoAmI }")).body).toEqual({ data: { whoAmI: member.principalId } });
-  expect((await post(strict, token, "{ whoAmI }")).status).toBe(401);
-  await Promise.all([trusting.close(), strict.close()]);
-  keys.close();
+
+  test("may write ids in capitals and audiences as a list, and names no end that is no date", async () => {
+    const { trust, published, makeKey } = await anIssuer();
+    const { jwk, token } = await makeKey("theirs");
+    published.push(jwk);
+    const trusted = await trusting(trust);
+    const ask = async (claims: object) => post(trusted, await token(claims), "{ whoAmI }");
+    const capitals = { sub: member.principalId.toUpperCase(), tid: member.tenantId.toUpperCase(), aud: ["they", "us"] };
+    expect((await ask(capitals)).body).toEqual({ data: { whoAmI: member.principalId } });
+    expect((await ask({ aud: ["they"] })).status).toBe(401);
+    expect((await ask({ exp: 1e300 })).status).toBe(401);
+  });
+
+  test("is believed by a new key with the first token, and not by one that it has withdrawn", async () => {
+    const { trust, published, makeKey } = await anIssuer();
+    const [old, fresh] = [await makeKey("old"), await makeKey("fresh")];
+    published.push(old.jwk);
+    const trusted = await trusting(trust);
+    const statusOf = async (token: string) => (await post(trusted, token, "{ whoAmI }")).status;
+    expect(await statusOf(await old.token())).toBe(200);
+    published.splice(0, 1, fresh.jwk);
+    // New keys are looked for at most once a second.
+    await eventually(async () => (await statusOf(await fresh.token())) === 200);
+    expect(await statusOf(await old.token())).toBe(401);
+  });
+
+  test.each<[string, (response: ServerResponse) => void]>([
+    ["fails", (response) => response.writeHead(500).end("{}")],
+    ["sends elsewhere", (response) => response.writeHead(302, { location: "/" }).end()],
+    ["answers with a page", (response) => response.end("<html></html>")],
+    ["answers with something else", (response) => response.end(`{"status":"ok"}`)],
+    ["hangs up", (response) => response.destroy()],
+  ])("that %s when it is asked for its keys says nothing of a token: who has one comes again", async (_what, fail) => {
+    const { answer, trust, published, makeKey } = await anIssuer();
+    const { jwk, token } = await makeKey("theirs");
+    published.push(jwk);
+    const answerWell = answer.with;
+    answer.with = fail;
+    const trusted = await trusting(trust);
+    const authorization = `Bearer ${await token()}`;
+    const { status, body } = await post(trusted, await token(), "{ whoAmI }");
+    expect(status).toBe(503);
+    expect(body.errors?.[0]?.extensions).toMatchObject({ reason: "SUBGRAPH_UNAVAILABLE", retryable: true });
+    const socket = await openTestSocket(trusted);
+    socket.send({ type: "connection_init", payload: { authorization } });
+    // Not 4401, after which no client comes again.
+    expect(await socket.closed).toMatchObject({ code: 1013 });
+    answer.with = answerWell;
+    expect((await post(trusted, await token(), "{ whoAmI }")).status).toBe(200);
+  });
 });

@@ -55,10 +55,12 @@ const KEYS_COOLDOWN_MS = 1_000;
 const KEYS_MAX_AGE_MS = 10 * 60_000;
 
 // `jose` checks signature, times, issuer and audience, but takes a subject of any type and no tenant at all.
+const MAX_DATE_S = 8.64e12;
 const claimsSchema = z.object({
-  sub: z.uuid(),
-  tid: z.uuid(),
-  exp: z.number(),
+  // In either case, and known by the lower one (RFC 9562 section 4).
+  sub: z.uuid().toLowerCase(),
+  tid: z.uuid().toLowerCase(),
+  exp: z.number().max(MAX_DATE_S),
   sid: z.uuid().optional().catch(undefined),
 });
 type Claims = z.infer<typeof claimsSchema>;
@@ -142,10 +144,17 @@ function refusalOf(error: unknown): AppError {
   if (error instanceof AppError) return error;
   if (error instanceof joseErrors.JWTExpired) return platformErrors.CREDENTIALS_EXPIRED({ cause: error });
   // Keys that cannot be had say nothing about the token.
-  if (error instanceof joseErrors.JWKSTimeout || !(error instanceof joseErrors.JOSEError))
+  if (!(error instanceof joseErrors.JOSEError) || KEYS_NOT_HAD.has(error.code))
     return platformErrors.SUBGRAPH_UNAVAILABLE({ cause: error });
   return platformErrors.CREDENTIALS_INVALID({ cause: error });
 }
+
+/** `jose`'s codes: no answer in time, one that is no set of keys, and, by its base class alone, one that is not 200 or no JSON. */
+const KEYS_NOT_HAD: ReadonlySet<string> = new Set([
+  joseErrors.JWKSTimeout.code,
+  joseErrors.JWKSInvalid.code,
+  joseErrors.JOSEError.code,
+]);
 
 function keysOf({ keys }: Issuer): JWTVerifyGetKey {
   if (typeof keys === "function") return localKeys(keys);
