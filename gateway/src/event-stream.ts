@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { AppError, errorExtensions, platformErrors } from "@sba/platform/errors";
 import { OperationFailed } from "@sba/platform/execute";
+import { rateLimitHeaders } from "@sba/platform/rate-limit";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { errors, toShownError } from "./errors.ts";
 import type { Sink } from "./fan-out.ts";
@@ -33,8 +34,8 @@ export interface Encoding {
 export interface EventStreams {
   /** Streams open now. */
   readonly size: number;
-  /** Lets the caller in. @throws AppError, to be answered before anything is streamed */
-  open(request: FastifyRequest, encoding: Encoding): Promise<EventStream>;
+  /** Lets the caller in. @throws AppError, to be answered before anything is streamed; the reply's headers say how the limits stand */
+  open(request: FastifyRequest, reply: FastifyReply, encoding: Encoding): Promise<EventStream>;
   /** Ends them without their end: readers connect elsewhere and go on after their last id. */
   close(): void;
 }
@@ -52,7 +53,7 @@ export function openEventStreams(options: EventStreamsOptions): EventStreams {
     get size() {
       return streams.size;
     },
-    open: async (request, encoding) => {
+    open: async (request, reply, encoding) => {
       const { connections } = options.quotas;
       const address = request.ip;
       if (!connections.takeForAddress(address)) throw errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() });
@@ -61,7 +62,7 @@ export function openEventStreams(options: EventStreamsOptions): EventStreams {
         connections.giveForAddress(address);
         if (left.session) options.sessions.leave(left.session);
       });
-      const session = await options.sessions.admit(request.headers.authorization, {
+      const { session, standings } = await options.sessions.admit(request.headers.authorization, {
         address,
         page: { origin: request.headers.origin, host: request.headers.host },
         client: clientOf((name) => request.headers[name]),
@@ -69,6 +70,7 @@ export function openEventStreams(options: EventStreamsOptions): EventStreams {
           stream.expel(why);
         },
       });
+      reply.headers(rateLimitHeaders(standings));
       if (session instanceof AppError) {
         connections.giveForAddress(address);
         throw session;

@@ -85,7 +85,7 @@ async function answer(options: GraphqlStreamOptions, request: FastifyRequest, re
   }
   const input = readInput(request);
   const after = lastEventIdOf(request);
-  const stream = await options.streams.open(request, ENCODING);
+  const stream = await options.streams.open(request, reply, ENCODING);
   stream.begin(reply);
   try {
     await run(options, { stream, input, after, isGet: request.method === "GET" });

@@ -1,5 +1,6 @@
 import { platformErrors } from "@sba/platform/errors";
 import { OperationFailed } from "@sba/platform/execute";
+import { rateLimitHeaders } from "@sba/platform/rate-limit";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ExecutionResult, GraphQLError } from "graphql";
 import { presentGatewayError } from "./errors.ts";
@@ -62,10 +63,12 @@ async function answer(
   const after = lastEventIdOf(request) ?? (typeof asked === "string" && asked !== "" ? asked : null);
   if (id.length > MAX_ID_LENGTH) throw platformErrors.ID_INVALID();
   const events = id.startsWith("wfr_") ? WORKFLOW_RUN_EVENTS : RUN_EVENTS;
-  const stream = await options.streams.open(request, ENCODING);
+  const stream = await options.streams.open(request, reply, ENCODING);
   try {
     const { principal } = stream.session ?? {};
-    const { refusal } = await options.tolls.admit({ caller: principal, address: request.ip }, RUN_EVENTS_PATH);
+    const asker = { caller: principal, address: request.ip };
+    const { refusal, standings } = await options.tolls.admit(asker, RUN_EVENTS_PATH);
+    reply.headers(rateLimitHeaders(standings));
     if (refusal) throw refusal;
     if (await isOver(options, stream, events, { id, after })) {
       stream.leave();

@@ -1,5 +1,6 @@
 import { AppError, ensureAppError, platformErrors } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
+import type { Standing } from "@sba/platform/rate-limit";
 import type { Authenticated, Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { isConcerned } from "./grants.ts";
@@ -53,13 +54,16 @@ export interface SessionsOptions {
   readonly recheckMs?: number | undefined;
 }
 
+export interface Entry {
+  readonly session: Session | AppError;
+  /** Of the limits that it was counted against. */
+  readonly standings: readonly Standing[];
+}
+
 export interface Sessions {
   readonly size: number;
   /** Lets somebody in, or says why not: unauthenticated, permission_denied (the page), rate_limited, or unavailable when nobody can say. */
-  admit(
-    authorization: unknown,
-    connection: Pick<Session, "address" | "page" | "client" | "end">,
-  ): Promise<Session | AppError>;
+  admit(authorization: unknown, connection: Pick<Session, "address" | "page" | "client" | "end">): Promise<Entry>;
   /** New credentials of the same principal; false for anyone else's. @returns "unavailable" when nobody can say: the old ones still hold. */
   renew(session: Session, authorization: unknown): Promise<boolean | "unavailable">;
   leave(session: Session): void;
@@ -89,12 +93,13 @@ export function openSessions(options: SessionsOptions): Sessions {
     },
     admit: async (authorization, connection) => {
       const principal = await identify(authorization, authenticator);
-      if (principal instanceof AppError) return principal;
+      if (principal instanceof AppError) return { session: principal, standings: [] };
       const misplaced = await refusalOfPage(origins, connection.page, principal);
-      if (misplaced) return misplaced;
-      const { refusal } = await tolls.connect({ caller: principal });
-      if (refusal) return refusal;
-      if (!quotas.connections.takeFor(principal)) return errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() });
+      if (misplaced) return { session: misplaced, standings: [] };
+      const { refusal, standings } = await tolls.connect({ caller: principal });
+      if (refusal) return { session: refusal, standings };
+      if (!quotas.connections.takeFor(principal))
+        return { session: errors.CONNECTIONS_TOO_MANY({ retryAfterMs: retryAfterMs() }), standings };
       const session: Session = {
         ...connection,
         authorization: String(authorization),
@@ -104,7 +109,7 @@ export function openSessions(options: SessionsOptions): Sessions {
       };
       expireAt(session, principal.expiresAtMs);
       sessions.add(session);
-      return session;
+      return { session, standings };
     },
     renew: (session, authorization) => renew(session, authorization, authenticator),
     leave: (session) => {

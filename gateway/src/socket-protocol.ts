@@ -124,7 +124,7 @@ export class Connection {
     }
     this.#isInitialising = true;
     clearTimeout(this.#initTimer);
-    const session = await this.options.sessions.admit(payload?.["authorization"], {
+    const { session } = await this.options.sessions.admit(payload?.["authorization"], {
       ...this.from,
       client: clientOf((name) => payload?.[name]),
       end: (why) => {

@@ -127,6 +127,26 @@ describe.each([
     await Promise.all(sockets.map((socket) => socket.close()));
   });
 
+  test("says of an event stream, too, when to come again, and how the limit of connections stands", async () => {
+    const authorization = `Bearer ${await world.join(["run:read"]).token()}`;
+    const open = () =>
+      fetch(`${served.gateway.sseUrl}?query=${encodeURIComponent("{ whoAmI }")}`, { headers: { authorization } });
+    const opened = await open();
+    expect(opened.headers.get("ratelimit")).toMatch(/^"connect";r=2;t=\d+$/);
+    expect(await opened.text()).toContain("whoAmI");
+    for (const _again of [2, 3]) await (await open()).text();
+    const refused = await open();
+    expect([refused.status, Object.fromEntries(refused.headers)]).toEqual([
+      429,
+      expect.objectContaining({
+        "retry-after": expect.stringMatching(/^[1-9]\d*$/),
+        "ratelimit-policy": `"connect";q=3;w=3600`,
+        ratelimit: expect.stringMatching(/^"connect";r=0;t=\d+$/),
+        "ratelimit-remaining": "0",
+      }),
+    ]);
+  });
+
   test("tells strangers apart by their address", async () => {
     expect((await statusesOf(60, undefined, `{ greeting(name: "x") }`)).ok).toBe(20);
   });
@@ -191,6 +211,19 @@ describe("the cost of an operation", () => {
     expect(Number(refused[0]?.headers.get("retry-after"))).toBeGreaterThan(0);
     expect((await mutate(two)).status).toBe(200);
   });
+});
+
+test("the events of a run are asked for as often as any other operation, and the answer says how often that is", async () => {
+  const served = await serve(world, "in process", { rateLimits: limits({ operation: 1, connect: 10 }) });
+  const authorization = `Bearer ${await world.join(["run:read"]).token()}`;
+  const ask = () => fetch(`${served.gateway.url}/workflow/runs/run_1/events`, { headers: { authorization } });
+  await ask();
+  const refused = await ask();
+  expect(refused.status).toBe(429);
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+  expect(refused.headers.get("ratelimit-policy")).toContain(`"operation";q=1;w=3600`);
+  expect(refused.headers.get("ratelimit")).toMatch(/^"operation";r=0;t=\d+$/);
+  await served.close();
 });
 
 test("a batch is taken up to its limit, and each of its operations counts", async () => {
