@@ -477,6 +477,46 @@ describe("a tenant's pages", () => {
   });
 });
 
+describe("what is no request", () => {
+  const sent = async (text: string): Promise<{ readonly status: number; readonly body: unknown }> => {
+    const { hostname, port } = new URL(served.gateway.url);
+    const socket = connect(Number(port), hostname);
+    socket.write(text);
+    const answer = (await socket.toArray()).join("");
+    const [head = "", body = ""] = answer.split("\r\n\r\n");
+    expect(head.toLowerCase()).toContain("x-request-id: ");
+    return { status: Number(head.split(" ")[1]), body: JSON.parse(body) };
+  };
+  const shown = { code: "BAD_USER_INPUT", reason: "INPUT_INVALID", retryable: false, requestId: expect.any(String) };
+  const POST = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+
+  test.each([
+    ["a line that is not HTTP", "HELLO\r\n\r\n", 400],
+    ["headers without an end", `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"a".repeat(20_000)}\r\n\r\n`, 431],
+    ["chunks of no length", `${POST}Transfer-Encoding: chunked\r\n\r\nZZ\r\n`, 400],
+    ["two lengths of one body", `${POST}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
+    ["a path that cannot be read", "GET /%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 400],
+  ])("such as %s is refused as all else is, and the connection ends", async (_what, text, status) => {
+    expect(await sent(text)).toEqual({
+      status,
+      body: { errors: [{ message: expect.any(String), extensions: shown }] },
+    });
+  });
+
+  test("is not answered into an answer that has begun", async () => {
+    const { hostname, port } = new URL(served.gateway.url);
+    const socket = connect(Number(port), hostname);
+    const query = encodeURIComponent("subscription { ticks }");
+    socket.write(
+      `GET /graphql/stream?query=${query} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+    );
+    const [begun] = (await once(socket, "data")) as [Buffer];
+    expect(begun.toString()).toContain("HTTP/1.1 200 OK");
+    socket.write("HELLO\r\n\r\n");
+    expect((await socket.toArray()).join("")).not.toContain("HTTP/1.1");
+  });
+});
+
 test("a gateway that closes does not wait for who has connected and says nothing", async () => {
   const closing = await serve(world, "in process");
   const { hostname, port } = new URL(closing.gateway.url);

@@ -3,7 +3,7 @@ import cors from "@fastify/cors";
 import type { Caller } from "@sba/platform/caller";
 import { platformErrors } from "@sba/platform/errors";
 import { mountHealth } from "@sba/platform/health";
-import { sendHttpError } from "@sba/platform/http-errors";
+import { answerUnreadable, sendHttpError } from "@sba/platform/http-errors";
 import { newId } from "@sba/platform/ids";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Identify, type Route } from "@sba/platform/routes";
 import { GRAPHQL_PATH } from "@sba/platform/server";
@@ -52,6 +52,10 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     trustProxy: options.trustedProxies.length > 0 ? [...options.trustedProxies] : false,
     // Any other protocol that a client offers to go over to, such as h2c, is not gone over to (RFC 9110, 7.8).
     http: { shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket" },
+    clientErrorHandler: answerUnreadable,
+    frameworkErrors: (error, request, reply) => {
+      sendHttpError(reply.header("x-request-id", request.id), error, request.id);
+    },
     genReqId: requestIdOf,
     requestIdHeader: false,
   });

@@ -1,13 +1,14 @@
-import { STATUS_CODES, type IncomingMessage, type Server as HttpServer } from "node:http";
+import type { IncomingMessage, Server as HttpServer } from "node:http";
 import type { Duplex } from "node:stream";
 import proxyAddress from "@fastify/proxy-addr";
 import { httpStatusOf, platformErrors, type AppError } from "@sba/platform/errors";
 import { closeSockets } from "@sba/platform/graphql-socket";
+import { writeHttpError } from "@sba/platform/http-errors";
 import { logger } from "@sba/platform/log";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols } from "graphql-ws";
 import { WebSocketServer, type WebSocket } from "ws";
-import { errors, toShownError } from "./errors.ts";
+import { errors } from "./errors.ts";
 import { requestIdOf } from "./http.ts";
 import type { Origins, Page } from "./origins.ts";
 import { closeTooMany, Connection, type Peer as From, type ProtocolOptions } from "./socket-protocol.ts";
@@ -94,20 +95,9 @@ function destroySelf(this: Duplex): void {
   this.destroy();
 }
 
-/** As any other request is refused; by hand, because there is no response to an upgrade. */
+/** As any other request is refused; there is no response to an upgrade. */
 function refuseUpgrade(request: IncomingMessage, duplex: Duplex, error: AppError): void {
-  const requestId = requestIdOf(request);
-  const status = httpStatusOf(error.kind);
-  const body = JSON.stringify({ errors: [toShownError(error, requestId)] });
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
-    "Connection: close",
-    "Content-Type: application/json; charset=utf-8",
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    "X-Content-Type-Options: nosniff",
-    `X-Request-Id: ${requestId}`,
-  ];
-  duplex.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  writeHttpError(duplex, httpStatusOf(error.kind), error, requestIdOf(request));
 }
 
 function pathOf(request: IncomingMessage): string {

@@ -23,7 +23,7 @@ import { errorExtensions, platformErrors } from "./errors.ts";
 import { executeInProcess, type Operation, type OperationRequest } from "./execute.ts";
 import { presentError, toGraphQLError } from "./graphql-errors.ts";
 import { mountHealth } from "./health.ts";
-import { sendHttpError } from "./http-errors.ts";
+import { answerUnreadable, sendHttpError } from "./http-errors.ts";
 import { INTERNAL_TOKEN_HEADER, verifyInternalToken } from "./internal-token.ts";
 import { isErrors, parseOnce, type DocumentOf } from "./known-documents.ts";
 import { logger } from "./log.ts";
@@ -73,6 +73,7 @@ export async function startSubgraphServer(subgraph: Subgraph, options: SubgraphS
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     keepAliveTimeout: KEEP_CONNECTION_MS,
+    clientErrorHandler: answerUnreadable,
     forceCloseConnections: "idle",
     routerOptions: ROUTER_OPTIONS,
   });
