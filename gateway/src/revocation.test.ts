@@ -1,5 +1,6 @@
 import { newId } from "@sba/platform/ids";
 import { openPubSub, usePubSub, type PubSub } from "@sba/platform/pubsub";
+import { openRateLimiter, type RateLimiter } from "@sba/platform/rate-limit";
 import { useSecretKey } from "@sba/platform/secrets";
 import { eventually } from "@sba/testkit/eventually";
 import { useDatabase, useRedis } from "@sba/testkit/services";
@@ -254,6 +255,39 @@ test("one that nobody has heard ends streams and sockets all the same, at the ne
   expect(watches[2]?.seen).toEqual([]);
   await eventually(() => expect(world.sources).toEqual({ open: 1, opened: 3 }));
   for (const { socket } of [watches[0]!, watches[2]!]) await socket.close();
+  await served.close();
+  usePubSub(undefined);
+  await pubsub.close();
+});
+
+test("what is revoked while somebody is let in is not theirs: nobody would tell again", async () => {
+  const world = await createWorld();
+  const limiter = await openRateLimiter({});
+  const counting = Promise.withResolvers<void>();
+  const counted = Promise.withResolvers<void>();
+  const slow: RateLimiter = {
+    ...limiter,
+    take: async (asks) => {
+      if (asks.some(({ limit }) => limit.name === "connect")) {
+        counting.resolve();
+        await counted.promise;
+      }
+      return limiter.take(asks);
+    },
+  };
+  const pubsub = await openPubSub({ databaseUrl: database().urls.app, redisUrl: redis().url });
+  usePubSub(pubsub);
+  // The time when all are asked again would hide it.
+  const served = await serve(world, "in process", { rateLimiter: slow, unheard: { recheckMs: 600_000 } });
+  const member = world.join(["run:read"]);
+  const socket = await openTestSocket(served);
+  socket.send({ type: "connection_init", payload: { authorization: `Bearer ${await member.token()}` } });
+  await counting.promise;
+  world.setPermissions(member, undefined);
+  // Heard of, as a request shows.
+  await eventually(async () => (await post(served, await member.token(), "{ whoAmI }")).status === 401);
+  counted.resolve();
+  expect(await socket.closed).toMatchObject({ code: 4401 });
   await served.close();
   usePubSub(undefined);
   await pubsub.close();

@@ -109,6 +109,8 @@ export function openSessions(options: SessionsOptions): Sessions {
       };
       expireAt(session, principal.expiresAtMs);
       sessions.add(session);
+      // What was revoked while it was counted has been told to the others.
+      void reauthorise(session, options);
       return { session, standings };
     },
     renew: (session, authorization) => renew(session, authorization, authenticator),
