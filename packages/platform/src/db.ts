@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import pg from "pg";
 import type { TenantScope } from "./caller.ts";
 import { AppError, platformErrors } from "./errors.ts";
@@ -54,6 +55,8 @@ export interface DatabaseUrls {
 export interface DatabaseOptions extends DatabaseUrls {
   /** Connections of the application role in this process; the system role gets a quarter, at least 2. */
   readonly poolSize?: number;
+  /** A connection in use that says nothing for so long is given up. */
+  readonly silenceMs?: number;
 }
 
 interface Pools {
@@ -64,11 +67,17 @@ interface Pools {
 const STATEMENT_TIMEOUT_MS = 30_000;
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 5_000;
+const READY_TIMEOUT_MS = 2_000;
+/**
+ * A server that is there has ended a statement, and a transaction without one, by then, and the pool has closed what is idle. One
+ * that is not, behind a network that says so to nobody, would keep all of the pool until TCP gives up, a quarter of an hour later.
+ */
+const SILENCE_MS = Math.max(STATEMENT_TIMEOUT_MS, IDLE_IN_TRANSACTION_TIMEOUT_MS) + 5_000;
 
 let pools: Pools | undefined;
 const forgetting: (() => void)[] = [];
 
-function openPool(connectionString: string, max: number): pg.Pool {
+function openPool(connectionString: string, max: number, silenceMs: number): pg.Pool {
   const config: pg.PoolConfig & { pipeline: boolean } = {
     connectionString,
     max,
@@ -86,6 +95,11 @@ function openPool(connectionString: string, max: number): pg.Pool {
     client.on("error", (error) => {
       logger.debug({ err: error }, "database connection failed");
     });
+    const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
+    stream.setTimeout(silenceMs, () => {
+      logger.warn("database connection given up: the server is silent");
+      stream.destroy();
+    });
   });
   // An idle connection that the server ends: the pool drops it by itself, and the next use opens another.
   pool.on("error", (error) => {
@@ -97,8 +111,11 @@ function openPool(connectionString: string, max: number): pg.Pool {
 /** Opens the pools of this process. Call once, before anything else here. */
 export function connectDatabase(options: DatabaseOptions): void {
   if (pools) throw new Error("connectDatabase was called twice");
-  const size = options.poolSize ?? 10;
-  pools = { app: openPool(options.app, size), system: openPool(options.system, Math.max(2, Math.ceil(size / 4))) };
+  const { app, system, poolSize = 10, silenceMs = SILENCE_MS } = options;
+  pools = {
+    app: openPool(app, poolSize, silenceMs),
+    system: openPool(system, Math.max(2, Math.ceil(poolSize / 4)), silenceMs),
+  };
 }
 
 /** Calls `forget` when the database is closed: what a process remembers of one is not so of the next that it connects to. */
@@ -116,8 +133,10 @@ export async function closeDatabase(): Promise<void> {
 
 /** True when the database answers: what `/readyz` is for. Never throws. */
 export async function isDatabaseReady(): Promise<boolean> {
+  // Of a server that hangs each probe would otherwise keep a connection of the pool.
+  const probe = { text: "SELECT 1", query_timeout: READY_TIMEOUT_MS };
   return openPools()
-    .app.query("SELECT 1")
+    .app.query(probe)
     .then(
       () => true,
       () => false,
