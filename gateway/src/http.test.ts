@@ -6,11 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync } from "node:zlib";
 import { newId } from "@sba/platform/ids";
+import { logger } from "@sba/platform/log";
 import { useSecretKey } from "@sba/platform/secrets";
 import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { getIntrospectionQuery } from "graphql";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import fastify from "fastify";
 import { limitArrival } from "./http.ts";
 import { openTestSocket, post, serve, type Served } from "./testing.ts";
@@ -370,6 +371,23 @@ describe("pages", () => {
     expect((await preflight(`https://${newId()}.example`)).headers.get("access-control-allow-origin")).toBeNull();
     await allowing.close();
   });
+});
+
+test("a client who leaves before all of its body is there is no failure of ours", async () => {
+  const failed = vi.spyOn(logger, "error");
+  const { hostname, port } = new URL(served.gateway.url);
+  const body = JSON.stringify({ query: "{ __typename }", variables: { text: "x".repeat(3_900) } });
+  const ask = async () => (await send(body, { ...JSON_TYPE, authorization: `Bearer ${token}` })).status;
+  const socket = connect(Number(port), hostname);
+  socket.write(
+    `POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer ${token}\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(1)}`,
+  );
+  // Beside it there is no room for another as long: by that we see it being read, and let go.
+  await eventually(async () => (await ask()) === 503);
+  socket.destroy();
+  await eventually(async () => (await ask()) === 200);
+  expect(failed).not.toHaveBeenCalled();
+  failed.mockRestore();
 });
 
 describe("a body that is long in coming", () => {

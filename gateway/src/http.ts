@@ -254,10 +254,11 @@ function readAll(payload: IncomingMessage, grow: (bytes: number) => void): Promi
     payload.once("end", () => {
       resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
     });
-    payload.once("error", reject);
-    payload.once("close", () => {
-      if (!payload.readableEnded) reject(new Error("the client left before all of its request was there"));
-    });
+    const left = (): void => {
+      if (!payload.readableEnded) reject(platformErrors.OPERATION_CANCELLED());
+    };
+    payload.once("error", left);
+    payload.once("close", left);
   });
 }
 
