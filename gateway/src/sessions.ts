@@ -54,7 +54,7 @@ export interface SessionsOptions {
   readonly recheckMs?: number | undefined;
 }
 
-export interface Entry {
+interface Entry {
   readonly session: Session | AppError;
   /** Of the limits that it was counted against. */
   readonly standings: readonly Standing[];
