@@ -32,7 +32,8 @@ export interface ConsoleBrowser {
   ready(): Promise<Ready>;
   /**
    * What holds for every page, as it is in front of the role: no violation that axe finds, light and dark; no sideways scrolling
-   * of it or of its tables; a picture of it at 360 and 1440 px in `screenshots/`. `prepare` brings the page to what is to be looked at.
+   * of it or of its tables; a picture of it at 360 and 1440 px in `screenshots/`, loaded at each. `prepare` brings the page to what is to be
+   * looked at.
    */
   checkPage(name: string, path: string, options?: CheckOptions): Promise<void>;
 }
@@ -40,6 +41,8 @@ export interface ConsoleBrowser {
 interface CheckOptions {
   readonly as?: Role;
   readonly prepare?: (page: Page) => Promise<unknown>;
+  /** What has to be in the window, at both widths: a selector. */
+  readonly shows?: string;
 }
 
 const SCREENSHOTS = join(import.meta.dirname, "screenshots");
@@ -111,23 +114,29 @@ export function useBrowser(): ConsoleBrowser {
       clients.push(client);
       return client;
     },
-    checkPage: async (name, path, { as, prepare = settled } = {}) => {
-      const page = await open(path, { width: NARROW, ...(as === undefined ? {} : { as }) });
-      await prepare(page);
+    checkPage: async (name, path, { as, prepare = settled, shows } = {}) => {
       for (const width of [NARROW, WIDE]) {
-        await page.setViewportSize({ width, height: HEIGHT });
+        const page = await open(path, { width, ...(as === undefined ? {} : { as }) });
+        await prepare(page);
         await twoFrames(page);
+        if (shows !== undefined)
+          await expect
+            .poll(() => isInWindow(page, shows), { message: `${name} at ${width} px shows ${shows}` })
+            .toBe(true);
+        // What is fixed or sticky would be in the middle of a picture of all of the page.
+        if (width === NARROW) await page.evaluate(() => window.scrollTo(0, 0));
         expect(await widerThanWindow(page), `${name} at ${width} px is wider than it`).toEqual([]);
         for (const theme of ["light", "dark"] as const) {
           await page.emulateMedia({ colorScheme: theme });
           await page.locator(`[data-mantine-color-scheme="${theme}"]`).waitFor();
           const picture = join(SCREENSHOTS, `${name}-${width}-${theme}.png`);
-          await page.screenshot({ path: picture, fullPage: width === NARROW });
+          // Without it colours are on their way from those of the other theme.
+          await page.screenshot({ path: picture, fullPage: width === NARROW, animations: "disabled" });
           const found = await violationsOf(page, theme === "light" ? EVERYTHING : COLOURS);
           expect(found, `${name} at ${width} px, ${theme}`).toEqual([]);
         }
+        await page.context().close();
       }
-      await page.context().close();
     },
   };
 }
@@ -135,6 +144,16 @@ export function useBrowser(): ConsoleBrowser {
 function browserOf(browser: Browser | undefined): Browser {
   if (!browser) throw new Error("the browser is there once the file's tests run");
   return browser;
+}
+
+function isInWindow(page: Page, selector: string): Promise<boolean> {
+  return page
+    .locator(selector)
+    .first()
+    .evaluate((element) => {
+      const { top, bottom } = element.getBoundingClientRect();
+      return bottom > 0 && top < window.innerHeight;
+    });
 }
 
 /** The page, or a table in it, that would have to be scrolled sideways. */
@@ -149,7 +168,7 @@ function widerThanWindow(page: Page): Promise<readonly string[]> {
   });
 }
 
-/** What watches the size of the page has drawn it anew. */
+/** What watches its own size has drawn itself. */
 async function twoFrames(page: Page): Promise<void> {
   await page.evaluate(
     () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(undefined)))),

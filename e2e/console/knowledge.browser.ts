@@ -157,6 +157,7 @@ describe("knowledge", () => {
     await browser.checkPage("knowledge-document", path ?? "", {
       as: "operator",
       prepare: (each) => each.locator("mark").first().waitFor(),
+      shows: "mark",
     });
   });
 
