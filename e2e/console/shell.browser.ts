@@ -92,6 +92,28 @@ describe("every page", () => {
     expect(await violationsOf(page)).toEqual([]);
   });
 
+  it.each([
+    ["/runs/run_00000000000000000000000000", "All runs"],
+    ["/runs/cut-off", "All runs"],
+    ["/runs/cut-off/replay", "All runs"],
+    ["/ask/run_00000000000000000000000000", "New conversation"],
+    ["/knowledge/col_00000000000000000000000000", "All collections"],
+    ["/knowledge/documents/cut-off", "All collections"],
+    ["/workflows/wfr_00000000000000000000000000", "All workflows"],
+  ])("says of %s that it is not there, and where to go: trying again would not help", async (path, back) => {
+    const page = await browser.open(path, { as: "viewer" });
+    const notice = page.getByRole("alert").filter({ hasText: "It is not there" });
+    await notice.getByRole("link", { name: back }).waitFor();
+    expect(await page.getByRole("button", { name: "Try again" }).count()).toBe(0);
+    expect(await violationsOf(page)).toEqual([]);
+  });
+
+  it.each(["/runs/a/b/c", "/knowledge/a/b", "/workflows/a/b"])("says that there is none at %s", async (path) => {
+    const page = await browser.open(path, { as: "viewer" });
+    await page.getByRole("heading", { level: 1, name: "There is no such page" }).waitFor();
+    expect(await violationsOf(page)).toEqual([]);
+  });
+
   it("can be reached by keyboard, the navigation skipped", async () => {
     const page = await browser.open("/ask", { as: "viewer" });
     await settled(page);

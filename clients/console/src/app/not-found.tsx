@@ -12,6 +12,7 @@ export function NotFound() {
   useDocumentTitle(t.notFoundTitle);
   return (
     <EmptyState
+      isPage
       icon={<IconCompass size={28} />}
       title={t.notFoundTitle}
       text={t.notFoundText}
@@ -31,6 +32,11 @@ export function NotAllowed() {
   const title = suspension ? t.restsTitle : t.notAllowedTitle;
   useDocumentTitle(title);
   return (
-    <EmptyState icon={<IconCompass size={28} />} title={title} text={suspension ? t.restsText : t.notAllowedText} />
+    <EmptyState
+      isPage
+      icon={<IconCompass size={28} />}
+      title={title}
+      text={suspension ? t.restsText : t.notAllowedText}
+    />
   );
 }

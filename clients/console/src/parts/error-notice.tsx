@@ -11,6 +11,7 @@ import {
   type ApiError,
 } from "@sba/client";
 import { useMemo } from "react";
+import { Link } from "wouter";
 import { IconAlertTriangle, IconRefresh } from "./icons.ts";
 import { useMessages } from "../i18n/messages.ts";
 import { messages } from "./messages.ts";
@@ -27,7 +28,7 @@ interface Explained {
 export function explain(error: ApiError, t: Texts): Explained {
   if (error instanceof NetworkError) return { title: t.networkTitle, text: t.networkText };
   if (error instanceof ForbiddenError) return { title: t.forbiddenTitle, text: t.forbiddenText };
-  if (error instanceof NotFoundError) return { title: t.notFoundTitle, text: t.notFoundText };
+  if (isNotThere(error)) return { title: t.notFoundTitle, text: t.notFoundText };
   if (error.reason === "IDENTITY_LAST_OWNER") return { title: t.lastOwnerTitle, text: t.lastOwnerText };
   if (error instanceof ConflictError) return { title: t.conflictTitle, text: t.conflictText };
   if (error instanceof RateLimitedError) return { title: t.rateTitle, text: t.rateText };
@@ -36,13 +37,25 @@ export function explain(error: ApiError, t: Texts): Explained {
   return { title: t.otherTitle, text: t.otherText };
 }
 
+/** Nothing of that id, or of no id at all, as in a link that was cut off: it will not be there the next time either. */
+function isNotThere(error: ApiError): boolean {
+  return error instanceof NotFoundError || error.reason === "ID_INVALID";
+}
+
+export interface Way {
+  readonly href: string;
+  readonly label: string;
+}
+
 interface ErrorNoticeProps {
   readonly error: unknown;
   readonly onRetry?: (() => void) | undefined;
+  /** Where to go when it is not there. */
+  readonly back?: Way | undefined;
 }
 
 /** An error where what failed would have been, with the number under which it is logged. */
-export function ErrorNotice({ error, onRetry }: ErrorNoticeProps) {
+export function ErrorNotice({ error, onRetry, back }: ErrorNoticeProps) {
   const t = useMessages(messages);
   const apiError = toApiError(error);
   const { title, text } = explain(apiError, t);
@@ -51,7 +64,12 @@ export function ErrorNotice({ error, onRetry }: ErrorNoticeProps) {
       <Stack gap="sm" align="flex-start">
         <Text size="sm">{text}</Text>
         {apiError.requestId !== undefined && <RequestId id={apiError.requestId} />}
-        {onRetry && (
+        {isNotThere(apiError) && back && (
+          <Button component={Link} href={back.href} size="xs" variant="default">
+            {back.label}
+          </Button>
+        )}
+        {!isNotThere(apiError) && onRetry && (
           <Button size="xs" variant="default" leftSection={<IconRefresh size={14} />} onClick={onRetry}>
             {t.retry}
           </Button>

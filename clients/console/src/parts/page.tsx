@@ -2,6 +2,7 @@ import { Anchor, Box, Group, Stack, Text, Title } from "@mantine/core";
 import { useEffect, type ReactNode } from "react";
 import { Link } from "wouter";
 import { useInbox } from "../app/inbox.tsx";
+import type { Way } from "./error-notice.tsx";
 import { IconArrowLeft } from "./icons.ts";
 import classes from "./page.module.css";
 
@@ -10,7 +11,7 @@ interface PageProps {
   /** One sentence on what the page is for. */
   readonly description?: string;
   /** To where somebody came from, above the heading. */
-  readonly back?: { readonly href: string; readonly label: string } | null | undefined;
+  readonly back?: Way | null | undefined;
   /** Buttons beside the title. */
   readonly actions?: ReactNode;
   /** How wide it may become: text is read best in narrow columns, tables want room. */

@@ -1,7 +1,7 @@
 import { Skeleton, Stack, VisuallyHidden } from "@mantine/core";
 import type { ReactNode } from "react";
 import { useMessages } from "../i18n/messages.ts";
-import { ErrorNotice } from "./error-notice.tsx";
+import { ErrorNotice, type Way } from "./error-notice.tsx";
 import { messages } from "./messages.ts";
 
 interface QueryStateProps<T> {
@@ -9,6 +9,8 @@ interface QueryStateProps<T> {
   readonly data: T | undefined;
   readonly error: unknown;
   readonly onRetry: () => void;
+  /** Of what the address names: where to go when it is not there. */
+  readonly back?: Way;
   /** While nothing has been answered: the shape of what will be there. */
   readonly skeleton?: ReactNode;
   readonly isEmpty?: (data: T) => boolean;
@@ -23,8 +25,10 @@ interface QueryStateProps<T> {
  *     const { data, error, refetch } = useRunsListQuery();
  *     <QueryState data={data} error={error} onRetry={() => void refetch()} isEmpty={...} empty={<EmptyState .../>}>
  */
-export function QueryState<T>({ data, error, onRetry, skeleton, isEmpty, empty, children }: QueryStateProps<T>) {
-  const notice = error === undefined || error === null ? null : <ErrorNotice error={error} onRetry={onRetry} />;
+export function QueryState<T>(props: QueryStateProps<T>) {
+  const { data, error, onRetry, back, skeleton, isEmpty, empty, children } = props;
+  const notice =
+    error === undefined || error === null ? null : <ErrorNotice error={error} onRetry={onRetry} back={back} />;
   if (data === undefined) return notice ?? <Loading>{skeleton ?? <Lines />}</Loading>;
   return (
     <>

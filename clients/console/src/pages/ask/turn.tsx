@@ -48,8 +48,15 @@ export function PastTurn({ run }: { readonly run: PastRun }) {
 
 /** A question and its answer as it comes: every token, tool call and approval, in the order in which they happen. */
 export function LiveTurn({ live }: { readonly live: UseLiveResult<RunLive> }) {
+  const t = useMessages(messages);
   return (
-    <QueryState data={live.data} error={live.error} onRetry={live.reload} skeleton={<Lines count={5} />}>
+    <QueryState
+      data={live.data}
+      error={live.error}
+      onRetry={live.reload}
+      back={{ href: "/ask", label: t.newThread }}
+      skeleton={<Lines count={5} />}
+    >
       {(data) => <LiveRun data={data} isCaughtUp={live.isCaughtUp} />}
     </QueryState>
   );

@@ -24,14 +24,15 @@ export function CollectionView({ id }: { readonly id: string }) {
   const [query, search] = useSearch();
   const result = useKnowledgeCollectionQuery({ variables: { id }, fetchPolicy: "cache-and-network" });
   const collection = result.data?.collection;
+  const back = { href: "/knowledge", label: t.back };
   const actions = collection && (
     <Allowed to="knowledge:write">
       <DeleteCollection collection={collection} />
     </Allowed>
   );
   return (
-    <Page back={{ href: "/knowledge", label: t.back }} title={collection?.name ?? t.title} actions={actions}>
-      <QueryState data={collection} error={result.error} onRetry={() => void result.refetch()}>
+    <Page back={back} title={collection?.name ?? t.title} actions={actions}>
+      <QueryState data={collection} error={result.error} onRetry={() => void result.refetch()} back={back}>
         {(shown) => (
           <Stack gap="lg">
             <CollectionFacts collection={shown} />

@@ -49,7 +49,12 @@ export function DocumentView({ id }: { readonly id: string }) {
         document?.collection && { href: pathOf(document.collection, query), label: t.backTo(document.collection.name) }
       }
     >
-      <QueryState data={document} error={result.error} onRetry={() => void result.refetch()}>
+      <QueryState
+        data={document}
+        error={result.error}
+        onRetry={() => void result.refetch()}
+        back={{ href: "/knowledge", label: t.back }}
+      >
         {(shown) => (
           <Stack>
             <Facts document={shown} />

@@ -1,4 +1,5 @@
 import { Route, Switch } from "wouter";
+import { NotFound } from "../../app/not-found.tsx";
 import { CollectionView } from "./collection.tsx";
 import { CollectionsView } from "./collections.tsx";
 import { DocumentView } from "./document.tsx";
@@ -11,6 +12,7 @@ export default function KnowledgePage() {
       </Route>
       <Route path="/knowledge/documents/:id">{({ id }) => <DocumentView key={id} id={id} />}</Route>
       <Route path="/knowledge/:id">{({ id }) => <CollectionView key={id} id={id} />}</Route>
+      <Route component={NotFound} />
     </Switch>
   );
 }

@@ -1,5 +1,6 @@
 import { lazy } from "react";
 import { Route, Switch } from "wouter";
+import { NotFound } from "../../app/not-found.tsx";
 import { RunList } from "./list.tsx";
 
 const RunPage = lazy(() => import("./run/run-page.tsx"));
@@ -15,6 +16,7 @@ export default function RunsPage() {
       <Route path="/runs/attention" component={AttentionPage} />
       <Route path="/runs/:id/replay">{({ id }) => <ReplayPage key={id} runId={id} />}</Route>
       <Route path="/runs/:id">{({ id }) => <RunPage key={id} runId={id} />}</Route>
+      <Route component={NotFound} />
     </Switch>
   );
 }

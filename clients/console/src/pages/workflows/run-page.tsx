@@ -25,9 +25,10 @@ export default function WorkflowRunPage({ workflowRunId }: { readonly workflowRu
   const t = useMessages(messages);
   const { data, error, reload } = useWorkflowRunLive(workflowRunId);
   const mayCancel = usePermission("workflow:start");
+  const back = { href: "/workflows", label: t.back };
   return (
     <Page
-      back={{ href: "/workflows", label: t.back }}
+      back={back}
       title={data?.workflow?.name ?? t.runTitle}
       actions={
         mayCancel &&
@@ -36,7 +37,7 @@ export default function WorkflowRunPage({ workflowRunId }: { readonly workflowRu
         data.status !== "CANCELLING" && <CancelButton workflowRunId={workflowRunId} />
       }
     >
-      <QueryState data={data} error={error} onRetry={reload}>
+      <QueryState data={data} error={error} onRetry={reload} back={back}>
         {(run) => (
           <Stack gap="lg">
             <Facts run={run} />

@@ -28,10 +28,11 @@ export default function ComparePage() {
   const [one, other] = [params.get("one") ?? "", params.get("other") ?? ""];
   const areChosen = one !== "" && other !== "";
   const result = useRunsComparedQuery({ variables: { one, other }, skip: !areChosen });
+  const back = { href: "/runs", label: t.back };
   return (
-    <Page back={{ href: "/runs", label: t.back }} title={t.title} description={t.description}>
+    <Page back={back} title={t.title} description={t.description}>
       {areChosen ? (
-        <QueryState data={result.data} error={result.error} onRetry={() => void result.refetch()}>
+        <QueryState data={result.data} error={result.error} onRetry={() => void result.refetch()} back={back}>
           {(data) => <Compared one={data.one} other={data.other} />}
         </QueryState>
       ) : (

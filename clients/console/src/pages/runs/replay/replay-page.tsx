@@ -28,6 +28,7 @@ import { VirtualList } from "./virtual-list.tsx";
 /** The events of a run, played again: what was on screen at any of them, and a fork from it. */
 export default function ReplayPage({ runId }: { readonly runId: string }) {
   const t = useMessages(messages);
+  const runs = useMessages(listMessages);
   const { events, isEnded, error, reload } = useRunEvents(runId);
   const playback = usePlayback(events);
   const isRead = events.length > 0 || isEnded;
@@ -46,6 +47,7 @@ export default function ReplayPage({ runId }: { readonly runId: string }) {
         data={isRead && (error === undefined || events.length > 0) ? events : undefined}
         error={error}
         onRetry={reload}
+        back={{ href: "/runs", label: runs.back }}
         isEmpty={(all) => all.length === 0}
         empty={<EmptyState icon={<IconListDetails size={28} />} title={t.none} text={t.noneText} />}
       >

@@ -29,16 +29,18 @@ export default function RunPage({ runId }: { readonly runId: string }) {
   const detail = useRunsDetailQuery({ variables: { id: runId }, fetchPolicy: "cache-and-network" });
   useReadAgain(events, detail.refetch);
   const run = detail.data?.run;
+  const back = { href: "/runs", label: t.back };
   const status = live.data?.run.status ?? run?.status;
   return (
     <Page
-      back={{ href: "/runs", label: t.back }}
+      back={back}
       title={run ? titleOf(run.prompt) : t.title}
       actions={run && status !== undefined && <RunActions runId={runId} status={status} />}
     >
       <QueryState
         data={run && live.data ? { run, live: live.data } : undefined}
         error={detail.error ?? live.error ?? eventsError}
+        back={back}
         onRetry={() => {
           void detail.refetch();
           live.reload();
