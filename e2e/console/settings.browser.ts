@@ -1,5 +1,5 @@
 import { createClient, MeDocument, ResumeTenantDocument, UsageDocument } from "@sba/client";
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { settled, useBrowser } from "./browser.ts";
 
@@ -26,6 +26,17 @@ describe("members", () => {
     await page.getByRole("checkbox", { name: "Owner" }).uncheck();
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("This is the last owner of your company.").waitFor();
+  });
+
+  it("have what can be done with them beside their name on a phone", async () => {
+    const page = await browser.open("/settings/members", { as: "owner", width: 360 });
+    const vera = page.getByRole("row").filter({ hasText: "Vera Viewer" });
+    const boxOf = async (locator: Locator) => (await locator.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+    const menu = await boxOf(vera.getByRole("button", { name: "What to do with Vera Viewer" }));
+    const [row, person] = [await boxOf(vera), await boxOf(vera.getByRole("cell").first())];
+    expect(menu.x + menu.width).toBeCloseTo(row.x + row.width, 0);
+    expect(menu.y).toBeGreaterThanOrEqual(person.y);
+    expect(menu.y + menu.height).toBeLessThanOrEqual(person.y + person.height);
   });
 
   it("are only looked at by who may not manage them", async () => {

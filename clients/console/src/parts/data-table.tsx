@@ -8,8 +8,8 @@ interface Column {
   readonly content?: ReactNode;
   readonly width?: number;
   readonly isNumber?: boolean;
-  /** For a column of buttons, whose heading is only heard. */
-  readonly isHidden?: boolean;
+  /** For the last one, of buttons, whose heading is only heard: on a phone they end the row, or are in its corner when they are one icon. */
+  readonly actions?: "below" | "corner";
 }
 
 interface DataTableProps {
@@ -44,14 +44,15 @@ export function DataTable({
         verticalSpacing="sm"
         role="table"
         data-titled={isTitled}
+        data-actions={columns.at(-1)?.actions}
         className={`${classes["table"]} ${className ?? ""}`}
         style={variablesOf(columns, minWidth)}
       >
         <Table.Thead>
           <Table.Tr>
-            {columns.map(({ label: heading, content = heading, width, isNumber, isHidden }) => (
+            {columns.map(({ label: heading, content = heading, width, isNumber, actions }) => (
               <Table.Th key={heading} role="columnheader" ta={isNumber === true ? "right" : "left"} w={width}>
-                {isHidden === true ? <VisuallyHidden>{heading}</VisuallyHidden> : content}
+                {actions !== undefined ? <VisuallyHidden>{heading}</VisuallyHidden> : content}
               </Table.Th>
             ))}
           </Table.Tr>
@@ -65,9 +66,9 @@ export function DataTable({
 
 /** The headings as the style sheet puts them before what is in their columns. */
 function variablesOf(columns: readonly Column[], minWidth: number): CSSProperties {
-  const headings = columns.map(({ label, isHidden }, index) => [
+  const headings = columns.map(({ label, actions }, index) => [
     `--heading-${index + 1}`,
-    JSON.stringify(isHidden === true ? "" : label),
+    JSON.stringify(actions === undefined ? label : ""),
   ]);
   return { "--data-table-width": rem(minWidth), ...Object.fromEntries(headings) } as CSSProperties;
 }

@@ -126,7 +126,10 @@ function Rows<T>(props: RowsProps<T>) {
     <DataTable
       label={title}
       {...(minWidth === undefined ? {} : { minWidth })}
-      columns={[...columns.map((label) => ({ label })), ...(mayManage ? [{ label: t.actions, isHidden: true }] : [])]}
+      columns={[
+        ...columns.map((label) => ({ label })),
+        ...(mayManage ? [{ label: t.actions, actions: "below" as const }] : []),
+      ]}
     >
       {items.map((item) => {
         const { key, name, cells } = row(item);

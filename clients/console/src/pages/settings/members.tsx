@@ -46,7 +46,7 @@ export function Members() {
               { label: t.person },
               { label: t.roles },
               { label: t.joined },
-              ...(mayManage ? [{ label: t.actions, isHidden: true }] : []),
+              ...(mayManage ? [{ label: t.actions, actions: "corner" as const }] : []),
             ]}
           >
             {pages.items.map((member) => (

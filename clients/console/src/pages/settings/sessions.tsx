@@ -29,7 +29,7 @@ export function Sessions() {
             label={t.sessions}
             minWidth={420}
             isTitled={false}
-            columns={[{ label: t.signedInAt }, { label: t.endsAt }, { label: t.actions, isHidden: true }]}
+            columns={[{ label: t.signedInAt }, { label: t.endsAt }, { label: t.actions, actions: "below" }]}
           >
             {pages.items.map(({ id, createdAt, expiresAt }) => (
               <Table.Tr key={id}>
