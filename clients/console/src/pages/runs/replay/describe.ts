@@ -1,19 +1,27 @@
+import type { messages as approvalMessages } from "../../../approval/messages.ts";
 import type { Format } from "../../../i18n/format.ts";
 import type { useMessages } from "../../../i18n/messages.ts";
+import type { messages as timelineMessages } from "../../../timeline/messages.ts";
 import type { messages as listMessages } from "../messages.ts";
 import type { RunEvent } from "../timeline.ts";
 import type { messages } from "./messages.ts";
 
-export type Texts = ReturnType<typeof useMessages<(typeof messages)["en"]>>;
-export type StatusTexts = ReturnType<typeof useMessages<(typeof listMessages)["en"]>>;
+type TextsOf<M extends { readonly en: object }> = ReturnType<typeof useMessages<M["en"]>>;
+
+interface Texts {
+  readonly t: TextsOf<typeof messages>;
+  readonly runs: TextsOf<typeof listMessages>;
+  readonly approvals: TextsOf<typeof approvalMessages>;
+  readonly kinds: TextsOf<typeof timelineMessages>;
+}
 
 /** An event in one line. */
-export function describe(event: RunEvent, t: Texts, statuses: StatusTexts, format: Format): string {
+export function describe(event: RunEvent, { t, runs, approvals, kinds }: Texts, format: Format): string {
   switch (event.__typename) {
     case "RunStatusChanged":
-      return t.RunStatusChanged(event.to in statuses ? statuses[event.to] : event.to);
+      return t.RunStatusChanged(event.to in runs ? runs[event.to] : event.to);
     case "StepStarted":
-      return t.StepStarted(event.step.number, event.step.type.toLowerCase());
+      return t.StepStarted(event.step.number, kinds[event.step.type]);
     case "StepFinished":
     case "StepRestarted":
       return t[event.__typename](event.step.number);
@@ -27,7 +35,7 @@ export function describe(event: RunEvent, t: Texts, statuses: StatusTexts, forma
     case "ApprovalRequested":
       return t.ApprovalRequested(event.approval.action);
     case "ApprovalDecided":
-      return t.ApprovalDecided(event.approval.action, event.approval.status);
+      return t.ApprovalDecided(event.approval.action, approvals[event.approval.status]);
     case "ArtifactCreated":
       return t.ArtifactCreated(event.artifact?.name ?? "");
     case "UsageRecorded": {

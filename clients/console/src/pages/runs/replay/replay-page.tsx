@@ -1,5 +1,6 @@
 import { ActionIcon, Group, Paper, SegmentedControl, Slider, Stack, Text, Title, Tooltip } from "@mantine/core";
 import { useMemo, type ReactNode } from "react";
+import { messages as approvalMessages } from "../../../approval/messages.ts";
 import { useFormat } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
 import { EmptyState } from "../../../parts/empty-state.tsx";
@@ -13,6 +14,7 @@ import {
 import { Page } from "../../../parts/page.tsx";
 import { QueryState } from "../../../parts/query-state.tsx";
 import { Allowed } from "../../../session/permission.tsx";
+import { messages as timelineMessages } from "../../../timeline/messages.ts";
 import { messages as listMessages } from "../messages.ts";
 import type { RunEvent } from "../timeline.ts";
 import { useRunEvents } from "../use-run-events.ts";
@@ -152,7 +154,10 @@ function Control({ label, isDisabled, onClick, children }: ControlProps) {
 
 function Events({ events, playback: { count, goTo } }: PartProps) {
   const t = useMessages(messages);
-  const statuses = useMessages(listMessages);
+  const texts = {
+    ...{ t, runs: useMessages(listMessages), approvals: useMessages(approvalMessages) },
+    kinds: useMessages(timelineMessages),
+  };
   const format = useFormat();
   const startMs = Date.parse(events[0]?.at ?? "");
   return (
@@ -174,7 +179,7 @@ function Events({ events, playback: { count, goTo } }: PartProps) {
           return (
             <div className={classes["event"]} data-type={event.__typename} data-level={event.level}>
               <span className={classes["seq"]}>{event.seq}</span>
-              <span className={classes["what"]}>{describe(event, t, statuses, format)}</span>
+              <span className={classes["what"]}>{describe(event, texts, format)}</span>
               <span className={classes["since"]}>+{format.duration(Date.parse(event.at) - startMs)}</span>
             </div>
           );

@@ -1,6 +1,7 @@
 import { Alert, Code, Group, List, Stack, Text } from "@mantine/core";
 import type { RunLive } from "@sba/client";
 import { memo, type ReactNode } from "react";
+import { messages as approvalMessages } from "../../../approval/messages.ts";
 import { useFormat } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
 import { CallStatus } from "../run/tool-calls.tsx";
@@ -11,6 +12,7 @@ import classes from "./replay.module.css";
 /** What somebody who watched the run saw at that moment. */
 export function ScreenView({ screen }: { readonly screen: RunLive }) {
   const t = useMessages(messages);
+  const approvalTexts = useMessages(approvalMessages);
   const format = useFormat();
   const { run, steps, inputs, toolCalls, approvals, artifacts } = screen;
   const { status, cost, error } = run;
@@ -38,7 +40,7 @@ export function ScreenView({ screen }: { readonly screen: RunLive }) {
           <List size="sm">
             {approvals.map(({ id, action, status: approvalStatus }) => (
               <List.Item key={id}>
-                {action}: {approvalStatus.toLowerCase()}
+                {action}: {approvalTexts[approvalStatus]}
               </List.Item>
             ))}
           </List>
