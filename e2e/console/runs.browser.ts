@@ -1,7 +1,14 @@
-import { CancelRunDocument, CreateAgentDocument, RunEventsDocument, StartRunDocument } from "@sba/client";
+import {
+  CancelRunDocument,
+  CreateAgentDocument,
+  DecideApprovalDocument,
+  RunEventsDocument,
+  StartRunDocument,
+} from "@sba/client";
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { SLOW_MODEL } from "../slow-model.ts";
+import { pendingApproval } from "../story.ts";
 import { settled, useBrowser, violationsOf } from "./browser.ts";
 import { giveEvents } from "./many-events.ts";
 
@@ -122,6 +129,22 @@ describe("the replay", () => {
     expect(await violationsOf(page)).toEqual([]);
   });
 
+  it("says in Indonesian what happened, too", async () => {
+    const runId = await ask("Create a task to translate the replay", "assistant");
+    const owner = browser.client("owner");
+    const { id, fingerprint, version } = await pendingApproval(owner, runId);
+    await owner.mutate(DecideApprovalDocument, {
+      ...{ approvalId: id, fingerprint, expectedVersion: version },
+      ...{ decision: "DENIED", reason: "belum" },
+    });
+    await ended(runId);
+    const page = await browser.open(`/runs/${runId}/replay`, { as: "viewer", locale: "id" });
+    await page.getByRole("option", { name: "Persetujuan task.create: Ditolak" }).waitFor();
+    await page.getByRole("region", { name: "Di layar saat itu" }).getByText("task.create: Ditolak").waitFor();
+    await page.getByRole("listbox", { name: "Peristiwa" }).press("Home");
+    await page.getByRole("option", { name: "Langkah 1 dimulai (Model)" }).waitFor();
+  });
+
   it("forks from the event that was chosen", async () => {
     const page = await browser.open(`/runs/${first}/replay`, { as: "operator" });
     await page.getByRole("option", { name: /knowledge.search answered/ }).click();
@@ -174,6 +197,38 @@ describe("two runs compared", () => {
     const asked = page.getByRole("row", { name: /^Asked/ });
     await asked.getByText("Differs").waitFor();
     expect(await page.getByRole("row", { name: /^Status/ }).textContent()).toContain("The same");
+    // How long a step took makes no difference, and is said all the same.
+    const turn = page.getByRole("row", { name: /^1 / });
+    expect(await turn.textContent()).toMatch(/Model · \d.*The same/);
+  });
+
+  it("have marked in their answers what only one says, light and dark", async () => {
+    const third = await ended(await ask("what is known about heat transfer"));
+    const page = await browser.open(`/runs/compare?one=${first}&other=${third}`, { as: "viewer" });
+    const marks = page.locator('section[aria-label="Answers"] mark');
+    await marks.nth(1).waitFor();
+    for (const theme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme: theme });
+      await page.locator(`[data-mantine-color-scheme="${theme}"]`).waitFor();
+      const colours = await marks.evaluateAll((all) => all.map((mark) => getComputedStyle(mark).backgroundColor));
+      expect(new Set(colours)).not.toContain("rgba(0, 0, 0, 0)");
+      expect(new Set(colours).size).toBe(2);
+      expect(await violationsOf(page)).toEqual([]);
+    }
+  });
+
+  it("shorten what a tool was given, of which all is shown when somebody asks", async () => {
+    const page = await browser.open(`/runs/compare?one=${first}&other=${second}`, { as: "viewer", width: 360 });
+    const rendered = page.getByRole("row").filter({ hasText: "document.render" });
+    const more = rendered.getByRole("button", { name: "Show all of it" });
+    await more.nth(1).waitFor();
+    const shown = async () => (await rendered.innerText()).length;
+    const shortened = await shown();
+    expect(shortened).toBeLessThan(500);
+    await more.first().click();
+    await rendered.getByRole("button", { name: "Show less" }).waitFor();
+    expect(await shown()).toBeGreaterThan(shortened + 200);
+    expect(await violationsOf(page)).toEqual([]);
   });
 
   it("look well and can be used by everybody", async () => {

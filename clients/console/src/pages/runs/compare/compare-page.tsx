@@ -1,5 +1,5 @@
 import { Anchor, Badge, Button, Stack, Table, Text } from "@mantine/core";
-import { useMemo, type ReactNode } from "react";
+import { useMemo, useState, type ReactNode } from "react";
 import { Link, useSearchParams } from "wouter";
 import type { RunsCompareFragment } from "../../../generated/runs/graphql.ts";
 import { useRunsComparedQuery } from "../../../generated/runs/hooks.ts";
@@ -11,6 +11,7 @@ import { EmptyState } from "../../../parts/empty-state.tsx";
 import { IconArrowsDiff } from "../../../parts/icons.ts";
 import { Page } from "../../../parts/page.tsx";
 import { QueryState } from "../../../parts/query-state.tsx";
+import { messages as timelineMessages } from "../../../timeline/messages.ts";
 import { durationOf } from "../row.tsx";
 import { titleOf } from "../run/detail.ts";
 import { Section } from "../../../parts/section.tsx";
@@ -20,6 +21,7 @@ import { diffOf } from "./diff.ts";
 import { messages } from "./messages.ts";
 
 type Texts = ReturnType<typeof useMessages<(typeof messages)["en"]>>;
+type Kinds = ReturnType<typeof useMessages<(typeof timelineMessages)["en"]>>;
 
 /** Two runs beside each other: `/runs/compare?one=...&other=...`. */
 export default function ComparePage() {
@@ -59,6 +61,7 @@ interface BothProps {
 function Compared({ one, other }: BothProps) {
   const t = useMessages(messages);
   const { meterName } = useMessages(meterTexts);
+  const kinds = useMessages(timelineMessages);
   const format = useFormat();
   return (
     <Stack gap="lg">
@@ -69,7 +72,7 @@ function Compared({ one, other }: BothProps) {
         <Answers one={one.output ?? ""} other={other.output ?? ""} />
       </Section>
       <Section title={t.steps}>
-        <Rows head={t.step} one={one} other={other} lines={stepLinesOf(one, other, t, format)} />
+        <Rows head={t.step} one={one} other={other} lines={stepLinesOf({ one, other }, kinds, t, format)} />
       </Section>
     </Stack>
   );
@@ -79,8 +82,8 @@ interface Line {
   readonly name: string;
   readonly one: string;
   readonly other: string;
-  /** How it is shown, when not as a text. */
-  readonly show?: (value: string) => ReactNode;
+  /** How it is shown, when not as a text; of the second run when `isOther`. */
+  readonly show?: (value: string, isOther: boolean) => ReactNode;
 }
 
 function linesOf(
@@ -119,24 +122,58 @@ function linesOf(
   ];
 }
 
-/** Step by step: what was done, and how long it took. */
-function stepLinesOf(one: RunsCompareFragment, other: RunsCompareFragment, t: Texts, format: Format): readonly Line[] {
-  const stepOf = ({ steps }: RunsCompareFragment, index: number): string => {
-    const step = steps.edges[index]?.node;
-    if (!step) return "";
-    const what = step.toolCall
-      ? `${step.toolCall.name} ${JSON.stringify(step.toolCall.params)}`
-      : step.type.toLowerCase();
-    const took =
-      step.endedAt === null ? t.underWay : format.duration(Date.parse(step.endedAt) - Date.parse(step.startedAt));
-    return `${what} · ${took}`;
-  };
+/** Step by step: what was done; how long it took is said, but makes no difference. */
+function stepLinesOf({ one, other }: BothProps, kinds: Kinds, t: Texts, format: Format): readonly Line[] {
   const count = Math.max(one.steps.edges.length, other.steps.edges.length);
   return Array.from({ length: count }, (_, index) => ({
     name: String(index + 1),
-    one: stepOf(one, index),
-    other: stepOf(other, index),
+    one: whatOf(one, index, kinds),
+    other: whatOf(other, index, kinds),
+    show: (what, isOther) => <Done what={what} took={tookOf(isOther ? other : one, index, t, format)} />,
   }));
+}
+
+function whatOf({ steps }: RunsCompareFragment, index: number, kinds: Kinds): string {
+  const step = steps.edges[index]?.node;
+  if (!step) return "";
+  return step.toolCall ? `${step.toolCall.name} ${JSON.stringify(step.toolCall.params)}` : kinds[step.type];
+}
+
+function tookOf({ steps }: RunsCompareFragment, index: number, t: Texts, format: Format): string {
+  const step = steps.edges[index]?.node;
+  if (!step) return "";
+  return step.endedAt === null ? t.underWay : format.duration(Date.parse(step.endedAt) - Date.parse(step.startedAt));
+}
+
+/** More of a tool's parameters than this is shown when somebody asks for it: they may be a whole document. */
+const SHORT = 120;
+
+function Done({ what, took }: { readonly what: string; readonly took: string }) {
+  const t = useMessages(messages);
+  const [isWhole, setWhole] = useState(false);
+  const isLong = what.length > SHORT;
+  return (
+    <div>
+      {isLong && !isWhole ? `${what.slice(0, SHORT).trimEnd()}…` : what}{" "}
+      <Text span size="sm" c="dimmed">
+        · {took}
+      </Text>
+      {isLong && (
+        <Button
+          display="block"
+          size="compact-xs"
+          variant="subtle"
+          ml={-8}
+          aria-expanded={isWhole}
+          onClick={() => {
+            setWhole(!isWhole);
+          }}
+        >
+          {isWhole ? t.less : t.more}
+        </Button>
+      )}
+    </div>
+  );
 }
 
 interface RowsProps extends BothProps {
@@ -175,7 +212,7 @@ function CompareRow({ line: { name, one, other, show = (value) => value } }: { r
       </Table.Th>
       {[one, other].map((value, index) => (
         <Table.Td key={index} className={classes["value"]}>
-          {value === "" ? t.none : show(value)}
+          {value === "" ? t.none : show(value, index === 1)}
         </Table.Td>
       ))}
       <Table.Td>

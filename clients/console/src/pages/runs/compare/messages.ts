@@ -29,6 +29,8 @@ export const messages = defineMessages(
     toList: "Go to the list",
     version: (number: number) => `version ${number}`,
     underWay: "under way",
+    more: "Show all of it",
+    less: "Show less",
   },
   {
     back: "Semua proses",
@@ -58,5 +60,7 @@ export const messages = defineMessages(
     toList: "Ke daftar",
     version: (number) => `versi ${number}`,
     underWay: "sedang berjalan",
+    more: "Tampilkan semua",
+    less: "Ringkas",
   },
 );
