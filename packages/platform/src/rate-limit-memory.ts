@@ -8,6 +8,7 @@ const MAX_KEYS = 100_000;
 export function openMemoryRateLimits(): RateLimitStore {
   const arrivals = new LRUCache<string, number>({ max: MAX_KEYS });
   return {
+    patienceMs: Infinity,
     book: (booking) => {
       const { arrivalUs, ...booked } = bookAt(performance.now() * 1_000, arrivals.get(booking.key), booking);
       arrivals.set(booking.key, arrivalUs);

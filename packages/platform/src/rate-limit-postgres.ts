@@ -20,8 +20,9 @@ const FORGET = `DELETE FROM platform.rate_limit WHERE arrival_us < (extract(epoc
 const FORGET_EVERY_MS = 60_000;
 const CONNECTIONS = 2;
 const CONNECT_TIMEOUT_MS = 1_000;
-/** Longer than this is no answer: a limit may not hold up what it guards. */
-const ANSWER_TIMEOUT_MS = 1_000;
+const PATIENCE_MS = 1_000;
+/** After it nobody waits any more, and the connection may be used again. */
+const QUERY_TIMEOUT_MS = 5_000;
 
 /** @param databaseUrl of the application role */
 export function openPostgresRateLimits(databaseUrl: string): RateLimitStore {
@@ -30,7 +31,7 @@ export function openPostgresRateLimits(databaseUrl: string): RateLimitStore {
     max: CONNECTIONS,
     application_name: "sba-rate-limits",
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    query_timeout: ANSWER_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
   });
   pool.on("error", (error) => {
     logger.debug({ err: error }, "database connection of the rate limits failed");
@@ -42,6 +43,7 @@ export function openPostgresRateLimits(databaseUrl: string): RateLimitStore {
   }, FORGET_EVERY_MS);
   timer.unref();
   return {
+    patienceMs: PATIENCE_MS,
     book: async ({ key, intervalUs, burst, wanted }) => {
       const { rows } = await pool.query<{ granted: string; ahead_us: string }>({
         name: "rate-limit.book",

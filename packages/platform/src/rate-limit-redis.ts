@@ -17,8 +17,9 @@ if granted > 0 then
 end
 return { granted, math.ceil(arrival - now) }`;
 const CONNECT_TIMEOUT_MS = 5_000;
-/** Longer than this is no answer: a limit may not hold up what it guards. */
-const ANSWER_TIMEOUT_MS = 250;
+const PATIENCE_MS = 250;
+/** After it nobody waits any more, and Redis may be asked again. */
+const COMMAND_TIMEOUT_MS = 5_000;
 
 interface WithBook extends Redis {
   sbaBook(key: string, intervalUs: number, burst: number, wanted: number): Promise<[number, number]>;
@@ -31,7 +32,7 @@ export async function openRedisRateLimits(redisUrl: string): Promise<RateLimitSt
     connectTimeout: CONNECT_TIMEOUT_MS,
     enableOfflineQueue: false,
     enableAutoPipelining: true,
-    commandTimeout: ANSWER_TIMEOUT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
     maxRetriesPerRequest: 0,
   }) as WithBook;
   client.on("error", (error) => {
@@ -40,6 +41,7 @@ export async function openRedisRateLimits(redisUrl: string): Promise<RateLimitSt
   await client.connect().catch(() => undefined);
   client.defineCommand("sbaBook", { numberOfKeys: 1, lua: BOOK });
   return {
+    patienceMs: PATIENCE_MS,
     book: async ({ key, intervalUs, burst, wanted }) => {
       const [granted, aheadUs] = await client.sbaBook(`sba.limit.${key}`, intervalUs, burst, wanted);
       return { granted, aheadUs };

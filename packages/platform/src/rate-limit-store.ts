@@ -18,6 +18,8 @@ export interface Booked {
 
 /** Keeps, for each key, the theoretical arrival time of GCRA (ITU-T I.371): one number, moved ahead by what is granted. */
 export interface RateLimitStore {
+  /** Longer than this is no answer: a limit may not hold up what it guards. */
+  readonly patienceMs: number;
   book(booking: Booking): Promise<Booked>;
   close(): Promise<void>;
 }

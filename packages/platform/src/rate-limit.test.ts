@@ -20,7 +20,9 @@ describe.each([
   });
   afterAll(() => limiter.close());
   const allowedOf = async (count: number, ask: Ask, by: readonly RateLimiter[] = [limiter]): Promise<number> => {
-    const answers = await Promise.all(Array.from({ length: count }, (_, index) => by[index % by.length]!.take([ask])));
+    const answers = await Promise.all(
+      Array.from({ length: count }, async (_, index) => by[index % by.length]!.take([ask])),
+    );
     return answers.filter((standings) => standings.every(({ allowed }) => allowed)).length;
   };
 
@@ -81,15 +83,43 @@ test.each([
   let allowed = 0;
   for (let each = 0; each < 10; each++)
     allowed += (await limiters[each % 2]!.take([ask])).every((one) => one.allowed) ? 1 : 0;
-  const answers = await Promise.all(Array.from({ length: 200 }, (_, index) => limiters[index % 2]!.take([ask])));
+  const answers = await Promise.all(Array.from({ length: 200 }, async (_, index) => limiters[index % 2]!.take([ask])));
   expect(allowed + answers.filter(([standing]) => standing?.allowed).length).toBe(100);
   await Promise.all(limiters.map((limiter) => limiter.close()));
 });
 
-test("a store that does not answer leaves each process its own limit", async () => {
-  const limiter = createRateLimiter({ book: () => Promise.reject(new Error("gone")), close: () => Promise.resolve() });
+test.each([
+  ["Redis", () => ({ redisUrl: redis().url })],
+  ["Postgres", () => ({ databaseUrl: database().urls.app })],
+])("a process that was busy for longer than %s may take keeps to the limit", async (_store, optionsOf) => {
+  const [spender, busy] = await Promise.all([openRateLimiter(optionsOf()), openRateLimiter(optionsOf())]);
   const ask = { limit: HUNDRED, key: newId() };
-  const answers = await Promise.all(Array.from({ length: 200 }, () => limiter.take([ask])));
+  await spender.take([{ ...ask, amount: 100 }]);
+  await busy.take([{ limit: HUNDRED, key: newId() }]);
+  const asked = busy.take([ask]);
+  const until = performance.now() + 1_500;
+  while (performance.now() < until);
+  expect(await asked).toMatchObject([{ allowed: false }]);
+  await Promise.all([spender.close(), busy.close()]);
+});
+
+test("a store that takes too long leaves each process its own limit", async () => {
+  const limiter = createRateLimiter({
+    patienceMs: 20,
+    book: () => new Promise(() => undefined),
+    close: () => Promise.resolve(),
+  });
+  expect(await limiter.take([{ limit: HUNDRED, key: newId() }])).toMatchObject([{ allowed: true, remaining: 99 }]);
+});
+
+test("a store that does not answer leaves each process its own limit", async () => {
+  const limiter = createRateLimiter({
+    patienceMs: 1_000,
+    book: () => Promise.reject(new Error("gone")),
+    close: () => Promise.resolve(),
+  });
+  const ask = { limit: HUNDRED, key: newId() };
+  const answers = await Promise.all(Array.from({ length: 200 }, async () => limiter.take([ask])));
   expect(answers.filter(([standing]) => standing?.allowed)).toHaveLength(100);
 });
 

@@ -73,7 +73,7 @@ export function createRateLimiter(store: RateLimitStore): RateLimiter {
   // By the limit and the key as they come: a name made of both would be built and hashed anew each time.
   const accounts = new Map<RateLimit, LRUCache<string, Account>>();
   const book: RateLimitStore["book"] = (booking) =>
-    store.book(booking).catch((error: unknown) => {
+    inTime(store.book(booking), store.patienceMs).catch((error: unknown) => {
       logger.warn({ err: error }, "rate limits are this process's own: their store does not answer");
       return fallback.book(booking);
     });
@@ -114,6 +114,31 @@ export function createRateLimiter(store: RateLimitStore): RateLimiter {
     },
     close: () => store.close(),
   };
+}
+
+const GLANCES = 5;
+
+/**
+ * The answer, or a failure when it takes too long. By several glances at the clock: while this process was busy none of them passed, and
+ * one that has too much to do must not forget its limits for that.
+ */
+function inTime<T>(answer: Promise<T>, patienceMs: number): Promise<T> {
+  if (patienceMs === Infinity) return answer;
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout;
+    const wait = (glances: number): void => {
+      timer = setTimeout(() => {
+        if (glances > 1) wait(glances - 1);
+        else reject(new Error(`no answer within ${patienceMs} ms`));
+      }, patienceMs / GLANCES);
+    };
+    wait(GLANCES);
+    answer
+      .finally(() => {
+        clearTimeout(timer);
+      })
+      .then(resolve, reject);
+  });
 }
 
 /** Keys name tenants and principals: a store that others may read has only their hashes. */
