@@ -40,6 +40,18 @@ describe("the inbox", () => {
     await runEnds(runId);
   });
 
+  it("is gone through by keyboard: what was decided keeps the focus", async () => {
+    const runId = await aRunThatAsks("be approved by keyboard");
+    const page = await browser.open("/inbox", { as: "owner" });
+    const asked = card(page, "be approved by keyboard");
+    await asked.getByRole("button", { name: "Approve" }).focus();
+    await page.keyboard.press("Enter");
+    const approved = asked.and(page.locator('[data-approval="APPROVED"]'));
+    await approved.waitFor();
+    await expect.poll(() => approved.evaluate((element) => element === document.activeElement)).toBe(true);
+    await runEnds(runId);
+  });
+
   it("denies with a reason, and edits what may be edited, which the tool's schema judges", async () => {
     const page = await browser.open("/inbox", { as: "owner" });
     const [deniedRun, editedRun] = [await aRunThatAsks("deny this in the inbox"), await aRunThatAsks("edit this here")];

@@ -1,6 +1,6 @@
 import { Button, Code, Group, Paper, Stack, Text, Textarea, ThemeIcon } from "@mantine/core";
 import type { LiveApproval } from "@sba/client";
-import { useState, type ReactNode } from "react";
+import { useEffect, useRef, useState, type ReactNode, type RefObject } from "react";
 import { useMessages } from "../i18n/messages.ts";
 import { ErrorNotice } from "../parts/error-notice.tsx";
 import { IconCheck, IconPencil, IconShieldQuestion, IconX } from "../parts/icons.ts";
@@ -25,8 +25,11 @@ export function ApprovalCard({ approval: seen, showRun = false, aside }: Approva
   const decide = useDecide(seen);
   const { approval } = decide;
   const isPending = approval.status === "PENDING";
+  const card = useFocusAfter(decide.isDeciding, isPending);
   return (
     <Paper
+      ref={card}
+      tabIndex={-1}
       component="article"
       withBorder
       radius="lg"
@@ -54,6 +57,19 @@ export function ApprovalCard({ approval: seen, showRun = false, aside }: Approva
       </Stack>
     </Paper>
   );
+}
+
+/** The button that was pressed is gone with the decision: whoever works by keyboard goes on from the card, not from the page's beginning. */
+function useFocusAfter(isDeciding: boolean, isPending: boolean): RefObject<HTMLElement | null> {
+  const card = useRef<HTMLElement>(null);
+  const wasDeciding = useRef(false);
+  useEffect(() => {
+    if (isDeciding) wasDeciding.current = true;
+    if (isPending || !wasDeciding.current || isDeciding) return;
+    wasDeciding.current = false;
+    if (document.activeElement === document.body) card.current?.focus({ preventScroll: true });
+  }, [isDeciding, isPending]);
+  return card;
 }
 
 function Heading({ approval, aside }: Pick<ApprovalCardProps, "approval" | "aside">) {
