@@ -95,6 +95,9 @@ async function isReady(pool: Pool, foreignPath: string | undefined): Promise<boo
   }
 }
 
+/** A fetch has an ending of its own. */
+const NO_TIMEOUTS = { headersTimeout: 0, bodyTimeout: 0 };
+
 interface Recipient {
   readonly pool: Pool;
   readonly path: string;
@@ -111,6 +114,7 @@ async function post(
   const { status, contentType, body } = await exchange(
     pool,
     {
+      ...NO_TIMEOUTS,
       method: "POST",
       path,
       headers: {

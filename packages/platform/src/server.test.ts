@@ -289,6 +289,15 @@ describe("a subgraph's server", () => {
     }
   });
 
+  test("refuses a body that is no JSON", async () => {
+    const headers = { "content-type": "application/json", ...headersOf() };
+    const response = await fetch(`${server.url}/graphql`, { method: "POST", headers, body: "{" });
+    expect([response.status, await response.json()]).toMatchObject([
+      400,
+      { errors: [{ message: "The body is not valid JSON.", extensions: { reason: "INPUT_INVALID" } }] },
+    ]);
+  });
+
   test("closes though a connection is open on which nothing was asked", async () => {
     const other = await startSubgraphServer({ name: "things", schema, routes: [] }, { host: "127.0.0.1", port: 0 });
     const silent = connect(Number(new URL(other.url).port), "127.0.0.1");
