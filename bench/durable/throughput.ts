@@ -61,11 +61,11 @@ interface Bench {
   readonly world: DurableWorld;
   readonly bullMq: BullMq;
   readonly restate: Restate | undefined;
-  readonly handwritten: Pick<Child, "ask" | "pid" | "stop">;
+  readonly handwritten: Child;
 }
 
 /** What is written by hand, and its worker. */
-async function startByHand({ database, redis }: DurableWorld): Promise<Bench["handwritten"]> {
+async function startByHand({ database, redis }: DurableWorld): Promise<Child> {
   const env = { DATABASE_URL: database.urls.admin, BARE_REDIS_PORT: String(redis.port) };
   const starter = await startChild("./handwritten.ts", { env });
   const worker = await startChild("./handwritten-worker.ts", { env });
@@ -95,22 +95,20 @@ async function measureAt(bench: Bench, concurrency: Concurrency, options: Durabl
   return [...ratesOf(outcomes, concurrency), cpuOf(outcomes, concurrency), ...firstStepOf(outcomes, concurrency)];
 }
 
-type ByHand = Bench["handwritten"];
-
-function runsByHand(handwritten: ByHand, rows: number): Contender<number> {
+function runsByHand(handwritten: Child, rows: number): Contender<number> {
   return {
     run: (durationMs, concurrency) => handwritten.ask<Spell<number>>("runs", { durationMs, concurrency, rows }),
     pids: () => ({ Node: handwritten.pid }),
   };
 }
 
-function firstStepsByHand(handwritten: ByHand): Contender<number> {
+function firstStepsByHand(handwritten: Child): Contender<number> {
   return {
     run: (durationMs, concurrency) => handwritten.ask<Spell<number>>("firstSteps", { durationMs, concurrency }),
   };
 }
 
-function commitsByHand(handwritten: ByHand): Contender<number> {
+function commitsByHand(handwritten: Child): Contender<number> {
   return {
     run: (durationMs, concurrency) => handwritten.ask<Spell<number>>("commits", { durationMs, concurrency }),
   };

@@ -54,8 +54,9 @@ const KEYS_TIMEOUT_MS = 3_000;
 const KEYS_COOLDOWN_MS = 1_000;
 const KEYS_MAX_AGE_MS = 10 * 60_000;
 
-// `jose` checks signature, times, issuer and audience, but takes a subject of any type and no tenant at all.
+/** The last that a date can be. */
 const MAX_DATE_S = 8.64e12;
+// `jose` checks signature, times, issuer and audience, but takes a subject of any type and no tenant at all.
 const claimsSchema = z.object({
   // In either case, and known by the lower one (RFC 9562 section 4).
   sub: z.uuid().toLowerCase(),

@@ -5,6 +5,7 @@ import { platformErrors } from "@sba/platform/errors";
 import { mountHealth } from "@sba/platform/health";
 import { answerUnreadable, sendHttpError } from "@sba/platform/http-errors";
 import { newId } from "@sba/platform/ids";
+import { parseJson } from "@sba/platform/plain-request";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Identify, type Route } from "@sba/platform/routes";
 import { GRAPHQL_PATH } from "@sba/platform/server";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
@@ -229,7 +230,7 @@ function openBodyReader(maxBytesUnderWay: number) {
     };
     if (Number(payload.headers["content-length"] ?? 0) > limitBytes) throw bodyTooLarge(limitBytes);
     try {
-      return parseJson(await readAll(payload, grow));
+      return parseJson((await readAll(payload, grow)).toString("utf8"));
     } finally {
       bytesUnderWay -= size;
     }
@@ -267,12 +268,4 @@ function bodyTooLarge(limitBytes: number) {
     message: `A request may have at most ${limitBytes} bytes.`,
     details: { limitBytes },
   });
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString("utf8"));
-  } catch {
-    throw platformErrors.INPUT_INVALID({ message: "The body is not valid JSON." });
-  }
 }

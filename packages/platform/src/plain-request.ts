@@ -1,4 +1,17 @@
-/** One operation as nearly all are sent: JSON that is posted. */
+import { platformErrors } from "./errors.ts";
+
+/** Requests to `/graphql` as nearly all are sent, to the gateway and on to a subgraph. */
+
+/** @throws INPUT_INVALID */
+export function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (cause) {
+    throw platformErrors.INPUT_INVALID({ message: "The body is not valid JSON.", cause });
+  }
+}
+
+/** One operation: JSON that is posted. */
 export interface PlainRequest {
   readonly query: string;
   readonly variables: Readonly<Record<string, unknown>>;

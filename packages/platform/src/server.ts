@@ -28,7 +28,7 @@ import { INTERNAL_TOKEN_HEADER, verifyInternalToken } from "./internal-token.ts"
 import { isErrors, parseOnce, type DocumentOf } from "./known-documents.ts";
 import { logger } from "./log.ts";
 import { gauge, histogram } from "./metrics.ts";
-import { plainRequestOf } from "./plain-request.ts";
+import { parseJson, plainRequestOf } from "./plain-request.ts";
 import { abortedWhenGone, mountRoutes, ROUTER_OPTIONS, type Route } from "./routes.ts";
 import { serveSubscriptions } from "./subgraph-socket.ts";
 import { runInSpan } from "./telemetry.ts";
@@ -87,7 +87,9 @@ export async function startSubgraphServer(subgraph: Subgraph, options: SubgraphS
   });
   // Without fastify's search for what could change prototypes: of a body only known fields are read, and schemas say of which values.
   app.removeContentTypeParser("application/json");
-  app.addContentTypeParser("application/json", { parseAs: "string" }, parseJson);
+  app.addContentTypeParser("application/json", { parseAs: "string" }, async (_request: FastifyRequest, body: string) =>
+    parseJson(body),
+  );
   mountHealth(app, options.isReady ?? (() => Promise.resolve(true)));
   const { schema } = subgraph;
   const documentOf = parseOnce(schema);
@@ -106,18 +108,6 @@ export async function startSubgraphServer(subgraph: Subgraph, options: SubgraphS
       await apollo.stop();
     },
   };
-}
-
-function parseJson(
-  _request: FastifyRequest,
-  body: string | Buffer,
-  done: (error: Error | null, json?: unknown) => void,
-) {
-  try {
-    done(null, JSON.parse(String(body)));
-  } catch (cause) {
-    done(platformErrors.INPUT_INVALID({ message: "The body is not valid JSON.", cause }));
-  }
 }
 
 /** `http://host:port` of a server that listens. */
