@@ -37,16 +37,17 @@ const SIZES = ["byte", "kilobyte", "megabyte", "gigabyte"] as const;
 
 export function formatOf(locale: Locale): Format {
   const tag = TAGS[locale];
-  const numbers = new Intl.NumberFormat(tag);
-  const percents = new Intl.NumberFormat(tag, { style: "percent", maximumFractionDigits: 0 });
+  const numbersOf = numberFormatsOf(tag);
+  const numbers = numbersOf({});
+  const percents = numbersOf({ style: "percent", maximumFractionDigits: 0 });
   const dates = new Intl.DateTimeFormat(tag, { dateStyle: "medium" });
   const times = new Intl.DateTimeFormat(tag, { timeStyle: "medium" });
   const both = new Intl.DateTimeFormat(tag, { dateStyle: "medium", timeStyle: "short" });
   const relatives = new Intl.RelativeTimeFormat(tag, { numeric: "auto" });
   const decimal = (value: number, digits: number) =>
-    new Intl.NumberFormat(tag, { minimumFractionDigits: 0, maximumFractionDigits: digits }).format(value);
+    numbersOf({ minimumFractionDigits: 0, maximumFractionDigits: digits }).format(value);
   return {
-    money: ({ amountMicros, currency = DEFAULT_CURRENCY }) => moneyOf(tag, BigInt(amountMicros), currency),
+    money: ({ amountMicros, currency = DEFAULT_CURRENCY }) => moneyOf(numbersOf, BigInt(amountMicros), currency),
     quantity: (quantity) => numbers.format(typeof quantity === "string" ? BigInt(quantity) : quantity),
     percent: (share) => percents.format(share),
     date: (at) => dates.format(new Date(at)),
@@ -68,7 +69,7 @@ export function formatOf(locale: Locale): Format {
     bytes: (size) => {
       const value = Number(size);
       const step = Math.min(SIZES.length - 1, Math.floor(Math.log10(Math.max(value, 1)) / 3));
-      return new Intl.NumberFormat(tag, {
+      return numbersOf({
         style: "unit",
         unit: SIZES[step] ?? "byte",
         // Bytes have no short name of their own: "987 byte".
@@ -79,11 +80,24 @@ export function formatOf(locale: Locale): Format {
   };
 }
 
+type NumberFormats = (options: Intl.NumberFormatOptions) => Intl.NumberFormat;
+
+/** Making one takes fifty times as long as using it, and a list has one in every row: each is made once. */
+function numberFormatsOf(tag: string): NumberFormats {
+  const made = new Map<string, Intl.NumberFormat>();
+  return (options) => {
+    const key = JSON.stringify(options);
+    const format = made.get(key) ?? new Intl.NumberFormat(tag, options);
+    made.set(key, format);
+    return format;
+  };
+}
+
 /** As exact as the amount is small: what a run costs is often less than a cent. */
-function moneyOf(tag: string, micros: bigint, currency: string): string {
+function moneyOf(numbersOf: NumberFormats, micros: bigint, currency: string): string {
   const size = micros < 0n ? -micros : micros;
   const digits = size === 0n || size >= 1_000_000n ? 2 : size >= 10_000n ? 4 : 6;
-  const format = new Intl.NumberFormat(tag, {
+  const format = numbersOf({
     style: "currency",
     currency,
     minimumFractionDigits: 2,

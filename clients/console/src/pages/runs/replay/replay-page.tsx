@@ -1,5 +1,5 @@
 import { ActionIcon, Group, Paper, SegmentedControl, Slider, Stack, Text, Title, Tooltip } from "@mantine/core";
-import { useMemo, type ReactNode } from "react";
+import { memo, useMemo, type ReactNode } from "react";
 import { messages as approvalMessages } from "../../../approval/messages.ts";
 import { useFormat } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
@@ -154,11 +154,6 @@ function Control({ label, isDisabled, onClick, children }: ControlProps) {
 
 function Events({ events, playback: { count, goTo } }: PartProps) {
   const t = useMessages(messages);
-  const texts = {
-    ...{ t, runs: useMessages(listMessages), approvals: useMessages(approvalMessages) },
-    kinds: useMessages(timelineMessages),
-  };
-  const format = useFormat();
   const startMs = Date.parse(events[0]?.at ?? "");
   return (
     <Paper withBorder radius="lg" component="section" aria-label={t.events} className={classes["half"]}>
@@ -175,19 +170,33 @@ function Events({ events, playback: { count, goTo } }: PartProps) {
       >
         {(index) => {
           const event = events[index];
-          if (!event) return null;
-          return (
-            <div className={classes["event"]} data-type={event.__typename} data-level={event.level}>
-              <span className={classes["seq"]}>{event.seq}</span>
-              <span className={classes["what"]}>{describe(event, texts, format)}</span>
-              <span className={classes["since"]}>+{format.duration(Date.parse(event.at) - startMs)}</span>
-            </div>
-          );
+          return event && <EventLine event={event} startMs={startMs} />;
         }}
       </VirtualList>
     </Paper>
   );
 }
+
+interface EventLineProps {
+  readonly event: RunEvent;
+  readonly startMs: number;
+}
+
+/** Kept as it is while it stays in sight. */
+const EventLine = memo(function EventLine({ event, startMs }: EventLineProps) {
+  const texts = {
+    ...{ t: useMessages(messages), runs: useMessages(listMessages), approvals: useMessages(approvalMessages) },
+    kinds: useMessages(timelineMessages),
+  };
+  const format = useFormat();
+  return (
+    <div className={classes["event"]} data-type={event.__typename} data-level={event.level}>
+      <span className={classes["seq"]}>{event.seq}</span>
+      <span className={classes["what"]}>{describe(event, texts, format)}</span>
+      <span className={classes["since"]}>+{format.duration(Date.parse(event.at) - startMs)}</span>
+    </div>
+  );
+});
 
 function OnScreen({ events, count }: { readonly events: readonly RunEvent[]; readonly count: number }) {
   const t = useMessages(messages);

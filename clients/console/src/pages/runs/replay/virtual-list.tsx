@@ -15,29 +15,44 @@ interface VirtualListProps {
   readonly children: (index: number) => ReactNode;
 }
 
+interface Sight {
+  /** In pixels, as the height. */
+  readonly top: number;
+  /** 0 until it is known. */
+  readonly height: number;
+  /** The row that was last brought into sight; none while somebody scrolls by themselves. */
+  readonly brought?: number;
+}
+
 export function VirtualList({ label, count, selected, onSelect, children }: VirtualListProps) {
   const id = useId();
   const scroller = useRef<HTMLDivElement>(null);
-  const [{ top, height }, setSight] = useState({ top: 0, height: 0 });
+  const [sight, setSight] = useState<Sight>({ top: 0, height: 0 });
+  const [followed, setFollowed] = useState<number>();
   const look = useCallback(() => {
     if (!scroller.current) return;
     const { scrollTop, clientHeight } = scroller.current;
-    setSight((sight) =>
-      sight.top === scrollTop && sight.height === clientHeight ? sight : { top: scrollTop, height: clientHeight },
+    setSight((known) =>
+      known.top === scrollTop && known.height === clientHeight ? known : { top: scrollTop, height: clientHeight },
     );
   }, []);
   useLayoutEffect(() => {
+    look();
     const resized = new ResizeObserver(look);
     if (scroller.current) resized.observe(scroller.current);
     return () => {
       resized.disconnect();
     };
   }, [look]);
-  // Before it is painted: what is scrolled to is drawn at once.
+  // Found while the rows are drawn, not looked up afterwards: the page would be laid out twice for every step.
+  if (sight.height > 0 && selected !== followed) {
+    setFollowed(selected);
+    setSight(bring(sight, selected));
+  }
   useLayoutEffect(() => {
-    if (scroller.current) keepInSight(scroller.current, selected);
-    look();
-  }, [selected, look]);
+    if (scroller.current && sight.brought !== undefined) scroller.current.scrollTop = sight.top;
+  }, [sight]);
+  const { top, height } = sight;
   const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - BEYOND);
   const last = Math.min(count - 1, Math.ceil((top + Math.max(height, ROW_HEIGHT)) / ROW_HEIGHT) + BEYOND);
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -103,9 +118,10 @@ function targetOf(key: string, selected: number, count: number, page: number): n
   }
 }
 
-function keepInSight(scroller: HTMLElement, index: number): void {
-  const top = index * ROW_HEIGHT;
-  if (top < scroller.scrollTop) scroller.scrollTop = top;
-  else if (top + ROW_HEIGHT > scroller.scrollTop + scroller.clientHeight)
-    scroller.scrollTop = top + ROW_HEIGHT - scroller.clientHeight;
+function bring(sight: Sight, index: number): Sight {
+  const { top, height } = sight;
+  const rowTop = index * ROW_HEIGHT;
+  if (rowTop < top) return { top: Math.max(0, rowTop), height, brought: index };
+  if (rowTop + ROW_HEIGHT > top + height) return { top: rowTop + ROW_HEIGHT - height, height, brought: index };
+  return sight;
 }
