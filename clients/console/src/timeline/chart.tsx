@@ -1,9 +1,10 @@
 import { Button, Group, Stack, Table, Text } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { useFormat, type Format } from "../i18n/format.ts";
 import { useMessages } from "../i18n/messages.ts";
 import { DataTable } from "../parts/data-table.tsx";
+import { useNow } from "../parts/use-now.ts";
 import classes from "./chart.module.css";
 import { messages } from "./messages.ts";
 import { ticksOf, type Bar, type Timeline } from "./bars.ts";
@@ -28,7 +29,7 @@ export function TimelineChart({ timeline, currency }: ChartProps) {
   const [isTable, setTable] = useState(false);
   const now = useNow(timeline.endMs === undefined);
   const endMs = Math.max(
-    timeline.endMs ?? now,
+    timeline.endMs ?? now.getTime(),
     timeline.startMs + 1,
     ...timeline.bars.map(({ endMs: end }) => end ?? 0),
   );
@@ -54,21 +55,6 @@ export function TimelineChart({ timeline, currency }: ChartProps) {
       )}
     </Stack>
   );
-}
-
-/** The time, as long as something goes on. */
-function useNow(isRunning: boolean): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    if (!isRunning) return undefined;
-    const timer = setInterval(() => {
-      setNow(Date.now());
-    }, 500);
-    return () => {
-      clearInterval(timer);
-    };
-  }, [isRunning]);
-  return now;
 }
 
 interface DrawnProps extends ChartProps {

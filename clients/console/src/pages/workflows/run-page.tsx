@@ -13,6 +13,7 @@ import { Page } from "../../parts/page.tsx";
 import { QueryState } from "../../parts/query-state.tsx";
 import { Section } from "../../parts/section.tsx";
 import { StopButton } from "../../parts/stop-button.tsx";
+import { useNow } from "../../parts/use-now.ts";
 import { usePermission } from "../../session/permission.tsx";
 import { TimelineChart } from "../../timeline/chart.tsx";
 import { messages } from "./messages.ts";
@@ -64,6 +65,7 @@ function Facts({
 }) {
   const t = useMessages(messages);
   const format = useFormat();
+  const now = useNow(endedAt === null);
   const begunMs = Date.parse(startedAt ?? createdAt);
   return (
     <>
@@ -78,7 +80,7 @@ function Facts({
         </Fact>
         <Fact label={t.duration}>
           {endedAt === null
-            ? t.soFar(format.duration(Date.now() - begunMs))
+            ? t.soFar(format.duration(Math.max(0, now.getTime() - begunMs)))
             : format.duration(Date.parse(endedAt) - begunMs)}
         </Fact>
         <Fact label={t.startedAt}>{format.dateTime(createdAt)}</Fact>

@@ -5,6 +5,7 @@ import { useFormat } from "../../../i18n/format.ts";
 import { useMessages } from "../../../i18n/messages.ts";
 import { Fact, FactList } from "../../../parts/facts.tsx";
 import { IconAlertTriangle } from "../../../parts/icons.ts";
+import { useNow } from "../../../parts/use-now.ts";
 import { durationOf } from "../row.tsx";
 import { RunStatusBadge } from "../status.tsx";
 import { messages } from "./messages.ts";
@@ -25,6 +26,7 @@ export function Facts({ run, live }: FactsProps) {
   const { status, error, cost, endedAt, startedAt } = live.run;
   const beganAt = startedAt ?? run.startedAt;
   const took = durationOf({ createdAt: run.createdAt, startedAt: beganAt, endedAt });
+  const now = useNow(took === undefined);
   const waitedMs = beganAt === null ? 0 : Date.parse(beganAt) - Date.parse(run.createdAt);
   return (
     <>
@@ -48,7 +50,7 @@ export function Facts({ run, live }: FactsProps) {
         <Fact label={t.cost}>{cost ? format.money(cost) : undefined}</Fact>
         <Fact label={t.duration}>
           {took === undefined
-            ? t.soFar(format.duration(Date.now() - Date.parse(beganAt ?? run.createdAt)))
+            ? t.soFar(format.duration(Math.max(0, now.getTime() - Date.parse(beganAt ?? run.createdAt))))
             : format.duration(took)}
           {waitedMs >= WORTH_SAYING_MS && (
             <Text span size="sm" c="dimmed">
