@@ -1,27 +1,20 @@
 import { cpuMs, treeOf } from "../processes.ts";
 
-/** What processes have computed while a meter ran; unlike time, it does not depend on who else computes. */
-export interface CpuMeter<Name extends string> {
+/** What processes compute while a meter runs; unlike time, it does not depend on who else computes. */
+export interface CpuMeter {
   start(): void;
-  stop(): void;
-  /** Milliseconds since the first start, of each part. */
-  used(): Readonly<Record<Name, number>>;
+  /** Milliseconds since the start, of each part. */
+  stop(): Readonly<Record<string, number>>;
 }
 
 /** A part is a process and everything below it. */
-export function openCpuMeter<Name extends string>(pidsOf: () => Readonly<Record<Name, number>>): CpuMeter<Name> {
-  const total = new Map<string, number>();
-  const count = (sign: 1 | -1): void => {
-    for (const [name, pid] of Object.entries<number>(pidsOf()))
-      total.set(name, (total.get(name) ?? 0) + sign * cpuMs(treeOf(pid)));
-  };
+export function openCpuMeter(pidsOf: () => Readonly<Record<string, number>>): CpuMeter {
+  const read = () => Object.entries(pidsOf()).map(([name, pid]) => [name, cpuMs(treeOf(pid))] as const);
+  let atStart: ReadonlyMap<string, number> = new Map();
   return {
     start: () => {
-      count(-1);
+      atStart = new Map(read());
     },
-    stop: () => {
-      count(1);
-    },
-    used: () => Object.fromEntries(total) as Record<Name, number>,
+    stop: () => Object.fromEntries(read().map(([name, ms]) => [name, ms - (atStart.get(name) ?? 0)])),
   };
 }

@@ -18,6 +18,8 @@ export interface Outcome<T> {
   readonly results: readonly T[];
   /** Milliseconds for each of the results, of each part that was counted. */
   readonly cpu: Readonly<Record<string, number>>;
+  /** The same of each turn. */
+  readonly cpus: readonly Readonly<Record<string, number>>[];
 }
 
 export interface TurnOptions {
@@ -42,20 +44,27 @@ export async function takeTurns<All extends Readonly<Record<string, Contender<un
 function openLane<T>({ run, pids = () => ({}) }: Contender<T>) {
   const cpu = openCpuMeter(pids);
   const rates: number[] = [];
+  const cpus: Readonly<Record<string, number>>[] = [];
+  const total = new Map<string, number>();
   const results: T[] = [];
+  const count = (used: Readonly<Record<string, number>>, done: number): void => {
+    cpus.push(each(Object.entries(used), done));
+    for (const [part, ms] of Object.entries(used)) total.set(part, (total.get(part) ?? 0) + ms);
+  };
   return {
     turn: async (durationMs: number, concurrency: number, counts: boolean): Promise<void> => {
       if (counts) cpu.start();
       const spell = await run(durationMs, concurrency);
       if (!counts) return;
-      cpu.stop();
+      count(cpu.stop(), spell.results.length);
       rates.push(perSecond(spell));
       // Spread into a call, many would be too many.
       for (const result of spell.results) results.push(result);
     },
-    outcome: (): Outcome<T> => {
-      const each = Object.entries<number>(cpu.used()).map(([part, ms]) => [part, ms / results.length] as const);
-      return { rates, rate: median(rates), results, cpu: Object.fromEntries(each) };
-    },
+    outcome: (): Outcome<T> => ({ rates, rate: median(rates), results, cpu: each(total, results.length), cpus }),
   };
+}
+
+function each(used: Iterable<readonly [string, number]>, count: number): Readonly<Record<string, number>> {
+  return Object.fromEntries([...used].map(([part, ms]) => [part, ms / count]));
 }

@@ -64,6 +64,10 @@ function ask(socket: Socket, request: Buffer): Promise<void> {
     const lost = (): void => {
       settle(new Error("the server has closed the connection"));
     };
+    if (socket.destroyed) {
+      lost();
+      return;
+    }
     socket.on("data", take).once("close", lost);
     socket.write(request);
   });

@@ -1,5 +1,9 @@
 // First, as in every process that serves: what is traced must not be loaded before the tracing is.
 import { startTelemetry } from "@sba/platform/telemetry";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { ApolloGateway, RemoteGraphQLDataSource } from "@apollo/gateway";
 import { ApolloServer, type ApolloServerOptions, type BaseContext } from "@apollo/server";
 import { ApolloServerPluginInlineTraceDisabled } from "@apollo/server/plugin/disabled";
@@ -15,6 +19,7 @@ import { openRateLimiter } from "@sba/platform/rate-limit";
 import { useSecretKey } from "@sba/platform/secrets";
 import { addressOf, GRAPHQL_PATH, startSubgraphServer, type Subgraph } from "@sba/platform/server";
 import fastify from "fastify";
+import { Pool } from "undici";
 import { serveParent } from "../durable/child.ts";
 import { composeWith, schemaOf, type HalfName, type Urls } from "./graph.ts";
 
@@ -26,6 +31,8 @@ export type ServerKind =
   | "both"
   /** As this project's subgraphs are served: to its gateway. */
   | `our ${HalfName}`
+  /** In front of `library`: hands bodies on, reads none. */
+  | "proxy"
   | "apollo gateway"
   | "gateway in process"
   | "gateway over HTTP";
@@ -49,10 +56,12 @@ export interface Where {
 
 const WHERE_SUBGRAPHS_ARE = ["library", "reviews"] as const satisfies readonly HalfName[];
 const HOST = "127.0.0.1";
+const JSON_TYPE = "application/json";
 const NOBODY = { caller: undefined, internal: false, requestId: "benchmark" };
 
 async function start({ kind, urls, areForeign = false, databaseUrl = "" }: ServerOptions): Promise<Where> {
   if (kind === "library" || kind === "reviews" || kind === "both") return serveApollo({ schema: schemaOf(kind) });
+  if (kind === "proxy") return serveProxy(urls?.library ?? "");
   useSecretKey("the-secret-key-of-a-benchmark-only");
   if (kind === "our library" || kind === "our reviews")
     return serveOurs(kind === "our library" ? "library" : "reviews");
@@ -119,6 +128,27 @@ async function serveApollo(options: ApolloServerOptions<BaseContext>): Promise<W
   app.post(GRAPHQL_PATH, fastifyApolloHandler(apollo));
   await app.listen({ host: HOST, port: 0 });
   return { url: `${addressOf(app)}${GRAPHQL_PATH}`, headers: {} };
+}
+
+/** The least that stands between a client and a subgraph: Node's HTTP server and the client that our gateway uses. */
+async function serveProxy(to: string): Promise<Where> {
+  const { origin, pathname: path } = new URL(to);
+  const pool = new Pool(origin);
+  const server = createServer((request, response) => {
+    text(request)
+      .then((body) => pool.request({ path, method: "POST", headers: { "content-type": JSON_TYPE }, body }))
+      .then(async ({ statusCode, body }) => {
+        const answer = await body.text();
+        response.writeHead(statusCode, { "content-type": JSON_TYPE, "content-length": Buffer.byteLength(answer) });
+        response.end(answer);
+      })
+      .catch((error: unknown) => response.destroy(error as Error));
+  });
+  server.keepAliveTimeout = KEEP_CONNECTION_MS;
+  server.listen({ host: HOST, port: 0 });
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://${HOST}:${port}${path}`, headers: {} };
 }
 
 setLogLevel("error");
