@@ -101,19 +101,24 @@ function contentSecurityPolicy(nonce: string): string {
   ].join("; ");
 }
 
-export function mountConsole(
-  app: FastifyInstance,
-  { index, routes, files }: ConsoleFiles,
+/** How the console is sent; what it shows is decided by the path that the browser is at. */
+export type SendConsole = (request: FastifyRequest, reply: FastifyReply) => FastifyReply;
+
+export function openConsolePage(
+  { index }: ConsoleFiles,
   { development }: { readonly development: boolean },
-): void {
+): SendConsole {
   const page = index.replace(MODE, development ? "development" : "production");
-  const sendIndex = (_request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+  return (_request, reply) => {
     const nonce = randomBytes(16).toString("base64");
     return reply
       .headers({ "content-security-policy": contentSecurityPolicy(nonce), "cache-control": "no-cache" })
       .type("text/html; charset=utf-8")
       .send(page.replaceAll(NONCE, nonce));
   };
+}
+
+export function mountConsole(app: FastifyInstance, { routes, files }: ConsoleFiles, sendIndex: SendConsole): void {
   for (const path of ["/", ...routes.flatMap((route) => [`/${route}`, `/${route}/*`])]) app.get(path, sendIndex);
   for (const [name, file] of files) app.get(`/${name}`, (request, reply) => sendFile(request, reply, name, file));
 }

@@ -279,9 +279,18 @@ describe("the console", () => {
     expect(nonces.size).toBe(3);
   });
 
-  test("swallows nothing of the API", async () => {
+  test("says itself to a person that there is nothing at an address", async () => {
     const nowhere = await get("/runsx");
+    expect([nowhere.status, nowhere.headers.get("content-type")]).toEqual([404, "text/html; charset=utf-8"]);
+    expect(nowhere.headers.get("content-security-policy")).toContain("'nonce-");
+    expect(await nowhere.text()).toContain('data-mode="development"');
+  });
+
+  test("swallows nothing of the API", async () => {
+    const nowhere = await get("/runsx", { accept: "application/json" });
     expect([nowhere.status, await reasonOf(nowhere)]).toEqual([404, "ROUTE_NOT_FOUND"]);
+    const posted = await fetch(`${console.gateway.url}/runsx`, { method: "POST", headers: { accept: "text/html" } });
+    expect([posted.status, await reasonOf(posted)]).toEqual([404, "ROUTE_NOT_FOUND"]);
     for (const path of ["/assets/index-abd.js", "/assets/..%2froutes.json", "/routes.json", "/assets/index-abc.js.br"])
       expect([path, (await get(path)).status]).toEqual([path, 404]);
     expect(await (await get("/graphql")).text()).toContain("EmbeddedSandbox");

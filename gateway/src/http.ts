@@ -13,7 +13,7 @@ import type { Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
-import { mountConsole, type ConsoleFiles } from "./console.ts";
+import { mountConsole, openConsolePage, type ConsoleFiles, type SendConsole } from "./console.ts";
 import { clientOf } from "./metrics.ts";
 import type { Operations } from "./operations.ts";
 import { requireOrigin, type Origins } from "./origins.ts";
@@ -67,7 +67,13 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     done();
   });
   app.setErrorHandler((error, request, reply) => sendHttpError(reply, error, request.id));
-  app.setNotFoundHandler((request, reply) => sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id));
+  const sendConsole = options.console && openConsolePage(options.console, options);
+  app.setNotFoundHandler((request, reply) =>
+    // Somebody who mistyped an address is shown where they are, and the way back.
+    sendConsole && wantsHtml(request)
+      ? sendConsole(request, reply.code(404))
+      : sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id),
+  );
   await app.register(cors, {
     // Nobody is known yet, of a preflight never.
     origin: async (origin: string | undefined) =>
@@ -86,7 +92,7 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     exposedHeaders: ["x-request-id", "x-api-version", "retry-after", "ratelimit", "ratelimit-policy"],
     maxAge: 600,
   });
-  mountPages(app, options);
+  mountPages(app, options, sendConsole);
   mountGraphql(app, options);
   for (const { routes } of options.links) await mountRoutes(app, routes, (route) => identifyFor(route, options));
   return app;
@@ -123,8 +129,12 @@ function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): F
   return reply.header("content-security-policy", contentSecurityPolicy).type("text/html; charset=utf-8").send(html);
 }
 
-function mountPages(app: FastifyInstance, { development, isReady, console }: HttpOptions): void {
-  if (console) mountConsole(app, console, { development });
+function mountPages(
+  app: FastifyInstance,
+  { development, isReady, console }: HttpOptions,
+  sendConsole: SendConsole | undefined,
+): void {
+  if (console && sendConsole) mountConsole(app, console, sendConsole);
   else app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
   mountGraphiql(app, { alone: development, hosted: console !== undefined });
   mountHealth(app, isReady);
@@ -188,8 +198,13 @@ function identifyFor(route: Route, options: CallerOptions): Identify {
   };
 }
 
-function wantsPage({ method, headers, url }: FastifyRequest): boolean {
-  return method === "GET" && (headers.accept ?? "").includes("text/html") && !url.includes("query=");
+function wantsPage(request: FastifyRequest): boolean {
+  return wantsHtml(request) && !request.url.includes("query=");
+}
+
+/** As browsers ask for what somebody goes to. */
+function wantsHtml({ method, headers }: FastifyRequest): boolean {
+  return method === "GET" && (headers.accept ?? "").includes("text/html");
 }
 
 async function answerGraphql(
