@@ -12,7 +12,8 @@ import { z } from "zod";
 export interface ConsoleFiles {
   /** First segments of its paths: `ask` is `/ask` and everything below. */
   readonly routes: readonly string[];
-  readonly index: string;
+  /** What it shows is decided by the path that the browser is at. */
+  readonly sendPage: (reply: FastifyReply) => FastifyReply;
   /** By path, without the leading slash. */
   readonly files: ReadonlyMap<string, ConsoleFile>;
 }
@@ -46,13 +47,16 @@ const NOT_SERVED: ReadonlySet<string> = new Set(["index.html", "routes.json"]);
 const routesSchema = z.array(z.string().regex(/^[a-z][a-z-]*$/));
 
 /** Reads what the console's build wrote; undefined when it was not built. @throws when the folder is not a whole build. */
-export async function openConsole(directory: string): Promise<ConsoleFiles | undefined> {
+export async function openConsole(
+  directory: string,
+  { development }: { readonly development: boolean },
+): Promise<ConsoleFiles | undefined> {
   const names = await namesIn(directory);
   if (!names.has("index.html")) return undefined;
   const served = [...names].filter((name) => !NOT_SERVED.has(name) && !isCompressed(name));
   const files = await Promise.all(served.map(async (name) => [name, await describe(directory, name, names)] as const));
   return {
-    index: await readFile(join(directory, "index.html"), "utf8"),
+    sendPage: pageSender(await readFile(join(directory, "index.html"), "utf8"), development),
     routes: routesSchema.parse(JSON.parse(await readFile(join(directory, "routes.json"), "utf8"))),
     files: new Map(files),
   };
@@ -101,15 +105,9 @@ function contentSecurityPolicy(nonce: string): string {
   ].join("; ");
 }
 
-/** How the console is sent; what it shows is decided by the path that the browser is at. */
-export type SendConsole = (request: FastifyRequest, reply: FastifyReply) => FastifyReply;
-
-export function openConsolePage(
-  { index }: ConsoleFiles,
-  { development }: { readonly development: boolean },
-): SendConsole {
+function pageSender(index: string, development: boolean): ConsoleFiles["sendPage"] {
   const page = index.replace(MODE, development ? "development" : "production");
-  return (_request, reply) => {
+  return (reply) => {
     const nonce = randomBytes(16).toString("base64");
     return reply
       .headers({ "content-security-policy": contentSecurityPolicy(nonce), "cache-control": "no-cache" })
@@ -118,8 +116,9 @@ export function openConsolePage(
   };
 }
 
-export function mountConsole(app: FastifyInstance, { routes, files }: ConsoleFiles, sendIndex: SendConsole): void {
-  for (const path of ["/", ...routes.flatMap((route) => [`/${route}`, `/${route}/*`])]) app.get(path, sendIndex);
+export function mountConsole(app: FastifyInstance, { routes, files, sendPage }: ConsoleFiles): void {
+  for (const path of ["/", ...routes.flatMap((route) => [`/${route}`, `/${route}/*`])])
+    app.get(path, (_request, reply) => sendPage(reply));
   for (const [name, file] of files) app.get(`/${name}`, (request, reply) => sendFile(request, reply, name, file));
 }
 

@@ -157,7 +157,7 @@ async function serve(
   const { graphs, fanOut, sessions } = parts;
   const all = [...links.byName.values()];
   const { consoleDirectory, trustedProxies = [] } = options;
-  const console = consoleDirectory === undefined ? undefined : await openConsole(consoleDirectory);
+  const console = consoleDirectory === undefined ? undefined : await openConsole(consoleDirectory, options);
   const app = await createHttp({
     ...parts,
     links: all,

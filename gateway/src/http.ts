@@ -13,7 +13,7 @@ import type { Authenticator } from "./authenticate.ts";
 import { errors } from "./errors.ts";
 import { explorerPage, indexPage, type Page } from "./explorer.ts";
 import type { SubgraphLink } from "./forward.ts";
-import { mountConsole, openConsolePage, type ConsoleFiles, type SendConsole } from "./console.ts";
+import { mountConsole, type ConsoleFiles } from "./console.ts";
 import { clientOf } from "./metrics.ts";
 import type { Operations } from "./operations.ts";
 import { requireOrigin, type Origins } from "./origins.ts";
@@ -67,11 +67,10 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     done();
   });
   app.setErrorHandler((error, request, reply) => sendHttpError(reply, error, request.id));
-  const sendConsole = options.console && openConsolePage(options.console, options);
   app.setNotFoundHandler((request, reply) =>
     // Somebody who mistyped an address is shown where they are, and the way back.
-    sendConsole && wantsHtml(request)
-      ? sendConsole(request, reply.code(404))
+    options.console && wantsHtml(request)
+      ? options.console.sendPage(reply.code(404))
       : sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id),
   );
   await app.register(cors, {
@@ -92,7 +91,7 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
     exposedHeaders: ["x-request-id", "x-api-version", "retry-after", "ratelimit", "ratelimit-policy"],
     maxAge: 600,
   });
-  mountPages(app, options, sendConsole);
+  mountPages(app, options);
   mountGraphql(app, options);
   for (const { routes } of options.links) await mountRoutes(app, routes, (route) => identifyFor(route, options));
   return app;
@@ -129,12 +128,8 @@ function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): F
   return reply.header("content-security-policy", contentSecurityPolicy).type("text/html; charset=utf-8").send(html);
 }
 
-function mountPages(
-  app: FastifyInstance,
-  { development, isReady, console }: HttpOptions,
-  sendConsole: SendConsole | undefined,
-): void {
-  if (console && sendConsole) mountConsole(app, console, sendConsole);
+function mountPages(app: FastifyInstance, { development, isReady, console }: HttpOptions): void {
+  if (console) mountConsole(app, console);
   else app.get("/", (_request, reply) => sendPage(reply, indexPage({ explorer: development })));
   mountGraphiql(app, { alone: development, hosted: console !== undefined });
   mountHealth(app, isReady);

@@ -2,11 +2,11 @@ import { Alert, Badge, Group } from "@mantine/core";
 import { useNetwork } from "@mantine/hooks";
 import type { ConnectionState } from "@sba/client";
 import { useConnection, useOutbox } from "@sba/client/react";
-import { useEffect, useState } from "react";
 import { useMessages } from "../i18n/messages.ts";
 import { IconCloudOff } from "../parts/icons.ts";
 import { messages } from "../parts/messages.ts";
 import { useLate } from "../parts/use-late.ts";
+import { useNow } from "../parts/use-now.ts";
 
 /** What is answered sooner was only on its way. */
 const WORTH_SAYING_MS = 1_000;
@@ -53,18 +53,8 @@ const COLOURS: Readonly<Record<ConnectionState["status"], string>> = {
 };
 
 function useSecondsUntil(at: Date | undefined): number {
-  const [now, setNow] = useState(Date.now);
-  useEffect(() => {
-    if (at === undefined) return undefined;
-    setNow(Date.now());
-    const timer = setInterval(() => {
-      setNow(Date.now());
-    }, 1_000);
-    return () => {
-      clearInterval(timer);
-    };
-  }, [at]);
-  return at === undefined ? 0 : Math.max(0, Math.ceil((at.getTime() - now) / 1_000));
+  const now = useNow(at !== undefined);
+  return at === undefined ? 0 : Math.max(0, Math.ceil((at.getTime() - now.getTime()) / 1_000));
 }
 
 export function OfflineBanner() {

@@ -7,6 +7,7 @@ export function useNow(isTicking = true): Date {
   const [now, setNow] = useState(() => new Date());
   useEffect(() => {
     if (!isTicking) return undefined;
+    setNow(new Date());
     const timer = setInterval(() => {
       setNow(new Date());
     }, SECOND_MS);

@@ -20,20 +20,22 @@ interface Sight {
   readonly top: number;
   /** 0 until it is known. */
   readonly height: number;
-  /** The row that was last brought into sight; none while somebody scrolls by themselves. */
-  readonly brought?: number;
+  /** A row is brought into it; false of where somebody scrolled by themselves. */
+  readonly isBrought: boolean;
 }
 
 export function VirtualList({ label, count, selected, onSelect, children }: VirtualListProps) {
   const id = useId();
   const scroller = useRef<HTMLDivElement>(null);
-  const [sight, setSight] = useState<Sight>({ top: 0, height: 0 });
+  const [sight, setSight] = useState<Sight>({ top: 0, height: 0, isBrought: false });
   const [followed, setFollowed] = useState<number>();
   const look = useCallback(() => {
     if (!scroller.current) return;
     const { scrollTop, clientHeight } = scroller.current;
     setSight((known) =>
-      known.top === scrollTop && known.height === clientHeight ? known : { top: scrollTop, height: clientHeight },
+      known.top === scrollTop && known.height === clientHeight
+        ? known
+        : { top: scrollTop, height: clientHeight, isBrought: false },
     );
   }, []);
   useLayoutEffect(() => {
@@ -50,7 +52,7 @@ export function VirtualList({ label, count, selected, onSelect, children }: Virt
     setSight(bring(sight, selected));
   }
   useLayoutEffect(() => {
-    if (scroller.current && sight.brought !== undefined) scroller.current.scrollTop = sight.top;
+    if (scroller.current && sight.isBrought) scroller.current.scrollTop = sight.top;
   }, [sight]);
   const { top, height } = sight;
   const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - BEYOND);
@@ -121,7 +123,7 @@ function targetOf(key: string, selected: number, count: number, page: number): n
 function bring(sight: Sight, index: number): Sight {
   const { top, height } = sight;
   const rowTop = index * ROW_HEIGHT;
-  if (rowTop < top) return { top: Math.max(0, rowTop), height, brought: index };
-  if (rowTop + ROW_HEIGHT > top + height) return { top: rowTop + ROW_HEIGHT - height, height, brought: index };
+  if (rowTop < top) return { top: Math.max(0, rowTop), height, isBrought: true };
+  if (rowTop + ROW_HEIGHT > top + height) return { top: rowTop + ROW_HEIGHT - height, height, isBrought: true };
   return sight;
 }
