@@ -17,7 +17,8 @@ export interface RateLimit {
   hold(ms: number): void;
 }
 
-export const DEFAULT_RATE_LIMIT: RateLimitOptions = { perSecond: 50, burst: 100 };
+/** In ten seconds just what a server by default allows one principal of one operation, so that whoever works never waits here. */
+export const DEFAULT_RATE_LIMIT: RateLimitOptions = { perSecond: 250, burst: 500 };
 
 export function rateLimit({ perSecond, burst }: RateLimitOptions, now: () => number = Date.now): RateLimit {
   // When the bucket would be full again: one number instead of a count and a time.
