@@ -73,10 +73,11 @@ export async function createHttp(options: HttpOptions): Promise<FastifyInstance>
       ? options.console.sendPage(reply.code(404))
       : sendHttpError(reply, platformErrors.ROUTE_NOT_FOUND(), request.id),
   );
+  // Of a preflight it is not known who asks.
+  const mayCall = async (origin: string): Promise<boolean> => options.origins.isAllowed({ origin, host: undefined });
   await app.register(cors, {
-    // Nobody is known yet, of a preflight never.
-    origin: async (origin: string | undefined) =>
-      origin !== undefined && options.origins.isAllowed({ origin, host: undefined }),
+    // Who sends none is no browser, and waits for nobody.
+    origin: (origin, tell) => (origin === undefined ? tell(null, false) : mayCall(origin)),
     methods: ["GET", "HEAD", "POST", "PUT"],
     allowedHeaders: [
       "authorization",
@@ -135,30 +136,37 @@ function mountPages(app: FastifyInstance, { development, isReady, console }: Htt
   mountHealth(app, isReady);
 }
 
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Who asks for GraphQL, if they have said so. */
+    caller?: Caller | undefined;
+  }
+}
+
 /** Credentials are judged before the body is read: a stranger's large body is not taken in. */
 function mountGraphql(app: FastifyInstance, options: HttpOptions): void {
   const { operations, limits, development } = options;
-  const callers = new WeakMap<FastifyRequest, Caller>();
+  // A property and no map: what is kept there for each request costs the collector more than the request's own objects.
+  app.decorateRequest("caller");
   void app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
     const readBody = openBodyReader(limits.maxBodyBytesUnderWay);
     scope.addContentTypeParser("application/json", (request: FastifyRequest, payload: IncomingMessage) =>
-      readBody(payload, callers.has(request) ? limits.maxBodyBytes : limits.maxAnonymousBodyBytes),
+      readBody(payload, request.caller ? limits.maxBodyBytes : limits.maxAnonymousBodyBytes),
     );
     // Anything else is Apollo Server's to refuse, unread.
     scope.addContentTypeParser("*", (_request, _payload, parsed) => {
       parsed(null);
     });
     scope.addHook("onRequest", async (request) => {
-      const caller = await callerOf(request, options);
-      if (caller) callers.set(request, caller);
+      request.caller = await callerOf(request, options);
     });
     scope.route({
       method: ["GET", "POST"],
       url: GRAPHQL_PATH,
       handler: (request, reply) => {
         if (development && wantsPage(request)) return sendPage(reply, explorerPage());
-        return answerGraphql(operations, request, reply, callers.get(request));
+        return answerGraphql(operations, request, reply, request.caller);
       },
     });
     done();

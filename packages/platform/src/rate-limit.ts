@@ -253,12 +253,22 @@ export function rateLimitHeaders(standings: readonly Standing[]): Record<string,
   const { limit, remaining, resetMs } = nearest;
   const resetS = Math.ceil(resetMs / 1_000);
   return {
-    "ratelimit-policy": standings
-      .map(({ limit: { name, quota, windowMs } }) => `"${name}";q=${quota};w=${Math.ceil(windowMs / 1_000)}`)
-      .join(", "),
+    "ratelimit-policy": standings.map((standing) => policyOf(standing.limit)).join(", "),
     ratelimit: `"${limit.name}";r=${remaining};t=${resetS}`,
     "ratelimit-limit": String(limit.quota),
     "ratelimit-remaining": String(remaining),
     "ratelimit-reset": String(resetS),
   };
+}
+
+// Limits are made once; every answer names some.
+const policies = new WeakMap<RateLimit, string>();
+
+function policyOf(limit: RateLimit): string {
+  const known = policies.get(limit);
+  if (known !== undefined) return known;
+  const { name, quota, windowMs } = limit;
+  const policy = `"${name}";q=${quota};w=${Math.ceil(windowMs / 1_000)}`;
+  policies.set(limit, policy);
+  return policy;
 }

@@ -136,11 +136,18 @@ interface Graphql {
   readonly apollo: ApolloServer<OperationRequest>;
 }
 
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Of GraphQL: who asks, and until when they wait. */
+    identified?: OperationRequest;
+  }
+}
+
 function mountGraphql(app: FastifyInstance, { schema, documentOf, apollo }: Graphql): void {
-  const identified = new WeakMap<FastifyRequest, OperationRequest>();
+  app.decorateRequest("identified");
   const answerPlain = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> => {
     const who = { ...(await identify(request)), signal: abortedWhenGone(reply) };
-    identified.set(request, who);
+    request.identified = who;
     const plain = plainRequestOf(request.body);
     const document = plain && executableOf(documentOf(plain.query), plain.operationName);
     if (!document) return undefined;
@@ -154,7 +161,7 @@ function mountGraphql(app: FastifyInstance, { schema, documentOf, apollo }: Grap
     preHandler: answerPlain,
     handler: fastifyApolloHandler(apollo, {
       context: (request: FastifyRequest) => {
-        const known = identified.get(request);
+        const { identified: known } = request;
         if (!known) throw new Error("a request came past its identification");
         return Promise.resolve(known);
       },
