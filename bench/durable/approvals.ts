@@ -8,7 +8,7 @@ import { inDurableWorld, type DurableWorld } from "./world.ts";
 /** How soon a run goes on when a person has agreed, against a bare job there and back; also when its worker is gone by then. */
 
 const NEXT_STEP_TO_JOB = 2;
-const DECISIONS_A_ROUND = { 1: 16, 16: 64 };
+const DECISIONS_A_ROUND = { 1: 200, 16: 320 };
 const SUSPENDED_AT_ONCE = 16;
 
 export function benchApprovals(options: DurableOptions): Promise<Measurement[]> {

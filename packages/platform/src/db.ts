@@ -158,9 +158,22 @@ function openPools(): Pools {
  * it back. The tenant is set together with BEGIN, locally to the transaction.
  * @throws DATABASE_UNAVAILABLE when the server cannot be reached; what it throws else is what `work` threw.
  */
-export function withTenant<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
+export function withTenant<T>(
+  scope: TenantScope,
+  work: (tx: Tx) => Promise<T>,
+  { byKey = false }: TransactionOptions = {},
+): Promise<T> {
   if (!isUuid(scope.tenantId)) throw new Error("withTenant needs a tenant's UUID");
-  return transact(openPools().app, { tenantId: scope.tenantId, setting: SET_TENANT }, work);
+  const setting = byKey ? SET_TENANT_BY_KEY : SET_TENANT;
+  return transact(openPools().app, { tenantId: scope.tenantId, setting }, work);
+}
+
+export interface TransactionOptions {
+  /**
+   * Its statements find every row by its key, or by a range of an index that their text settles: their plan is the same whatever they
+   * are asked for, so it is made once a connection.
+   */
+  readonly byKey?: boolean;
 }
 
 interface Beginning {
@@ -177,7 +190,7 @@ const SET_TENANT: Statement = {
 };
 const SET_TENANT_BY_KEY: Statement = {
   name: "sba_tenant_by_key",
-  text: "SELECT set_config('app.current_tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)",
+  text: "SELECT set_config('app.current_tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)",
 };
 
 /**
@@ -188,14 +201,9 @@ export function withTenantOnce<T>(scope: TenantScope, work: (tx: Tx) => Promise<
   return withTenant(scope, (tx) => tx.finish(() => work(tx)));
 }
 
-/**
- * The same for statements that find every row by its key, or by a range of an index that their text settles: their plan is the
- * same whatever they are asked for, so it is made once a connection.
- */
+/** The same for statements that find every row by its key (`TransactionOptions`). */
 export function withTenantByKey<T>(scope: TenantScope, work: (tx: Tx) => Promise<T>): Promise<T> {
-  if (!isUuid(scope.tenantId)) throw new Error("withTenantByKey needs a tenant's UUID");
-  const beginning = { tenantId: scope.tenantId, setting: SET_TENANT_BY_KEY };
-  return transact(openPools().app, beginning, (tx) => tx.finish(() => work(tx)));
+  return withTenant(scope, (tx) => tx.finish(() => work(tx)), { byKey: true });
 }
 
 /**

@@ -45,7 +45,7 @@ export async function decideApproval(caller: Caller, input: DecideApprovalInput)
   requirePermission(caller, "approval:decide");
   const { idempotencyKey, ...request } = input;
   const { approvalId } = input;
-  await withTenant(caller, async (tx) => {
+  const decideOnce = async (tx: Tx): Promise<void> => {
     // Sent together: one round trip.
     const [locked, roles, earlier] = await Promise.all([
       lockApproval(tx, approvalId),
@@ -54,7 +54,8 @@ export async function decideApproval(caller: Caller, input: DecideApprovalInput)
     ]);
     if (!locked) throw errors.AGENT_APPROVAL_NOT_FOUND();
     if (earlier === undefined) await decide(tx, caller, { ...locked, roles }, input);
-  });
+  };
+  await withTenant(caller, decideOnce, { byKey: true });
   return approvalId;
 }
 

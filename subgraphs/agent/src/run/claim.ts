@@ -1,4 +1,4 @@
-import { withTenantOnce, type Tx } from "@sba/platform/db";
+import { withTenantByKey, type Tx } from "@sba/platform/db";
 import type { TenantScope } from "@sba/platform/caller";
 import { gatherEvents } from "@sba/platform/events";
 import type { Run as RunRow, Step } from "@sba/platform/generated/prisma/client";
@@ -39,7 +39,9 @@ export function takeFound(run: RunRow): Taken {
 /** Leases a run that had waited; undefined when it is not due, or another's. */
 export async function claimWoken(scope: TenantScope, { id, callId }: WokenRun): Promise<Taken | undefined> {
   // The row is locked by the lease, and each statement sees what was committed before it: what is read next is of the run as it is leased.
-  const [run, state] = await withTenantOnce(scope, (tx) => Promise.all([takeLease(tx, id), readState(tx, id, callId)]));
+  const [run, state] = await withTenantByKey(scope, (tx) =>
+    Promise.all([takeLease(tx, id), readState(tx, id, callId)]),
+  );
   return run && { run, begin: async () => commit(await complete(run, state), takeUp) };
 }
 

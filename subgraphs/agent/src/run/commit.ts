@@ -1,4 +1,4 @@
-import { isRequirementFailure, json, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
+import { isRequirementFailure, json, withTenant, withTenantByKey, type Tx } from "@sba/platform/db";
 import { appendEvents, gatherEvents, isAnnounced, type NewEvent, type StreamEvent } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { openGroup } from "@sba/platform/group";
@@ -60,7 +60,7 @@ function write(before: RunRow, draft: Draft): Promise<unknown> {
   // would not be.
   const endsDelegation = draft.run.parentRunId !== null && draft.run.endedAt !== null;
   if (!draft.run.budgeted && !endsDelegation) return writeTogether(draft.caller, asked);
-  return withTenantOnce(draft.caller, (tx) => {
+  return withTenantByKey(draft.caller, (tx) => {
     writeAll(tx, [asked]);
     return Promise.resolve();
   });

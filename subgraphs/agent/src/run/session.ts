@@ -1,5 +1,5 @@
 import { callerOfStarter, type Caller } from "@sba/platform/caller";
-import { withTenantOnce, type Tx } from "@sba/platform/db";
+import { withTenantByKey, type Tx } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import type { AgentVersion, Message, Run as RunRow, RunInput } from "@sba/platform/generated/prisma/client";
 import { openGroupRead } from "@sba/platform/group";
@@ -132,7 +132,7 @@ interface Calls {
 /** What a worker finds when it has leased a run: everything that it decides from. */
 export async function openSession(run: RunRow): Promise<Session> {
   if (isPlain(run)) return openPlain(run, await readBasis(run, run.id));
-  return complete(run, await withTenantOnce(run, (tx) => readState(tx, run.id)));
+  return complete(run, await withTenantByKey(run, (tx) => readState(tx, run.id)));
 }
 
 /** Nothing was asked of anybody yet, nothing is left unfinished, and no money is held for it. */
@@ -162,7 +162,7 @@ export async function openPlain(run: RunRow, { history, policies }: Basis): Prom
 /** The same, after somebody else changed the run. @throws AGENT_RUN_LEASE_LOST */
 export async function reopenSession({ run: { tenantId, id, fence } }: Session): Promise<Session> {
   // The run first: of what is changed while it is read, its revision tells.
-  const [[run], state] = await withTenantOnce({ tenantId }, (tx) =>
+  const [[run], state] = await withTenantByKey({ tenantId }, (tx) =>
     Promise.all([tx.sql<RunRow>`SELECT * FROM agent.run WHERE id = ${id} AND fence = ${fence}`, readState(tx, id)]),
   );
   if (!run) throw errors.AGENT_RUN_LEASE_LOST();
@@ -194,7 +194,7 @@ export async function complete(run: RunRow, { approvals, policies, open, ...stat
   const known = ids.every((id) => open.calls.some((call) => call.id === id));
   const [version, { calls, children }] = await Promise.all([
     findVersionOnce(run, run.agentVersionId),
-    known ? open : withTenantOnce(run, (tx) => readCalls(tx, ids)),
+    known ? open : withTenantByKey(run, (tx) => readCalls(tx, ids)),
   ]);
   return {
     ...{ caller: callerOfStarter(run), run, version, ...state, policies: policiesFor(policies, run.agentKey) },
