@@ -27,6 +27,8 @@ export interface StartRuns {
 /** Milliseconds since `startRun` was called. */
 export interface RunTimes {
   readonly acceptedMs: number;
+  /** Who follows the run has its first event: that it was accepted. */
+  readonly firstEventMs: number;
   /** The first step is begun and this process has heard of it. */
   readonly firstStepMs: number;
   readonly endMs: number;
@@ -50,14 +52,15 @@ async function runOnce(
   const since = (): number => performance.now() - began;
   const runId = await startRun(caller, input);
   const acceptedMs = since();
-  let firstStepMs = Number.NaN;
+  let [firstEventMs, firstStepMs] = [Number.NaN, Number.NaN];
   let last = "";
   for await (const { type, payload } of streamRunEvents(caller, { runId, after: null, signal: NEVER })) {
+    if (Number.isNaN(firstEventMs)) firstEventMs = since();
     if (type === stepStarted.type && Number.isNaN(firstStepMs)) firstStepMs = since();
     last = `${type} ${(payload as { status?: string }).status ?? ""}`;
   }
   if (last !== "agent.run.finished COMPLETED") throw new Error(`run ${runId} ended with ${last}`);
-  return { acceptedMs, firstStepMs, endMs: since() };
+  return { acceptedMs, firstEventMs, firstStepMs, endMs: since() };
 }
 
 const NEVER = new AbortController().signal;

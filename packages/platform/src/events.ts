@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Caller, TenantScope } from "./caller.ts";
+import { ints, texts } from "./columns.ts";
 import { json, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { openGroupRead } from "./group.ts";
@@ -165,9 +166,13 @@ function announceAfterCommit(tx: Tx, scope: TenantScope, entries: readonly Strea
 }
 
 function insertEvents(tx: Tx, { tenantId }: TenantScope, entries: readonly StreamEvent[]): Promise<StreamEnd[]> {
+  const rows = rowsOf(entries);
   return tx.sql<StreamEnd>`
     WITH new AS (
-      SELECT * FROM json_to_recordset(${json(rowsOf(entries))}) AS new (stream text, type text, version int, payload jsonb, later int, trace_id text)
+      SELECT * FROM unnest(
+        ${texts(rows, ({ stream }) => stream)}::text[], ${texts(rows, ({ type }) => type)}::text[], ${ints(rows, ({ version }) => version)}::int[],
+        ${texts(rows, ({ payload }) => payload)}::text[], ${ints(rows, ({ later }) => later)}::int[],
+        ${texts(rows, ({ traceId }) => traceId)}::text[]) AS new (stream, type, version, payload, later, trace_id)
     ), position AS (
       INSERT INTO platform.stream AS s (id, tenant_id, last_seq)
       SELECT stream, ${tenantId}::uuid, max(later) + 1 FROM new GROUP BY stream ORDER BY stream
@@ -175,14 +180,24 @@ function insertEvents(tx: Tx, { tenantId }: TenantScope, entries: readonly Strea
       RETURNING id, last_seq
     ), appended AS (
       INSERT INTO platform.event (stream, seq, tenant_id, type, version, payload, at, trace_id)
-      SELECT new.stream, position.last_seq - new.later, ${tenantId}::uuid, new.type, new.version, new.payload, clock_timestamp(), new.trace_id
+      SELECT new.stream, position.last_seq - new.later, ${tenantId}::uuid, new.type, new.version, new.payload::jsonb, clock_timestamp(), new.trace_id
       FROM new JOIN position ON position.id = new.stream
     )
     SELECT id, last_seq FROM position`;
 }
 
-/** `later`: how many of these events come after it in its stream. */
-function rowsOf(entries: readonly StreamEvent[]): object[] {
+interface EventRow {
+  readonly stream: string;
+  readonly type: string;
+  readonly version: number;
+  /** JSON. */
+  readonly payload: string;
+  /** How many of these events come after it in its stream. */
+  readonly later: number;
+  readonly traceId: string | null;
+}
+
+function rowsOf(entries: readonly StreamEvent[]): EventRow[] {
   const later = new Map<string, number>();
   const current = currentTraceId();
   return entries
@@ -191,7 +206,14 @@ function rowsOf(entries: readonly StreamEvent[]): object[] {
       const after = later.get(stream) ?? 0;
       later.set(stream, after + 1);
       const { type, version } = event;
-      return { stream, type, version, payload: event.payload.parse(payload), later: after, trace_id: traceId };
+      return {
+        stream,
+        type,
+        version,
+        payload: json(event.payload.parse(payload)),
+        later: after,
+        traceId: traceId ?? null,
+      };
     })
     .toReversed();
 }

@@ -1,4 +1,5 @@
-import { isRequirementFailure, json, withTenant, withTenantByKey, type Tx } from "@sba/platform/db";
+import { bigints, booleans, floats, ints, texts, times, uuids } from "@sba/platform/columns";
+import { isRequirementFailure, withTenant, withTenantByKey, type Tx } from "@sba/platform/db";
 import { appendEvents, gatherEvents, isAnnounced, type NewEvent, type StreamEvent } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { openGroup } from "@sba/platform/group";
@@ -141,10 +142,12 @@ function rowOf({ id, fence, revision }: RunRow, { run, release }: Draft) {
   const { status, output, errorCode, errorMessage, endedAt, stepNumber, stepAttempt, textPieces } = run;
   return {
     ...{ id, fence, revision, status, output, errorCode, errorMessage, endedAt, stepNumber, stepAttempt, textPieces },
-    spentMicros: String(run.spentMicros),
-    isReleased: release !== undefined,
-    dueInSeconds: typeof release?.dueInMs === "number" ? release.dueInMs / 1000 : null,
+    ...{ spentMicros: run.spentMicros, isReleased: release !== undefined, dueInSeconds: secondsOf(release?.dueInMs) },
   };
+}
+
+function secondsOf(ms: number | null | undefined): number | null {
+  return typeof ms === "number" ? ms / 1000 : null;
 }
 
 /**
@@ -152,21 +155,29 @@ function rowOf({ id, fence, revision }: RunRow, { run, release }: Draft) {
  * those that are not. The ids twice: by the array the rows are found in the primary key, whatever the planner thinks of the table.
  */
 function updateRuns(tx: Tx, rows: readonly ReturnType<typeof rowOf>[]): Promise<unknown> {
+  const ids = uuids(rows, ({ id }) => id);
   return tx.sql`
     WITH asked AS (
-      SELECT * FROM json_to_recordset(${json(rows)}) AS asked (id uuid, fence int, revision int, status text, output text, "errorCode" text,
-        "errorMessage" text, "endedAt" timestamptz, "stepNumber" int, "stepAttempt" int, "textPieces" int, "spentMicros" bigint,
-        "isReleased" boolean, "dueInSeconds" float8)
+      SELECT * FROM unnest(
+        ${ids}::uuid[], ${ints(rows, ({ fence }) => fence)}::int[], ${ints(rows, ({ revision }) => revision)}::int[],
+        ${texts(rows, ({ status }) => status)}::text[], ${texts(rows, ({ output }) => output)}::text[],
+        ${texts(rows, ({ errorCode }) => errorCode)}::text[], ${texts(rows, ({ errorMessage }) => errorMessage)}::text[],
+        ${times(rows, ({ endedAt }) => endedAt)}::timestamptz[], ${ints(rows, ({ stepNumber }) => stepNumber)}::int[],
+        ${ints(rows, ({ stepAttempt }) => stepAttempt)}::int[], ${ints(rows, ({ textPieces }) => textPieces)}::int[],
+        ${bigints(rows, ({ spentMicros }) => spentMicros)}::bigint[], ${booleans(rows, ({ isReleased }) => isReleased)}::boolean[],
+        ${floats(rows, ({ dueInSeconds }) => dueInSeconds)}::float8[])
+        AS asked (id, fence, revision, status, output, error_code, error_message, ended_at, step_number, step_attempt, text_pieces, spent_micros,
+                  is_released, due_in_seconds)
     ), written AS (
       UPDATE agent.run AS run
-      SET status = asked.status, output = asked.output, error_code = asked."errorCode", error_message = asked."errorMessage",
-          ended_at = asked."endedAt", step_number = asked."stepNumber", step_attempt = asked."stepAttempt", takeovers = 0,
-          spent_micros = asked."spentMicros", text_pieces = asked."textPieces",
-          due_at = CASE WHEN asked."isReleased" THEN clock_timestamp() + make_interval(secs => asked."dueInSeconds") ELSE run.due_at END,
-          lease_expires_at = CASE WHEN asked."isReleased" THEN NULL ELSE clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}) END,
-          fence = run.fence + asked."isReleased"::int
+      SET status = asked.status, output = asked.output, error_code = asked.error_code, error_message = asked.error_message,
+          ended_at = asked.ended_at, step_number = asked.step_number, step_attempt = asked.step_attempt, takeovers = 0,
+          spent_micros = asked.spent_micros, text_pieces = asked.text_pieces,
+          due_at = CASE WHEN is_released THEN clock_timestamp() + make_interval(secs => due_in_seconds) ELSE run.due_at END,
+          lease_expires_at = CASE WHEN is_released THEN NULL ELSE clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}) END,
+          fence = run.fence + is_released::int
       FROM asked
-      WHERE run.tenant_id = ${tx.tenantId} AND run.id = ANY(${rows.map(({ id }) => id)}::uuid[])
+      WHERE run.tenant_id = ${tx.tenantId} AND run.id = ANY(${ids}::uuid[])
         AND run.id = asked.id AND run.fence = asked.fence AND run.revision = asked.revision
       RETURNING run.id, asked.fence
     )

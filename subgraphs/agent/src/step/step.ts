@@ -1,5 +1,6 @@
 import type { Caller } from "@sba/platform/caller";
-import { json, type Tx } from "@sba/platform/db";
+import { ints, texts, times, uuids } from "@sba/platform/columns";
+import type { Tx } from "@sba/platform/db";
 import type { Step } from "@sba/platform/generated/prisma/client";
 import { reader } from "@sba/platform/reader";
 import { runStream, stepFinished, stepStarted, type StepSnapshot } from "../events.ts";
@@ -37,17 +38,21 @@ export function finishStep(draft: Draft, step: Step): void {
 export function insertSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO agent.step (tenant_id, run_id, number, type, tool_call_id, started_at)
-    SELECT "tenantId", "runId", number, type, "toolCallId", "startedAt" FROM json_to_recordset(${json(steps)})
-      AS begun ("tenantId" uuid, "runId" uuid, number int, type text, "toolCallId" uuid, "startedAt" timestamptz)`;
+    SELECT ${tx.tenantId}, * FROM unnest(
+      ${uuids(steps, ({ runId }) => runId)}::uuid[], ${ints(steps, ({ number }) => number)}::int[], ${texts(steps, ({ type }) => type)}::text[],
+      ${uuids(steps, ({ toolCallId }) => toolCallId)}::uuid[], ${times(steps, ({ startedAt }) => startedAt)}::timestamptz[])`;
 }
 
 // The ids twice: by the array the rows are found in the primary key, whatever the planner thinks of the table.
 function endSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
+  const runIds = uuids(steps, ({ runId }) => runId);
   return tx.sql`
-    UPDATE agent.step SET ended_at = ended."endedAt", model = ended.model
-    FROM json_to_recordset(${json(steps)}) AS ended ("runId" uuid, number int, model text, "endedAt" timestamptz)
-    WHERE step.tenant_id = ${tx.tenantId} AND step.run_id = ANY(${steps.map(({ runId }) => runId)}::uuid[])
-      AND step.run_id = ended."runId" AND step.number = ended.number`;
+    UPDATE agent.step SET ended_at = ended.ended_at, model = ended.model
+    FROM unnest(
+      ${runIds}::uuid[], ${ints(steps, ({ number }) => number)}::int[], ${texts(steps, ({ model }) => model)}::text[],
+      ${times(steps, ({ endedAt }) => endedAt)}::timestamptz[]) AS ended (run_id, number, model, ended_at)
+    WHERE step.tenant_id = ${tx.tenantId} AND step.run_id = ANY(${runIds}::uuid[])
+      AND step.run_id = ended.run_id AND step.number = ended.number`;
 }
 
 /** A step that was begun and not committed. */

@@ -1,4 +1,5 @@
 import type { Caller } from "@sba/platform/caller";
+import { booleans, ints, texts, uuids } from "@sba/platform/columns";
 import { json, type Tx } from "@sba/platform/db";
 import type { Message, RunInput } from "@sba/platform/generated/prisma/client";
 import { runStream } from "../events.ts";
@@ -50,10 +51,14 @@ export function appendMessages(tx: Tx, messages: readonly Message[]): void {
 function insertMessages(tx: Tx, messages: readonly Message[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person, seq)
-    SELECT "tenantId", "runId", ordinal, role, text, "toolCalls", "toolCallId", "asksPerson",
-           (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = 'run:' || "runId")
-    FROM json_to_recordset(${json(messages)}) AS said ("tenantId" uuid, "runId" uuid, ordinal int, role text, text text,
-      "toolCalls" jsonb, "toolCallId" uuid, "asksPerson" boolean)`;
+    SELECT ${tx.tenantId}, run_id, ordinal, role, text, tool_calls::jsonb, tool_call_id, asks_person,
+           (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = 'run:' || run_id)
+    FROM unnest(
+      ${uuids(messages, ({ runId }) => runId)}::uuid[], ${ints(messages, ({ ordinal }) => ordinal)}::int[],
+      ${texts(messages, ({ role }) => role)}::text[], ${texts(messages, ({ text }) => text)}::text[],
+      ${texts(messages, ({ toolCalls }) => (toolCalls === null ? null : json(toolCalls)))}::text[],
+      ${uuids(messages, ({ toolCallId }) => toolCallId)}::uuid[], ${booleans(messages, ({ asksPerson }) => asksPerson)}::boolean[])
+      AS said (run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person)`;
 }
 
 /** What was said in the run itself: not in the thread before, of which a fork has copies. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Caller, TenantScope } from "@sba/platform/caller";
-import { json, withTenantByKey, type Tx } from "@sba/platform/db";
+import { bigints, ints, texts, times, uuids } from "@sba/platform/columns";
+import { withTenantByKey, type Tx } from "@sba/platform/db";
 import type { UsageLineShape } from "@sba/platform/graphql";
 import type { UsageRecord } from "@sba/platform/generated/prisma/client";
 import { errors } from "../errors.ts";
@@ -89,28 +90,14 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   return `${issue.path.join(".")}: ${issue.message}`;
 }
 
-interface UsageRow {
-  readonly tenant_id: string;
-  readonly key: string;
-  readonly meter: string;
-  readonly model: string | null;
-  /** Whole numbers, as decimal strings. */
-  readonly quantity: string;
-  readonly amount_micros: string;
-  readonly price_list_version: number;
-  readonly run_id: string | null;
-  readonly agent_key: string | null;
-  readonly principal_id: string;
-  readonly recorded_at: Date | null;
-}
+type UsageRow = Omit<UsageRecord, "tenantId" | "recordedAt"> & { readonly recordedAt: Date | null };
 
-function rowsOf({ tenantId, principalId }: Caller, input: UsageInput): UsageRow[] {
+function rowsOf({ principalId }: Caller, input: UsageInput): UsageRow[] {
   const { key, lines, runId = null, agentKey = null, at = null, priceListVersion = PRICE_LIST_VERSION } = input;
   return lines.map((line) => ({
-    ...{ tenant_id: tenantId, key, meter: line.meter, model: line.model ?? null, quantity: String(line.quantity) },
-    amount_micros: String(priceLine(line, priceListVersion).amountMicros),
-    price_list_version: priceListVersion,
-    ...{ run_id: runId, agent_key: agentKey, principal_id: principalId, recorded_at: at },
+    ...{ key, meter: line.meter, model: line.model ?? null, quantity: line.quantity },
+    ...{ amountMicros: priceLine(line, priceListVersion).amountMicros, priceListVersion },
+    ...{ runId, agentKey, principalId, recordedAt: at },
   }));
 }
 
@@ -118,10 +105,15 @@ function insertRows(tx: Tx, rows: readonly UsageRow[]): Promise<object[]> {
   return tx.sql`
     INSERT INTO billing.usage_record (tenant_id, key, meter, model, quantity, amount_micros, price_list_version,
                                       run_id, agent_key, principal_id, recorded_at)
-    SELECT tenant_id, key, meter, model, quantity, amount_micros, price_list_version, run_id, agent_key, principal_id,
+    SELECT ${tx.tenantId}, key, meter, model, quantity, amount_micros, price_list_version, run_id, agent_key, principal_id,
            coalesce(recorded_at, clock_timestamp())
-    FROM json_to_recordset(${json(rows)}) AS line (tenant_id uuid, key text, meter text, model text, quantity bigint, amount_micros bigint,
-      price_list_version int, run_id uuid, agent_key text, principal_id uuid, recorded_at timestamptz)
+    FROM unnest(
+      ${texts(rows, ({ key }) => key)}::text[], ${texts(rows, ({ meter }) => meter)}::text[], ${texts(rows, ({ model }) => model)}::text[],
+      ${bigints(rows, ({ quantity }) => quantity)}::bigint[], ${bigints(rows, ({ amountMicros }) => amountMicros)}::bigint[],
+      ${ints(rows, ({ priceListVersion }) => priceListVersion)}::int[], ${uuids(rows, ({ runId }) => runId)}::uuid[],
+      ${texts(rows, ({ agentKey }) => agentKey)}::text[], ${uuids(rows, ({ principalId }) => principalId)}::uuid[],
+      ${times(rows, ({ recordedAt }) => recordedAt)}::timestamptz[])
+      AS line (key, meter, model, quantity, amount_micros, price_list_version, run_id, agent_key, principal_id, recorded_at)
     ON CONFLICT (tenant_id, key, meter) DO NOTHING`;
 }
 
