@@ -213,6 +213,26 @@ describe("streamEvents", () => {
     expect(await collect(follow({ ...endsAt(1_203), after: 1_202 }))).toEqual([1_203]);
   });
 
+  test("gives nothing out before it is said that there is something to follow", async () => {
+    await append(1, 2);
+    const said = Promise.withResolvers<boolean>();
+    const events = follow({ ...endsAt(2), admits: () => said.promise });
+    const first = events.next();
+    // What it reads is there by then.
+    for (let times = 0; times < 20; times++) await readAll();
+    expect(await Promise.race([first, Promise.resolve("nothing yet")])).toBe("nothing yet");
+    said.resolve(true);
+    expect((await first).value?.seq).toBe(1);
+    expect(await collect(events)).toEqual([2]);
+  });
+
+  test("gives nothing out at all when there is nothing to follow, or nobody can say", async () => {
+    await append(1);
+    expect(await collect(follow({ admits: () => Promise.resolve(false) }))).toEqual([]);
+    const unsure = follow({ admits: () => Promise.reject(new Error("nobody knows")) });
+    await expect(collect(unsure)).rejects.toThrow("nobody knows");
+  });
+
   test("ends when its signal is aborted while it waits, and no longer listens", async () => {
     const stop = new AbortController();
     const events = follow({ signal: stop.signal });

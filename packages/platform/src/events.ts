@@ -257,6 +257,8 @@ export interface StreamOptions {
   readonly signal: AbortSignal;
   /** True for the event after which nothing more can come: the stream ends with it. */
   readonly isLast?: (event: EventRecord) => boolean;
+  /** Whether there is something to follow, asked while the first events are read: none is given out before it says so. What it throws, the stream does. */
+  readonly admits?: () => Promise<boolean>;
 }
 
 const PAGE_SIZE = 500;
@@ -301,15 +303,20 @@ export async function* tellGaps(events: AsyncIterable<EventRecord>): AsyncGenera
 async function* followStream(
   caller: Caller,
   stream: string,
-  { after, signal, isLast }: StreamOptions,
+  { after, signal, isLast, admits }: StreamOptions,
 ): AsyncGenerator<EventRecord, void, undefined> {
   const bell = openBell(signal);
+  let admission = admits?.();
+  admission?.catch(() => undefined); // heard with the first page
   const leave = await hearStream(caller, stream, bell.ring);
   let position = after;
   try {
     while (!signal.aborted) {
       bell.reset();
-      const page = await readEvents(caller, stream, { after: position, first: PAGE_SIZE });
+      const reading = readEvents(caller, stream, { after: position, first: PAGE_SIZE });
+      const [page, isAdmitted] = await Promise.all([reading, admission]);
+      if (isAdmitted === false) return;
+      admission = undefined;
       for (const event of page) {
         const gap = event.seq > position + 1 ? { fromSeq: position + 1, toSeq: event.seq - 1 } : undefined;
         position = event.seq;

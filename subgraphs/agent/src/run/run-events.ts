@@ -18,12 +18,14 @@ export async function* streamRunEvents(
   caller: Caller,
   { runId, signal, ...start }: StreamStart & { readonly runId: string; readonly signal: AbortSignal },
 ): AsyncGenerator<EventRecord, void, undefined> {
-  const run = await getRun(caller, runId);
-  const stream = runStream(run.id);
+  const stream = runStream(runId);
   const position = await startAfter(caller, stream, start);
-  // A client that comes back with the cursor of the terminal event: nothing follows it.
-  if (run.endedAt !== null && position >= run.lastSeq) return;
-  yield* tellGaps(streamEvents(caller, stream, { after: position, signal, isLast }));
+  const admits = async (): Promise<boolean> => {
+    const run = await getRun(caller, runId);
+    // A client that comes back with the cursor of the terminal event: nothing follows it.
+    return run.endedAt === null || position < run.lastSeq;
+  };
+  yield* tellGaps(streamEvents(caller, stream, { after: position, signal, isLast, admits }));
 }
 
 /** A page of the same events, oldest first. @throws AGENT_RUN_NOT_FOUND, CURSOR_INVALID */

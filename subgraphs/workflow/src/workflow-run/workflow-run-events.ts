@@ -21,11 +21,13 @@ export async function* streamWorkflowRunEvents(
   caller: Caller,
   { workflowRunId, signal, ...start }: StreamWorkflowRunEventsInput,
 ): AsyncGenerator<EventRecord, void, undefined> {
-  const run = await getWorkflowRun(caller, workflowRunId);
-  const stream = workflowRunStream(run.id);
+  const stream = workflowRunStream(workflowRunId);
   const position = await startAfter(caller, stream, start);
-  // A client that comes back with the cursor of the terminal event: nothing follows it.
-  if (run.endedAt !== null && position >= run.lastSeq) return;
+  const admits = async (): Promise<boolean> => {
+    const run = await getWorkflowRun(caller, workflowRunId);
+    // A client that comes back with the cursor of the terminal event: nothing follows it.
+    return run.endedAt === null || position < run.lastSeq;
+  };
   const isLast = ({ type }: EventRecord): boolean => LAST.includes(type);
-  yield* tellGaps(streamEvents(caller, stream, { after: position, signal, isLast }));
+  yield* tellGaps(streamEvents(caller, stream, { after: position, signal, isLast, admits }));
 }
