@@ -1,7 +1,16 @@
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { afterEach, describe, expect, test } from "vitest";
-import { applicationPool, isUniqueViolation, json, systemTx, withTenant, withTenantOnce, type Tx } from "./db.ts";
+import {
+  applicationPool,
+  isUniqueViolation,
+  json,
+  systemTx,
+  withTenant,
+  withTenantByKey,
+  withTenantOnce,
+  type Tx,
+} from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { newId } from "./ids.ts";
 
@@ -30,6 +39,20 @@ describe("withTenant", () => {
       }),
     ).toBe(7);
     expect(await withTenant(caller, ids)).toEqual([`a-${caller.tenantId}`]);
+  });
+
+  test("by key, finds a row of a table of one page by its index, and forgets that with the transaction", async () => {
+    const caller = aCaller();
+    await withTenant(caller, (tx) => insert(tx, newId()));
+    await database().owner.query("ANALYZE platform.stream");
+    const planOf = async (tx: Tx) =>
+      (await tx.sql<{ "QUERY PLAN": string }>`EXPLAIN SELECT last_seq FROM platform.stream WHERE id = 'some'`)
+        .map((row) => row["QUERY PLAN"])
+        .join(" ");
+    expect(await withTenant(caller, planOf)).toContain("Seq Scan");
+    expect(await withTenantByKey(caller, planOf)).toContain("Index Scan");
+    const settings = await withTenant(caller, async (tx) => [await planOf(tx), await tx.sql`SHOW plan_cache_mode`]);
+    expect(settings).toEqual([expect.stringContaining("Seq Scan"), [{ planCacheMode: "auto" }]]);
   });
 
   test("rolls back everything when work throws, and throws the same", async () => {
