@@ -63,13 +63,13 @@ describe("asking", () => {
 
     const { run } = await browser.client("operator").query(RunDocument, { id: runIdOf(page) });
     expect(run.prompt).toBe(QUESTION);
+    const [first] = run.citations;
+    const source = page.getByRole("button", { name: `Source 1: ${first?.document?.title ?? ""}` }).first();
+    // Sources are known with the run's end; until then their markers are text.
+    await source.waitFor();
     const markers = (text: string) => text.replaceAll(/\[(\d+)\]/g, "$1");
     expect(await shownIn(page)).toBe(wordsOf(markers(run.output ?? "")));
-    const [first] = run.citations;
-    await page
-      .getByRole("button", { name: `Source 1: ${first?.document?.title ?? ""}` })
-      .first()
-      .click();
+    await source.click();
     expect(wordsOf(await page.getByRole("dialog").locator("mark").innerText())).toBe(wordsOf(first?.quote ?? ""));
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "hidden" });
