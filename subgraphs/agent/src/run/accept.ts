@@ -1,7 +1,9 @@
 import { priceUsage, recordNewUsage, settleSlice, type UsageLine } from "@sba/billing/index";
 import type { Caller } from "@sba/platform/caller";
+import { bigints, booleans, ints, texts, uuids } from "@sba/platform/columns";
 import { json, type Tx } from "@sba/platform/db";
 import { gatherEvents, type NewEvent } from "@sba/platform/events";
+import type { Permission } from "@sba/platform/permissions";
 import { requireNotSuspended } from "@sba/platform/suspension";
 import { currentTraceId, currentTraceparent } from "@sba/platform/telemetry";
 import { pinVersion, type RunPin } from "../agent/version.ts";
@@ -46,15 +48,15 @@ export function insertRun(
 ): void {
   const { id, input, agent, waitsForThread = false } = start;
   requireNotSuspended(tx, caller);
-  const threadId = start.threadId ?? insertThread(tx, caller, agent.id);
+  const threadId = start.threadId ?? insertThread(tx, agent.id);
   const usage = priceUsage(START_USAGE);
   tx.gather(insertRuns, [
     {
       ...{ id, threadId, agentId: agent.id, agentKey: agent.key, prompt: input.prompt, options: input.options ?? {} },
       ...pinVersion(agent.version),
-      ...{ tenantId: caller.tenantId, startedBy: caller.principalId, startedByKind: caller.principalKind },
+      ...{ startedBy: caller.principalId, startedByKind: caller.principalKind },
       ...{ permissions: [...caller.permissions], requestId: caller.requestId, traceparent: trace.parent ?? null },
-      ...{ spentMicros: String(costOf(usage)), announcesEnd, slot, budgeted, waitsForThread },
+      ...{ spentMicros: costOf(usage), announcesEnd, slot, budgeted, waitsForThread },
     },
   ]);
   recordNewUsage(tx, caller, { key: `run:${id}`, lines: START_USAGE, runId: id, agentKey: agent.key });
@@ -76,7 +78,6 @@ export function acceptedEvents(usage: readonly UsageLine[]): NewEvent[] {
 
 /** What the columns of a new run are filled with. */
 interface NewRun extends RunPin {
-  readonly tenantId: string;
   readonly id: string;
   readonly threadId: string;
   readonly agentId: string;
@@ -85,9 +86,9 @@ interface NewRun extends RunPin {
   readonly options: RunOptions;
   readonly startedBy: string;
   readonly startedByKind: string;
-  readonly permissions: readonly string[];
+  readonly permissions: readonly Permission[];
   readonly requestId: string;
-  readonly spentMicros: string;
+  readonly spentMicros: bigint;
   readonly announcesEnd: boolean;
   readonly traceparent: string | null;
   readonly slot: Admission["slot"];
@@ -99,11 +100,20 @@ function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
                            started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread, due_at)
-    SELECT "tenantId", id, "threadId", "agentId", "agentVersionId", "agentKey", model, "toolHashes", "priceListVersion", 'CREATED', prompt, options,
-           "startedBy", "startedByKind", permissions, "requestId", "spentMicros", "announcesEnd", traceparent, slot, budgeted, "waitsForThread",
-           CASE WHEN slot IS DISTINCT FROM 'WAITING' AND NOT "waitsForThread" THEN clock_timestamp() END
-    FROM json_to_recordset(${json(runs)}) AS accepted ("tenantId" uuid, id uuid, "threadId" uuid, "agentId" uuid, "agentVersionId" uuid,
-      "agentKey" text, model text, "toolHashes" jsonb, "priceListVersion" int, prompt text, options jsonb, "startedBy" uuid, "startedByKind" text,
-      permissions text[], "requestId" text, "spentMicros" bigint, "announcesEnd" boolean, traceparent text, slot text, budgeted boolean,
-      "waitsForThread" boolean)`;
+    SELECT ${tx.tenantId}, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes::jsonb, price_list_version, 'CREATED', prompt, options::jsonb,
+           started_by, started_by_kind, permissions::text[], request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread,
+           CASE WHEN slot IS DISTINCT FROM 'WAITING' AND NOT waits_for_thread THEN clock_timestamp() END
+    FROM unnest(
+      ${uuids(runs, ({ id }) => id)}::uuid[], ${uuids(runs, ({ threadId }) => threadId)}::uuid[], ${uuids(runs, ({ agentId }) => agentId)}::uuid[],
+      ${uuids(runs, ({ agentVersionId }) => agentVersionId)}::uuid[], ${texts(runs, ({ agentKey }) => agentKey)}::text[],
+      ${texts(runs, ({ model }) => model)}::text[], ${texts(runs, ({ toolHashes }) => json(toolHashes))}::text[],
+      ${ints(runs, ({ priceListVersion }) => priceListVersion)}::int[], ${texts(runs, ({ prompt }) => prompt)}::text[],
+      ${texts(runs, ({ options }) => json(options))}::text[], ${uuids(runs, ({ startedBy }) => startedBy)}::uuid[],
+      ${texts(runs, ({ startedByKind }) => startedByKind)}::text[], ${texts(runs, ({ permissions }) => `{${permissions.join()}}`)}::text[],
+      ${texts(runs, ({ requestId }) => requestId)}::text[], ${bigints(runs, ({ spentMicros }) => spentMicros)}::bigint[],
+      ${booleans(runs, ({ announcesEnd }) => announcesEnd)}::boolean[], ${texts(runs, ({ traceparent }) => traceparent)}::text[],
+      ${texts(runs, ({ slot }) => slot)}::text[], ${booleans(runs, ({ budgeted }) => budgeted)}::boolean[],
+      ${booleans(runs, ({ waitsForThread }) => waitsForThread)}::boolean[])
+      AS accepted (id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, prompt, options, started_by,
+                   started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread)`;
 }

@@ -1,21 +1,22 @@
 import type { Caller } from "@sba/platform/caller";
-import { json, type Tx } from "@sba/platform/db";
+import { uuids } from "@sba/platform/columns";
+import type { Tx } from "@sba/platform/db";
 import type { Run as RunRow, Thread } from "@sba/platform/generated/prisma/client";
 import { newId, newIdAfter } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
 import { errors } from "../errors.ts";
 
 /** Makes a thread and returns its UUID. Needs no answer. */
-export function insertThread(tx: Tx, caller: Caller, agentId: string): string {
+export function insertThread(tx: Tx, agentId: string): string {
   const id = newId();
-  tx.gather(insertThreads, [{ id, tenantId: caller.tenantId, agentId }]);
+  tx.gather(insertThreads, [{ id, agentId }]);
   return id;
 }
 
-function insertThreads(tx: Tx, threads: readonly Pick<Thread, "id" | "tenantId" | "agentId">[]): Promise<unknown> {
+function insertThreads(tx: Tx, threads: readonly Pick<Thread, "id" | "agentId">[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO agent.thread (tenant_id, id, agent_id)
-    SELECT "tenantId", id, "agentId" FROM json_to_recordset(${json(threads)}) AS made ("tenantId" uuid, id uuid, "agentId" uuid)`;
+    SELECT ${tx.tenantId}, * FROM unnest(${uuids(threads, ({ id }) => id)}::uuid[], ${uuids(threads, ({ agentId }) => agentId)}::uuid[])`;
 }
 
 /** A thread that stays as it is until the commit: no run is added to it by anybody else. */

@@ -1,5 +1,6 @@
 import { PRICE_LIST_VERSION, priceUsage, recordNewUsage, recordUsage, type UsageInput } from "@sba/billing/index";
 import { requirePermission, type Caller, type TenantScope } from "@sba/platform/caller";
+import { ints, texts, uuids } from "@sba/platform/columns";
 import { json, type Tx } from "@sba/platform/db";
 import { canonicalJson } from "@sba/platform/idempotency";
 import { reader } from "@sba/platform/reader";
@@ -114,10 +115,13 @@ export function recordNewToolCalls(tx: Tx, calls: readonly ToolCall[]): void {
 function insertCalls(tx: Tx, calls: readonly ToolCall[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO integrations.tool_call (tenant_id, id, name, version, definition_hash, params, status, run_id, step_number, agent_key, requested_at)
-    SELECT "tenantId", id, name, version, "definitionHash", params::jsonb, 'REQUESTED', "runId", "stepNumber", "agentKey", clock_timestamp()
-    FROM json_to_recordset(${json(calls.map((call) => ({ ...call, params: json(call.params) })))})
-      AS c ("tenantId" uuid, id uuid, name text, version int, "definitionHash" text, params text,
-      "runId" uuid, "stepNumber" int, "agentKey" text)`;
+    SELECT ${tx.tenantId}, id, name, version, definition_hash, params::jsonb, 'REQUESTED', run_id, step_number, agent_key, clock_timestamp()
+    FROM unnest(
+      ${uuids(calls, ({ id }) => id)}::uuid[], ${texts(calls, ({ name }) => name)}::text[], ${ints(calls, ({ version }) => version)}::int[],
+      ${texts(calls, ({ definitionHash }) => definitionHash)}::text[], ${texts(calls, ({ params }) => json(params))}::text[],
+      ${uuids(calls, ({ runId }) => runId)}::uuid[], ${ints(calls, ({ stepNumber }) => stepNumber)}::int[],
+      ${texts(calls, ({ agentKey }) => agentKey)}::text[])
+      AS asked (id, name, version, definition_hash, params, run_id, step_number, agent_key)`;
 }
 
 /** The parsed parameters as JSON. @throws INTEGRATIONS_TOOL_PARAMS_INVALID */
@@ -199,26 +203,31 @@ function writeOutcome(
 interface SettledRow {
   readonly id: string;
   readonly status: ToolCallStatus;
-  /** As text: a result that is JSON's null is not SQL's. */
-  readonly result?: string;
-  readonly error?: ToolFailure;
-  readonly duration_ms: number | null;
+  /** JSON: a result that is JSON's null is not SQL's. */
+  readonly result: string | null;
+  /** JSON. */
+  readonly error: string | null;
+  readonly durationMs: number | null;
 }
 
 function settledRow(id: string, outcome: ToolOutcome): SettledRow {
-  const answer = outcome.ok ? { result: json(outcome.result) } : { error: outcome.error };
-  return { id, status: statusOf(outcome), ...answer, duration_ms: durationOf(outcome) };
+  const [result, error] = outcome.ok ? [json(outcome.result), null] : [null, json(outcome.error)];
+  return { id, status: statusOf(outcome), result, error, durationMs: durationOf(outcome) };
 }
 
 // The ids twice: by the array the rows are found in the primary key, whatever the planner thinks of the table.
 function settleCalls(tx: Tx, rows: readonly SettledRow[]): Promise<unknown> {
+  const ids = uuids(rows, ({ id }) => id);
   return tx.sql`
     UPDATE integrations.tool_call AS call
-    SET status = settled.status, result = settled.result::jsonb, error = settled.error, duration_ms = settled.duration_ms,
+    SET status = settled.status, result = settled.result::jsonb, error = settled.error::jsonb, duration_ms = settled.duration_ms,
         unknown_at = CASE WHEN settled.status = 'UNKNOWN' THEN clock_timestamp() ELSE call.unknown_at END,
         finished_at = CASE WHEN settled.status = 'UNKNOWN' THEN NULL ELSE clock_timestamp() END
-    FROM json_to_recordset(${json(rows)}) AS settled (id uuid, status text, result text, error jsonb, duration_ms int)
-    WHERE call.tenant_id = ${tx.tenantId} AND call.id = ANY(${rows.map(({ id }) => id)}::uuid[]) AND call.id = settled.id AND call.status = 'REQUESTED'`;
+    FROM unnest(
+      ${ids}::uuid[], ${texts(rows, ({ status }) => status)}::text[], ${texts(rows, ({ result }) => result)}::text[],
+      ${texts(rows, ({ error }) => error)}::text[], ${ints(rows, ({ durationMs }) => durationMs)}::int[])
+      AS settled (id, status, result, error, duration_ms)
+    WHERE call.tenant_id = ${tx.tenantId} AND call.id = ANY(${ids}::uuid[]) AND call.id = settled.id AND call.status = 'REQUESTED'`;
 }
 
 function wasRun(outcome: ToolOutcome): boolean {
