@@ -171,7 +171,7 @@ export function withTenant<T>(
 export interface TransactionOptions {
   /**
    * Its statements find every row by its key, or by a range of an index that their text settles: their plan is the same whatever they
-   * are asked for, so it is made once a connection.
+   * are asked for, so it is made once a connection. It reads no table through, also when it is made while there is little in one.
    */
   readonly byKey?: boolean;
 }

@@ -45,6 +45,28 @@ describe("a note", () => {
     expect(await textsOf(aCaller(), "support")).toEqual([]);
   });
 
+  it("is read by many at one moment, each what they asked for", async () => {
+    const caller = aCaller();
+    await write(caller, { key: "tone", text: "Support's tone." });
+    await write(caller, { key: "hours", text: "Support's hours." });
+    await write(caller, { text: "Sales' tone.", agentKey: "sales" });
+    await write(caller, { text: "Everybody's tone.", scope: "TENANT" });
+    const latest = readNotes(caller, { agentKey: "support", first: 1 });
+    const read = [textsOf(caller, "support", "hours"), textsOf(caller, "sales"), textsOf(caller, "sales", "hours")];
+    expect(await Promise.all([...read, textsOf(caller, undefined, "tone"), textsOf(aCaller(), "support")])).toEqual([
+      ["Support's hours."],
+      ["Everybody's tone.", "Sales' tone."],
+      [],
+      ["Everybody's tone."],
+      [],
+    ]);
+    const { items, hasNextPage } = await latest;
+    expect({ texts: items.map(({ text }) => text), hasNextPage }).toEqual({
+      texts: ["Everybody's tone."],
+      hasNextPage: true,
+    });
+  });
+
   it("is written over by a later call of the same key, whoever started its run", async () => {
     const caller = aCaller();
     const first = await write(caller, { text: "Short." });

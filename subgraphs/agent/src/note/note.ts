@@ -1,5 +1,6 @@
 import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
+import { ints, texts } from "@sba/platform/columns";
 import { systemTx, withTenant, type Tx } from "@sba/platform/db";
 import type { Note } from "@sba/platform/generated/prisma/client";
 import { openGroupRead } from "@sba/platform/group";
@@ -94,18 +95,20 @@ export async function readNotes(caller: Caller, input: ReadNotesInput): Promise<
   return toPage(await readNotesOf(caller, input), input.first);
 }
 
-const readNotesOf = openGroupRead<ReadNotesInput, Note[]>((tx, asked) =>
-  Promise.all(asked.map((each) => selectNotes(tx, each))),
-);
-
-function selectNotes(tx: Tx, { agentKey, key, first }: ReadNotesInput): Promise<Note[]> {
-  const owners = agentKey === undefined ? [OF_TENANT] : [OF_TENANT, agentKey];
-  return tx.sql<Note>`
-    SELECT * FROM agent.note
-    WHERE tenant_id = ${tx.tenantId} AND agent_key = ANY(${owners}::text[]) AND expires_at > clock_timestamp()
-      AND (${key ?? null}::text IS NULL OR key = ${key ?? null})
-    ORDER BY updated_at DESC, id DESC LIMIT ${first + 1}`;
-}
+const readNotesOf = openGroupRead<ReadNotesInput, Note[]>(async (tx, asked) => {
+  const notes = await tx.sql<Note & { readonly place: number }>`
+    SELECT place::int, note.* FROM unnest(
+      ${texts(asked, ({ agentKey }) => agentKey ?? OF_TENANT)}::text[], ${texts(asked, ({ key }) => key ?? null)}::text[],
+      ${ints(asked, ({ first }) => first + 1)}::int[]) WITH ORDINALITY AS asked (agent_key, key, most, place)
+    CROSS JOIN LATERAL (
+      SELECT * FROM agent.note
+      WHERE tenant_id = ${tx.tenantId} AND agent_key IN (${OF_TENANT}, asked.agent_key) AND expires_at > clock_timestamp()
+        AND (asked.key IS NULL OR key = asked.key)
+      ORDER BY updated_at DESC, id DESC LIMIT asked.most) AS note
+    ORDER BY place, updated_at DESC, id DESC`;
+  const byPlace = Map.groupBy(notes, ({ place }) => place);
+  return asked.map((_, index) => (byPlace.get(index + 1) ?? []).map(({ place: _place, ...note }) => note));
+});
 
 export interface NoteFilter {
   /** The notes of this agent alone. */
