@@ -40,7 +40,7 @@ export async function joinThread(tx: Tx, caller: Caller, { thread, runId, policy
   const before = await tx.sql<RunUnderWay>`
     WITH locked AS (
       SELECT id FROM agent.run WHERE id = ANY(${underWay.map(({ id }) => id)}::uuid[]) AND ended_at IS NULL ORDER BY id FOR UPDATE)
-    UPDATE agent.run SET followed = true, revision = revision + 1 FROM locked WHERE run.id = locked.id RETURNING run.tenant_id, run.id, run.status, run.child_count`;
+    UPDATE agent.run SET followed = true, revision = revision + 1 FROM locked WHERE run.id = locked.id RETURNING run.tenant_id, run.id, run.status, run.revision, run.child_count`;
   if (policy === "ENQUEUE") return before.length > 0;
   for (const run of before.toSorted((a, b) => (a.id < b.id ? -1 : 1))) {
     await stopRun(tx, caller, run, "New input took its place.");
@@ -51,7 +51,7 @@ export async function joinThread(tx: Tx, caller: Caller, { thread, runId, policy
   return before.length > 0;
 }
 
-type RunUnderWay = Pick<RunRow, "tenantId" | "id" | "status" | "childCount">;
+type RunUnderWay = Pick<RunRow, "tenantId" | "id" | "status" | "revision" | "childCount">;
 
 /** Lets the next run of a thread in once the transaction that ends one of it is committed. */
 export function letNextInSoon(tx: Tx, { tenantId, threadId }: TenantScope & { readonly threadId: string }): void {

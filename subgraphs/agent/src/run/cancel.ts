@@ -33,7 +33,7 @@ export async function cancelRun(caller: Caller, { runId, reason }: CancelRunInpu
 export async function stopRun(
   tx: Tx,
   caller: Caller,
-  run: Pick<RunRow, "tenantId" | "id" | "status" | "childCount">,
+  run: Pick<RunRow, "tenantId" | "id" | "status" | "revision" | "childCount">,
   reason?: string,
 ): Promise<void> {
   const { id: runId, status } = run;
@@ -45,7 +45,7 @@ export async function stopRun(
   await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: status, to: "CANCELLING" })]);
   wakeRun(tx, runId);
   tx.afterCommit(() => {
-    announceInterrupt(runId, "cancel");
+    announceInterrupt(run, "cancel");
   });
   if (run.childCount > 0) cancelChildrenSoon(tx, run);
 }

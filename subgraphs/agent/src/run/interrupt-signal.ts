@@ -1,3 +1,4 @@
+import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { pubsub, type PubSub } from "@sba/platform/pubsub";
 
 /** Reaches the worker that is in the middle of a run's step, so that what a person asked for does not wait for the lease's next renewal. */
@@ -9,20 +10,30 @@ export type Interrupt = "cancel" | "pause";
 export type Interruptible = Readonly<Record<Interrupt, AbortController>>;
 
 const TOPIC = "agent.run.interrupted";
-const underWay = new Map<string, Interruptible>();
+
+/** A run, and the revision that it had: when it was leased, or before it was interrupted. */
+type Known = Pick<RunRow, "id" | "revision">;
+
+interface UnderWay {
+  readonly leased: Known;
+  readonly controllers: Interruptible;
+}
+
+const underWay = new Map<string, UnderWay>();
 const listeningTo = new WeakSet<PubSub>();
 
-/** Says, after the commit, that a run is being cancelled or is paused. */
-export function announceInterrupt(runId: string, why: Interrupt): void {
-  pubsub().publish(TOPIC, `${why} ${runId}`);
+/** Says, after the commit, that a run is being cancelled or is paused; the run as it was locked for that. */
+export function announceInterrupt({ id, revision }: Known, why: Interrupt): void {
+  pubsub().publish(TOPIC, `${why} ${id} ${revision}`);
 }
 
 /** Aborts one of `controllers` when the run is interrupted; call what it returns when the run is let go of. */
-export function abortOnInterrupt(runId: string, controllers: Interruptible): () => void {
+export function abortOnInterrupt(leased: Known, controllers: Interruptible): () => void {
   listen(pubsub());
-  underWay.set(runId, controllers);
+  const held = { leased, controllers };
+  underWay.set(leased.id, held);
   return () => {
-    if (underWay.get(runId) === controllers) underWay.delete(runId);
+    if (underWay.get(leased.id) === held) underWay.delete(leased.id);
   };
 }
 
@@ -34,6 +45,9 @@ function listen(current: PubSub): void {
 }
 
 function interrupt(message: string | undefined): void {
-  const [why, runId = ""] = message?.split(" ") ?? [];
-  if (why === "cancel" || why === "pause") underWay.get(runId)?.[why].abort();
+  const [why, runId = "", revision] = message?.split(" ") ?? [];
+  const held = underWay.get(runId);
+  // What comes late is of before the lease: a pause that is over must not stop what was begun after it.
+  if (!held || Number(revision) < held.leased.revision) return;
+  if (why === "cancel" || why === "pause") held.controllers[why].abort();
 }

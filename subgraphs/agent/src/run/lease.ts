@@ -28,7 +28,7 @@ export interface RunLeaseKeeper extends LeaseKeeper {
 /** Keeps the lease until stopped; the step under way is aborted when it may no longer go on. */
 export function keepRunLease(run: RunRow, drain: AbortSignal): RunLeaseKeeper {
   const controllers = { cancel: new AbortController(), pause: new AbortController() };
-  const forget = abortOnInterrupt(run.id, controllers);
+  const forget = abortOnInterrupt(run, controllers);
   const renew = async (): Promise<boolean> => {
     const held = await renewLease(run);
     if (held?.status === "PAUSED" || held?.isSuspended) controllers.pause.abort();

@@ -1,6 +1,7 @@
 import { encodeId } from "@sba/platform/ids";
 import { createWebhookEndpoint } from "@sba/integrations/index";
 import type { Caller } from "@sba/platform/caller";
+import { pubsub } from "@sba/platform/pubsub";
 import { useSecretKey } from "@sba/platform/secrets";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
@@ -12,6 +13,7 @@ import { inTurn, says, useScriptedModels } from "../model/testing.ts";
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { leaseDueRuns } from "./dispatch.ts";
+import { announceInterrupt } from "./interrupt-signal.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { executeRun, planRun } from "./plan-run.ts";
 import { cancelRun } from "./cancel.ts";
@@ -95,6 +97,29 @@ describe("pausing a run", () => {
     ]);
     expect(await shownText(caller, runId)).toBe("Half Whole.");
     await expectSoundRuns(database(), caller);
+  });
+
+  it("is not paused again by what is heard of its pause when it has gone on", async () => {
+    const { runId, worker } = await aRunThatSpeaks();
+    const before = await getRun(caller, runId);
+    await pauseRun(caller, runId);
+    await worker;
+    const turn = holds("Again ");
+    model().answer = turn.answer;
+    await resumeRun(caller, runId);
+    const again = workOn(caller, runId);
+    await untilShown(caller, runId, "Half Again ");
+    const heard = Promise.withResolvers<void>();
+    const leave = await pubsub().subscribe("agent.run.interrupted", () => {
+      heard.resolve();
+    });
+    announceInterrupt(before, "pause");
+    await heard.promise;
+    await leave();
+    turn.finish("whole.");
+    await again;
+    expect(await getRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Again whole." });
+    expect((await typesOf(runId)).filter((type) => type === "stepRestarted")).toHaveLength(1);
   });
 
   it("waits for a tool that must not be called twice, and keeps what came of it", async () => {

@@ -37,7 +37,7 @@ export async function pauseRun(caller: Caller, runId: string): Promise<void> {
     // What it has left is not kept from others meanwhile. While a step is under way, its worker gives it back.
     if (run.budgeted && run.leaseExpiresAt === null) returnSlice(tx, caller, runId);
     tx.afterCommit(() => {
-      announceInterrupt(runId, "pause");
+      announceInterrupt(run, "pause");
     });
   });
 }
