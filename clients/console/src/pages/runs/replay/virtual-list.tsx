@@ -22,20 +22,24 @@ interface Sight {
   readonly height: number;
   /** A row is brought into it; false of where somebody scrolled by themselves. */
   readonly isBrought: boolean;
+  /**
+   * The row that was last brought into it. In the same state: React takes what was set while drawing back when an earlier event is still
+   * to be looked at, and then this has to go with it.
+   */
+  readonly followed: number | undefined;
 }
 
 export function VirtualList({ label, count, selected, onSelect, children }: VirtualListProps) {
   const id = useId();
   const scroller = useRef<HTMLDivElement>(null);
-  const [sight, setSight] = useState<Sight>({ top: 0, height: 0, isBrought: false });
-  const [followed, setFollowed] = useState<number>();
+  const [sight, setSight] = useState<Sight>({ top: 0, height: 0, isBrought: false, followed: undefined });
   const look = useCallback(() => {
     if (!scroller.current) return;
     const { scrollTop, clientHeight } = scroller.current;
     setSight((known) =>
       known.top === scrollTop && known.height === clientHeight
         ? known
-        : { top: scrollTop, height: clientHeight, isBrought: false },
+        : { ...known, top: scrollTop, height: clientHeight, isBrought: false },
     );
   }, []);
   useLayoutEffect(() => {
@@ -47,10 +51,7 @@ export function VirtualList({ label, count, selected, onSelect, children }: Virt
     };
   }, [look]);
   // Found while the rows are drawn, not looked up afterwards: the page would be laid out twice for every step.
-  if (sight.height > 0 && selected !== followed) {
-    setFollowed(selected);
-    setSight(bring(sight, selected));
-  }
+  if (sight.height > 0 && selected !== sight.followed) setSight(bring(sight, selected));
   useLayoutEffect(() => {
     if (scroller.current && sight.isBrought) scroller.current.scrollTop = sight.top;
   }, [sight]);
@@ -123,7 +124,8 @@ function targetOf(key: string, selected: number, count: number, page: number): n
 function bring(sight: Sight, index: number): Sight {
   const { top, height } = sight;
   const rowTop = index * ROW_HEIGHT;
-  if (rowTop < top) return { top: Math.max(0, rowTop), height, isBrought: true };
-  if (rowTop + ROW_HEIGHT > top + height) return { top: rowTop + ROW_HEIGHT - height, height, isBrought: true };
-  return sight;
+  const followed = { ...sight, followed: index };
+  if (rowTop < top) return { ...followed, top: Math.max(0, rowTop), isBrought: true };
+  if (rowTop + ROW_HEIGHT > top + height) return { ...followed, top: rowTop + ROW_HEIGHT - height, isBrought: true };
+  return { ...followed, isBrought: false };
 }
