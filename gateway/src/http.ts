@@ -146,7 +146,7 @@ declare module "fastify" {
 /** Credentials are judged before the body is read: a stranger's large body is not taken in. */
 function mountGraphql(app: FastifyInstance, options: HttpOptions): void {
   const { operations, limits, development } = options;
-  // A property and no map: what is kept there for each request costs the collector more than the request's own objects.
+  // A property: an entry in a WeakMap for each request is work for the garbage collector.
   app.decorateRequest("caller");
   void app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
