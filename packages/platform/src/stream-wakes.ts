@@ -1,18 +1,22 @@
 import type { TenantScope } from "./caller.ts";
+import { newId } from "./ids.ts";
 import { logger } from "./log.ts";
 import { pubsub, type PubSub, type WakeListener } from "./pubsub.ts";
 
 /**
  * Says that streams have news, and hears it. A tenant has one topic for all of its streams: a commit that appends to twenty of
- * them is one message, and a process that follows hundreds of them one subscription.
+ * them is one message, and a process that follows hundreds of them one subscription. Who follows them in the process that commits
+ * hears it at once, and not again from outside.
  */
 
 /** Names of streams in one message; with the longest names there are it stays below what either backend carries. */
 const MOST_IN_A_MESSAGE = 50;
 
 export function announceStreams({ tenantId }: TenantScope, streams: readonly string[]): void {
+  const { origin, ears } = hubOf(pubsub());
+  ears.get(tenantId)?.ring(streams);
   for (let index = 0; index < streams.length; index += MOST_IN_A_MESSAGE)
-    pubsub().publish(topicOf(tenantId), JSON.stringify(streams.slice(index, index + MOST_IN_A_MESSAGE)));
+    pubsub().publish(topicOf(tenantId), JSON.stringify([...streams.slice(index, index + MOST_IN_A_MESSAGE), origin]));
 }
 
 function topicOf(tenantId: string): string {
@@ -22,20 +26,34 @@ function topicOf(tenantId: string): string {
 /** What one process hears of one tenant. */
 interface Ear {
   readonly listeners: Map<string, Set<() => void>>;
+  readonly ring: (streams: Iterable<string>) => void;
   readonly subscribed: Promise<() => Promise<void>>;
   closing: NodeJS.Timeout | undefined;
 }
 
+/** What one process hears. */
+interface Hub {
+  /** Stands among the streams of its messages, so that it knows them when they come back. */
+  readonly origin: string;
+  /** By tenant. */
+  readonly ears: Map<string, Ear>;
+}
+
 // By backend: one that was closed takes its subscriptions with it.
-const earsOf = new WeakMap<PubSub, Map<string, Ear>>();
+const hubs = new WeakMap<PubSub, Hub>();
+
+function hubOf(backend: PubSub): Hub {
+  const hub = hubs.get(backend) ?? { origin: newId(), ears: new Map() };
+  hubs.set(backend, hub);
+  return hub;
+}
 
 /**
  * Calls `wake` when the stream has news, or may have. Resolves when what is announced from then on is heard; returns how to leave.
  */
 export async function hearStream({ tenantId }: TenantScope, stream: string, wake: () => void): Promise<() => void> {
-  const ears = earsOf.get(pubsub()) ?? new Map<string, Ear>();
-  earsOf.set(pubsub(), ears);
-  const ear = ears.get(tenantId) ?? openEar(tenantId);
+  const { origin, ears } = hubOf(pubsub());
+  const ear = ears.get(tenantId) ?? openEar(tenantId, origin);
   ears.set(tenantId, ear);
   const wakes = ear.listeners.get(stream) ?? new Set();
   ear.listeners.set(stream, wakes.add(wake));
@@ -70,14 +88,17 @@ function closeLater(ears: Map<string, Ear>, tenantId: string, ear: Ear): void {
   ear.closing.unref();
 }
 
-function openEar(tenantId: string): Ear {
+function openEar(tenantId: string, origin: string): Ear {
   const listeners: Ear["listeners"] = new Map();
+  const ring: Ear["ring"] = (streams) => {
+    for (const stream of streams) for (const wake of listeners.get(stream) ?? []) wake();
+  };
   const hear: WakeListener = (message) => {
     // Messages may have been missed: everybody looks.
     const streams = message === undefined ? [...listeners.keys()] : (JSON.parse(message) as string[]);
-    for (const stream of streams) for (const wake of listeners.get(stream) ?? []) wake();
+    if (!streams.includes(origin)) ring(streams);
   };
   const subscribed = pubsub().subscribe(topicOf(tenantId), hear);
   subscribed.catch(() => undefined); // heard by those who wait for it
-  return { listeners, subscribed, closing: undefined };
+  return { listeners, ring, subscribed, closing: undefined };
 }
