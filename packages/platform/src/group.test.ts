@@ -1,5 +1,6 @@
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
+import { countStatements } from "@sba/testkit/statements";
 import { describe, expect, test } from "vitest";
 import { json, withTenant, type Tx } from "./db.ts";
 import { openGroup, openGroupRead } from "./group.ts";
@@ -176,6 +177,27 @@ describe("a group of reads", () => {
     const [good, bad] = await Promise.allSettled([find(caller, mine), find(caller, "no uuid")]);
     expect(good).toMatchObject({ value: mine });
     expect(bad.status).toBe("rejected");
+  });
+
+  const nameOf = openGroupRead<string, string>(async (tx, names) => {
+    const rows = await tx.sql<{ name: string }>`SELECT name FROM unnest(${names}::text[]) AS asked (name)`;
+    return rows.map(({ name }) => name);
+  });
+
+  test("of several kinds is one round trip, and a kind that fails keeps no other", async () => {
+    const caller = aCaller();
+    const [mine = ""] = some(1);
+    await insert(caller, { id: mine });
+    const together = () =>
+      Promise.all([find(caller, mine), nameOf(caller, "a"), find(caller, mine), nameOf(caller, "b")]);
+    const { result, trips } = await countStatements(together);
+    expect(result).toEqual([mine, "a", mine, "b"]);
+    expect(trips).toBe(1);
+    const [failed, ...others] = await Promise.allSettled([
+      ...[find(caller, "no uuid"), nameOf(caller, "a"), find(caller, mine)],
+    ]);
+    expect(failed!.status).toBe("rejected");
+    expect(others).toMatchObject([{ value: "a" }, { value: mine }]);
   });
 
   test("is as new as the moment when it was asked for", async () => {

@@ -62,10 +62,33 @@ export function openGroup<Item, Answer>({ keyOf, work }: GroupOptions<Item, Answ
   };
 }
 
+type Read<Key, Answer> = GroupOptions<Key, Answer>["work"];
+
+interface Asked {
+  readonly read: Read<unknown, unknown>;
+  readonly key: unknown;
+}
+
+/** Each kind of read issues its statements for all who asked for it. */
+const readTogether = openGroup<Asked, unknown>({
+  keyOf: () => "",
+  work: async (tx, asked) => {
+    const answers = new Map<Asked, unknown>();
+    const readAll = async (read: Asked["read"], members: readonly Asked[]): Promise<void> => {
+      const keys = members.map(({ key }) => key);
+      const found = await read(tx, keys);
+      for (const [index, member] of members.entries()) answers.set(member, found[index]);
+    };
+    await Promise.all([...Map.groupBy(asked, ({ read }) => read)].map(([read, members]) => readAll(read, members)));
+    return asked.map((member) => answers.get(member));
+  },
+});
+
 /**
- * A group that only reads: an answer is as new as the moment when it was asked for. What may be answered to one of a tenant's callers
- * and not to another does not belong here.
+ * A group that only reads: an answer is as new as the moment when it was asked for. What is read of one tenant at one moment travels
+ * together, whatever it is. What may be answered to one of a tenant's callers and not to another does not belong here.
  */
-export function openGroupRead<Key, Answer>(read: GroupOptions<Key, Answer>["work"]): Group<Key, Answer> {
-  return openGroup({ keyOf: () => "", work: read });
+export function openGroupRead<Key, Answer>(read: Read<Key, Answer>): Group<Key, Answer> {
+  const asked = { read: read as Read<unknown, unknown> };
+  return (scope, key) => readTogether(scope, { ...asked, key }) as Promise<Answer>;
 }
