@@ -1,5 +1,4 @@
 import type { Caller } from "@sba/platform/caller";
-import { withTenant } from "@sba/platform/db";
 import { encodeId, newId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { execute, expectData, expectRefusal } from "@sba/testkit/graphql";
@@ -33,7 +32,7 @@ const TASKS = /* GraphQL */ `
 
 async function aTask(caller: Caller, title: string): Promise<string> {
   const id = newId();
-  await withTenant(caller, (tx) => createTask(tx, caller, { id, title }));
+  await createTask(caller, { id, title });
   return id;
 }
 

@@ -1,6 +1,6 @@
 import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
-import { withTenant, type Tx } from "@sba/platform/db";
+import { withTenant } from "@sba/platform/db";
 import type { Task } from "@sba/platform/generated/prisma/client";
 import { encodeId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
@@ -18,18 +18,20 @@ export interface CreateTaskInput {
   readonly dueAt?: Date | undefined;
 }
 
-/** Writes a task down, in the caller's transaction. Idempotent by id: a repeat changes nothing. */
+/** Writes a task down. Idempotent by id: a repeat changes nothing. */
 export async function createTask(
-  tx: Tx,
   caller: Caller,
   { id, runId, title, description, dueAt }: CreateTaskInput,
 ): Promise<void> {
-  const created = await tx.sql<Pick<Task, "id">>`
-    INSERT INTO agent.task (tenant_id, id, run_id, title, description, due_at, created_by)
-    VALUES (${caller.tenantId}, ${id}, ${runId ?? null}, ${title}, ${description ?? null}, ${dueAt ?? null}, ${caller.principalId})
-    ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id`;
-  if (created.length === 0) return;
-  await recordAudit(tx, caller, { action: "agent.task.created", target: encodeId("Task", id) });
+  await withTenant(caller, async (tx) => {
+    const created = await tx.sql<Pick<Task, "id">>`
+      INSERT INTO agent.task (tenant_id, id, run_id, title, description, due_at, created_by)
+      VALUES (${caller.tenantId}, ${id}, ${runId ?? null}, ${title}, ${description ?? null}, ${dueAt ?? null}, ${caller.principalId})
+      ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id`;
+    if (created.length === 0) return;
+    const audited = { action: "agent.task.created", target: encodeId("Task", id) };
+    await tx.finish(() => recordAudit(tx, caller, audited));
+  });
 }
 
 /** The task, if the tenant has it. */

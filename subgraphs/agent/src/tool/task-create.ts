@@ -1,5 +1,4 @@
 import { defineTool } from "@sba/integrations/index";
-import { withTenant } from "@sba/platform/db";
 import { encodeId } from "@sba/platform/ids";
 import { z } from "zod";
 import { createTask } from "../task/task.ts";
@@ -23,7 +22,7 @@ export const taskCreate = defineTool({
   timeoutMs: 10_000,
   execute: async ({ caller, callId, runId }, { title, description, dueAt }) => {
     const due = dueAt === undefined ? undefined : new Date(dueAt);
-    await withTenant(caller, (tx) => createTask(tx, caller, { id: callId, runId, title, description, dueAt: due }));
+    await createTask(caller, { id: callId, runId, title, description, dueAt: due });
     return { taskId: encodeId("Task", callId) };
   },
 });
