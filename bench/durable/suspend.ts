@@ -1,5 +1,11 @@
 import { decideApproval, startRun } from "@sba/agent/index";
-import { approvalRequested, runStatusChanged, stepStarted, type ApprovalSnapshot } from "@sba/agent/events";
+import {
+  approvalRequested,
+  runStatusChanged,
+  stepStarted,
+  toolResulted,
+  type ApprovalSnapshot,
+} from "@sba/agent/events";
 import { streamRunEvents } from "@sba/agent/run/run-events";
 import { deserializeCaller, type Caller, type SerializedCaller } from "@sba/platform/caller";
 import type { EventRecord } from "@sba/platform/events";
@@ -38,6 +44,8 @@ export interface DecisionTimes {
   readonly answeredMs: number;
   /** The next step is begun and the run's reader has heard of it. */
   readonly nextStepMs: number;
+  /** A worker has done it, and the run's reader has heard what came of it. */
+  readonly outcomeMs: number;
 }
 
 /** Decides their approvals while their readers wait. */
@@ -59,12 +67,13 @@ async function decideOnce(caller: Caller, approver: Caller, runId: string): Prom
   const began = performance.now();
   await decideApproval(approver, { approvalId, fingerprint, expectedVersion: version, decision: "APPROVED" });
   const answeredMs = performance.now() - began;
-  let nextStepMs = Number.NaN;
+  let [nextStepMs, outcomeMs] = [Number.NaN, Number.NaN];
   for (let { value, done } = await following; done !== true; { value, done } = await following) {
     if (value?.type === stepStarted.type && Number.isNaN(nextStepMs)) nextStepMs = performance.now() - began;
+    if (value?.type === toolResulted.type && Number.isNaN(outcomeMs)) outcomeMs = performance.now() - began;
     following = events.next();
   }
-  return { answeredMs, nextStepMs };
+  return { answeredMs, nextStepMs, outcomeMs };
 }
 
 /** Reads up to where the run waits, and gives what it waits for. The reader stays when it is to go on. */

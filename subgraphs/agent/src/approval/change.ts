@@ -28,15 +28,26 @@ export interface ApprovalChange {
   readonly reason?: string;
 }
 
-/** Tells the inbox and the run, in that order: streams are locked in the order of their names. */
-export async function announceChange(tx: Tx, caller: Caller, change: ApprovalChange): Promise<void> {
+/**
+ * Tells the inbox and the run, in that order: streams are locked in the order of their names. `following`: what the run is told
+ * after it.
+ */
+export async function announceChange(
+  tx: Tx,
+  caller: Caller,
+  change: ApprovalChange,
+  following: readonly NewEvent[] = [],
+): Promise<void> {
   const { runId } = change.approval;
   const event = inboxEvent(change);
   if (runId === null) {
     await appendEvents(tx, caller, approvalStream(caller.tenantId), [event]);
     return;
   }
-  const entries = runEvents(change).map((runEvent) => ({ stream: runStream(runId), event: runEvent }));
+  const entries = [...runEvents(change), ...following].map((runEvent) => ({
+    stream: runStream(runId),
+    event: runEvent,
+  }));
   await appendToStreams(tx, caller, [{ stream: approvalStream(caller.tenantId), event }, ...entries]);
 }
 

@@ -141,7 +141,7 @@ describe("a decision", () => {
     const caller = aCaller();
     const { approval } = await aRunThatAsks(caller);
     const { statements } = await countStatements(() => decide(aColleagueOf(caller), approval, "APPROVED"));
-    // run, approval, decisions, roles; then run, approval, decision, audit, events.
+    // run, approval, decisions, roles; then run, step, approval with decision, audit, events.
     expect(statements).toHaveLength(9);
   });
 });

@@ -5,9 +5,11 @@ import { requirePermission, type Caller } from "@sba/platform/caller";
 import { json, withTenant, type Tx } from "@sba/platform/db";
 import { AppError } from "@sba/platform/errors";
 import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
+import type { NewEvent } from "@sba/platform/events";
 import { claimKey } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
+import { beginApproved } from "../run/begin-approved.ts";
 import { noticeChange, wakeRun } from "../run/wake.ts";
 import { amendCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
@@ -75,7 +77,9 @@ async function decide(
   const given = { id: newId(), decision: kind, decidedBy: caller.principalId, decidedAt: now, reason };
   const decided = countDecision(locked, edited, given);
   // For a run nothing waits for an answer: all of it travels with the commit.
-  await (before.runId === null ? write(tx, caller, decided) : tx.finish(() => write(tx, caller, decided)));
+  await (before.runId === null
+    ? write(tx, caller, decided, locked)
+    : tx.finish(() => write(tx, caller, decided, locked)));
 }
 
 /** A decision as it is given; its kind is one that callers can give. */
@@ -112,27 +116,30 @@ export function countDecision(
 }
 
 /** Every statement is issued at once. */
-async function write(tx: Tx, caller: Caller, decided: Decided): Promise<void> {
+async function write(tx: Tx, caller: Caller, decided: Decided, locked: LockedApproval): Promise<void> {
   const { before, approval, decision, decisions, isEdited } = decided;
   const change = isOpen(approval.status) ? (isEdited ? "EDITED" : "VOTED") : "DECIDED";
-  resumeRun(tx, approval, isEdited);
+  const begun = resumeRun(tx, approval, locked, isEdited);
   await Promise.all([
-    writeApproval(tx, approval),
-    writeDecision(tx, decision),
+    writeDecision(tx, approval, decision),
     recordAudit(tx, caller, {
       action: "agent.approval.decided",
       ...auditOf(approval, { decision: decision.decision, previousFingerprint: before.fingerprint }),
     }),
-    announceChange(tx, caller, { change, approval, decisions }),
+    announceChange(tx, caller, { change, approval, decisions }, begun),
   ]);
 }
 
-function resumeRun(tx: Tx, { runId, toolCallId, params, status }: Approval, isEdited: boolean): void {
-  if (runId === null) return;
+/** Returns what the run's readers are told of it. */
+function resumeRun(tx: Tx, approval: Approval, { run, now }: LockedApproval, isEdited: boolean): readonly NewEvent[] {
+  const { runId, toolCallId, params, status } = approval;
+  if (!run || runId === null) return [];
   // What the agent reports is what ran.
   if (isEdited && toolCallId !== null) amendCall(tx, runId, { id: toolCallId, params });
+  const begun = status === "APPROVED" ? beginApproved(tx, run, approval, now) : undefined;
   if (isOpen(status)) noticeChange(tx, runId);
-  else wakeRun(tx, runId, toolCallId ?? undefined);
+  else if (!begun) wakeRun(tx, runId, toolCallId ?? undefined);
+  return begun ?? [];
 }
 
 /** @throws what `decideApproval` says, in this order: whether it can be decided, by whom, and about what */
@@ -179,7 +186,7 @@ function stateOf(approval: Approval, decisions: readonly ApprovalDecision[], has
 async function editParams(
   tx: Tx,
   caller: Caller,
-  { approval, priceListVersion }: LockedApproval,
+  { approval, run }: LockedApproval,
   { editedParams, decision }: DecideApprovalInput,
 ): Promise<Approval> {
   if (editedParams === undefined) return approval;
@@ -191,7 +198,7 @@ async function editParams(
     throw errors.AGENT_APPROVAL_PARAMS_INVALID({ details: { notEditable } });
   const params = { ...(approval.params as object), ...editedParams };
   const call = await amendToolCall(tx, caller, { id: approval.toolCallId, tool, params }).catch(refuseParams);
-  const { amountMicros, currency } = estimateToolCall(priceListVersion);
+  const { amountMicros, currency } = estimateToolCall(run?.priceListVersion);
   const edited = {
     ...approval,
     params: call.params as Approval["params"],
@@ -206,17 +213,15 @@ function refuseParams(error: unknown): never {
   throw errors.AGENT_APPROVAL_PARAMS_INVALID({ message: error.message, details: error.details, cause: error });
 }
 
-function writeApproval(tx: Tx, approval: Approval): Promise<object[]> {
-  const { id, status, version, round, params, fingerprint, costEstimateMicros, currency } = approval;
+/** The approval as it is now, and the decision that made it so. */
+function writeDecision(tx: Tx, approval: Approval, decision: ApprovalDecision): Promise<object[]> {
+  const { id, status, version, params, fingerprint, costEstimateMicros, currency } = approval;
+  const { tenantId, approvalId, round, decidedBy, decidedAt, reason } = decision;
   return tx.sql`
-    UPDATE agent.approval SET status = ${status}, version = ${version}, round = ${round}, params = ${json(params)}::jsonb,
-           fingerprint = ${fingerprint}, cost_estimate_micros = ${costEstimateMicros}, currency = ${currency}
-    WHERE id = ${id}`;
-}
-
-function writeDecision(tx: Tx, decision: ApprovalDecision): Promise<object[]> {
-  const { tenantId, id, approvalId, round, fingerprint, decidedBy, decidedAt, reason } = decision;
-  return tx.sql`
+    WITH decided AS (
+      UPDATE agent.approval SET status = ${status}, version = ${version}, round = ${round}, params = ${json(params)}::jsonb,
+             fingerprint = ${fingerprint}, cost_estimate_micros = ${costEstimateMicros}, currency = ${currency}
+      WHERE id = ${id})
     INSERT INTO agent.approval_decision (tenant_id, id, approval_id, round, decision, fingerprint, decided_by, decided_at, reason)
-    VALUES (${tenantId}, ${id}, ${approvalId}, ${round}, ${decision.decision}, ${fingerprint}, ${decidedBy}, ${decidedAt}, ${reason})`;
+    VALUES (${tenantId}, ${decision.id}, ${approvalId}, ${round}, ${decision.decision}, ${decision.fingerprint}, ${decidedBy}, ${decidedAt}, ${reason})`;
 }

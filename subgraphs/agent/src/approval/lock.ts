@@ -7,8 +7,8 @@ export interface LockedApproval {
   readonly approval: Approval;
   /** Those that count. */
   readonly decisions: readonly ApprovalDecision[];
-  /** Of the run that waits. */
-  readonly priceListVersion: number | undefined;
+  /** The run that waits. */
+  readonly run: Run | undefined;
   /** The database's clock: what every deadline is held against. */
   readonly now: Date;
 }
@@ -16,8 +16,7 @@ export interface LockedApproval {
 /** Locks the run first, as its loop does, so that the two never wait for each other. One round trip. */
 export async function lockApproval(tx: Tx, id: string): Promise<LockedApproval | undefined> {
   const [[run], [found], decisions] = await Promise.all([
-    tx.sql<Pick<Run, "priceListVersion">>`
-      SELECT price_list_version FROM agent.run WHERE id = (SELECT run_id FROM agent.approval WHERE id = ${id}) FOR UPDATE`,
+    tx.sql<Run>`SELECT * FROM agent.run WHERE id = (SELECT run_id FROM agent.approval WHERE id = ${id}) FOR UPDATE`,
     tx.sql<
       Approval & { now: Date }
     >`SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ${id} FOR UPDATE`,
@@ -25,5 +24,5 @@ export async function lockApproval(tx: Tx, id: string): Promise<LockedApproval |
   ]);
   if (!found) return undefined;
   const { now, ...approval } = found;
-  return { approval, decisions: countedOf(approval, decisions), priceListVersion: run?.priceListVersion, now };
+  return { approval, decisions: countedOf(approval, decisions), run, now };
 }

@@ -14,7 +14,7 @@ import { runStatusChanged, stepRestarted } from "../events.ts";
 import type { PaidAttempt } from "../step/model-request.ts";
 import { requestForkedCalls } from "../step/model-turn.ts";
 import { answerCall } from "../step/tool-turn.ts";
-import { beginStep, finishStep, stepSnapshot } from "../step/step.ts";
+import { beginStep, finishStep, stepSnapshot, type Beginning } from "../step/step.ts";
 import { openCallIds } from "../thread/message.ts";
 import { askAgain, findDrift } from "./ask.ts";
 import { requireToolBudget } from "./budget.ts";
@@ -115,7 +115,7 @@ function outcomeOf(call: ToolCall | undefined, child: ChildRun | undefined): Pen
 }
 
 /** Moves the run to a status, unless it is there already. */
-function moveTo(draft: Draft, to: RunStatus): void {
+export function moveTo(draft: Beginning, to: RunStatus): void {
   const from = draft.run.status;
   if (from === to) return;
   assertMove(from, to);
@@ -214,8 +214,8 @@ function returnSliceMeanwhile(draft: Draft): void {
 }
 
 /**
- * Begins what a run that was just leased has to do: the step that an earlier attempt left unfinished (readers are told to
- * drop its text), else what is next.
+ * Begins what a run that was just leased has to do: the step that a decision began, or that an earlier attempt left unfinished
+ * (readers are told to drop its text), else what is next.
  */
 export function takeUp(draft: Draft): Work | undefined {
   const { unfinished, run } = draft;
@@ -228,13 +228,19 @@ export function takeUp(draft: Draft): Work | undefined {
   return unfinished && !isStopping(run.status) ? restartStep(draft, unfinished) : planNext(draft);
 }
 
+/** Of a step that a decision began (`beginApproved`) whoever leased the run since has made an attempt. */
+function nextAttempt({ stepAttempt, errorCode, takeovers }: Draft["run"]): number {
+  return stepAttempt === 0 && errorCode === null ? takeovers : stepAttempt + 1;
+}
+
 function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinished"]>): Work | undefined {
-  const attempt = draft.run.stepAttempt + 1;
+  const attempt = nextAttempt(draft.run);
+  const isFirst = attempt === 1 && draft.run.errorCode === null;
   const cause = draft.run.errorCode ?? "WORKER_LOST";
   if (attempt > MAX_ATTEMPTS) return giveUpRun(draft, cause);
   draft.run = { ...draft.run, stepAttempt: attempt, errorCode: null, textPieces: pieces };
   draft.unfinished = undefined;
-  draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));
+  if (!isFirst) draft.journal.push(stepRestarted({ step: stepSnapshot(step), attempt, cause }));
   if (step.toolCallId === null) {
     tellInputs(draft, step.number);
     return { kind: "model", step, billed: [] };

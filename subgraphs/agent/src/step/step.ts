@@ -11,8 +11,11 @@ import type { Draft } from "../run/session.ts";
 export const STEP_TYPES = ["USER", "MODEL", "TOOL", "SYSTEM"] as const;
 export type StepType = (typeof STEP_TYPES)[number];
 
+/** What a step is begun in: a draft, or what of one whoever holds no lease has. */
+export type Beginning = Pick<Draft, "run" | "now" | "writes" | "journal">;
+
 /** Begins the run's next step: its row and StepStarted. */
-export function beginStep(draft: Draft, type: StepType, toolCallId: string | null = null): Step {
+export function beginStep(draft: Beginning, type: StepType, toolCallId: string | null = null): Step {
   const { id: runId, tenantId } = draft.run;
   const number = draft.run.stepNumber + 1;
   const step: Step = { tenantId, runId, number, type, toolCallId, model: null, startedAt: draft.now, endedAt: null };

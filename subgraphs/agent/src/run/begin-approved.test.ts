@@ -1,0 +1,237 @@
+import { givenTenant } from "@sba/identity/testing";
+import type { Caller } from "@sba/platform/caller";
+import { logger } from "@sba/platform/log";
+import { aColleagueOf } from "@sba/testkit/fixtures";
+import { useDatabase } from "@sba/testkit/services";
+import { countStatements } from "@sba/testkit/statements";
+import { beforeEach, describe, expect, it } from "vitest";
+import { findApprovalsOfRuns } from "../approval/approval.ts";
+import { decide } from "../approval/testing.ts";
+import { inTurn, says, useScriptedModels } from "../model/testing.ts";
+import { driveRun, journalOf } from "../testing.ts";
+import { advanceTaken } from "./advance.ts";
+import { cancelRun } from "./cancel.ts";
+import { claimWoken, type Taken } from "./claim.ts";
+import { pauseRun, resumeRun } from "./pause.ts";
+import { getRun, startRun } from "./run.ts";
+import { anAgent, calls, expectSoundRuns } from "./testing.ts";
+import type { RunOptions } from "./run.ts";
+
+const database = useDatabase();
+const model = useScriptedModels().server;
+const context = { signal: new AbortController().signal, log: logger };
+
+let caller: Caller;
+beforeEach(async () => {
+  caller = (await givenTenant()).owner;
+});
+
+/** A run whose model asked for these tasks, each of which somebody has to approve. */
+async function aRunThatAsks(titles: readonly string[], options?: RunOptions): Promise<string> {
+  const asked = titles.map((title) => ["task.create", { title }] as const);
+  model().answer = inTurn(calls(...asked), says("Done."));
+  const agentKey = await anAgent(caller, { tools: ["task.create"] });
+  const runId = await startRun(caller, { agentKey, prompt: "Hello?", ...(options && { options }) });
+  expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL", leaseExpiresAt: null });
+  return runId;
+}
+
+/** Approves what the run still asks, or only so much of it; returns the calls. */
+async function approve(runId: string, most = Infinity): Promise<string[]> {
+  const approvals = await findApprovalsOfRuns(caller, [runId]);
+  const pending = approvals.filter(({ status }) => status === "PENDING").slice(0, most);
+  for (const approval of pending) await decide(aColleagueOf(caller), approval, "APPROVED");
+  return pending.map(({ toolCallId }) => toolCallId!);
+}
+
+async function toldSince(runId: string, seq: number) {
+  return (await journalOf(caller, runId)).filter((event) => event.seq > seq).map(({ type }) => type);
+}
+
+async function tasksOf(tenant: Caller): Promise<number> {
+  const { rows } = await database().owner.query("SELECT id FROM agent.task WHERE tenant_id = $1", [tenant.tenantId]);
+  return rows.length;
+}
+
+/** Takes the run away from its worker, as if that had died. */
+async function takeAway(runId: string): Promise<void> {
+  const text = "UPDATE agent.run SET lease_expires_at = clock_timestamp() WHERE id = $1";
+  await database().owner.query(text, [runId]);
+}
+
+const RESTARTED = "agent.run.stepRestarted";
+const typesOf = async (runId: string) => (await journalOf(caller, runId)).map(({ type }) => type);
+
+describe("the step that an approval begins", () => {
+  it("is committed with the decision, before any worker has heard of it", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    const { lastSeq, stepNumber } = await getRun(caller, runId);
+    const [callId] = await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual([
+      "agent.run.approvalDecided",
+      "agent.run.statusChanged",
+      "agent.run.stepStarted",
+    ]);
+    expect(await getRun(caller, runId)).toMatchObject({
+      ...{ status: "WAITING_TOOL", stepNumber: stepNumber + 1, stepAttempt: 0, leaseExpiresAt: null },
+    });
+    const { rows } = await database().owner.query(
+      "SELECT type, tool_call_id, ended_at FROM agent.step WHERE run_id = $1 AND number = $2",
+      [runId, stepNumber + 1],
+    );
+    expect(rows).toEqual([{ type: "TOOL", tool_call_id: callId, ended_at: null }]);
+    expect(await tasksOf(caller)).toBe(0);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await typesOf(runId)).not.toContain(RESTARTED);
+    expect(await tasksOf(caller)).toBe(1);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("is gone about by who takes the run up without another commit", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    const [callId] = await approve(runId);
+    const { result: taken } = await countStatements(() => claimWoken(caller, { id: runId, callId: callId! }));
+    const { result: begun, statements } = await countStatements(() => (taken as Taken).begin());
+    expect(statements).toEqual([]);
+    expect(begun.result).toMatchObject({ kind: "tool", call: { id: callId } });
+    expect(begun.session.run.stepAttempt).toBe(1);
+  });
+
+  it("is a second attempt when who took the run up has died", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    const [callId] = await approve(runId);
+    await (await claimWoken(caller, { id: runId, callId: callId! }))!.begin();
+    await takeAway(runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    const restarted = (await journalOf(caller, runId)).filter(({ type }) => type === RESTARTED);
+    expect(restarted).toMatchObject([{ payload: { attempt: 2, cause: "WORKER_LOST" } }]);
+    expect(await tasksOf(caller)).toBe(1);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("is given up like any other when workers die of it", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    await approve(runId);
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await (await claimWoken(caller, { id: runId }))!.begin();
+      await takeAway(runId);
+    }
+    expect(await driveRun(caller, runId)).toMatchObject({
+      status: "FAILED",
+      errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED",
+    });
+    expect(await tasksOf(caller)).toBe(0);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("rests with its run, and is its first attempt when that goes on", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    await approve(runId);
+    await pauseRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "PAUSED", leaseExpiresAt: null });
+    expect(await tasksOf(caller)).toBe(0);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await typesOf(runId)).not.toContain(RESTARTED);
+    expect(await tasksOf(caller)).toBe(1);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("is not done when the run is cancelled before anybody has taken it up", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    await approve(runId);
+    await cancelRun(caller, { runId });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "CANCELLED" });
+    expect(await tasksOf(caller)).toBe(0);
+    await expectSoundRuns(database(), caller);
+  });
+});
+
+describe("a decision begins nothing, and the run looks for itself,", () => {
+  it("when another one has begun the next step already", async () => {
+    const runId = await aRunThatAsks(["Renew the lease", "Water the plants"]);
+    const { lastSeq } = await getRun(caller, runId);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual([
+      ...["agent.run.approvalDecided", "agent.run.statusChanged", "agent.run.stepStarted"],
+      "agent.run.approvalDecided",
+    ]);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await tasksOf(caller)).toBe(2);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("when something else that happened to it is still to be looked at", async () => {
+    const runId = await aRunThatAsks(["Renew the lease", "Water the plants"]);
+    const [first] = await findApprovalsOfRuns(caller, [runId]);
+    await decide(aColleagueOf(caller), first!, "DENIED");
+    const { lastSeq } = await getRun(caller, runId);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await tasksOf(caller)).toBe(1);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it.each([
+    ["it may take no step more", { maxSteps: 1 }, "AGENT_RUN_STEPS_EXHAUSTED"],
+    ["it has no money left for the call", { budgetMicros: "1000000" }, "BILLING_BUDGET_EXHAUSTED"],
+  ])("when %s", async (_why, options, errorCode) => {
+    const runId = await aRunThatAsks(["Renew the lease"], options);
+    await database().owner.query(
+      "UPDATE agent.run SET spent_micros = 1000000 WHERE id = $1 AND options ? 'budgetMicros'",
+      [runId],
+    );
+    const { lastSeq } = await getRun(caller, runId);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode });
+    expect(await tasksOf(caller)).toBe(0);
+  });
+
+  it("when its time is over", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"], { timeoutSeconds: 600 });
+    await database().owner.query("UPDATE agent.run SET created_at = created_at - interval '1 hour' WHERE id = $1", [
+      runId,
+    ]);
+    const { lastSeq } = await getRun(caller, runId);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode: "AGENT_RUN_TIMED_OUT" });
+    expect(await tasksOf(caller)).toBe(0);
+  });
+
+  it("when the tool is not what was approved any more", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    // As a deployment does between the question and the answer: what was approved is of the tool before.
+    const [approval] = await findApprovalsOfRuns(caller, [runId]);
+    await database().owner.query(
+      "UPDATE agent.approval SET definition_hash = 'of another', fingerprint = 'of another' WHERE id = $1",
+      [approval!.id],
+    );
+    const { lastSeq } = await getRun(caller, runId);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL" });
+    expect(await tasksOf(caller)).toBe(0);
+  });
+
+  it("when enough people have not agreed yet", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    await database().owner.query("UPDATE agent.approval SET quorum = 2 WHERE run_id = $1", [runId]);
+    const { lastSeq } = await getRun(caller, runId);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual([]);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toContain("agent.run.stepStarted");
+  });
+});
+
+it("is taken up by a worker that heard of it as by one that looked", async () => {
+  const runId = await aRunThatAsks(["Renew the lease"]);
+  const [callId] = await approve(runId);
+  const taken = await claimWoken(caller, { id: runId, callId: callId! });
+  await advanceTaken(taken!, context);
+  expect(await getRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+  await expectSoundRuns(database(), caller);
+});
