@@ -38,12 +38,14 @@ export interface Tx {
    * once. Needs no answer.
    */
   gather<Row>(write: RowWriter<Row>, rows: readonly Row[]): void;
+  /** The same for who needs the writer's answer, which may be of others' rows too. */
+  gatherFor<Row, Answer>(write: RowWriter<Row, Answer>, rows: readonly Row[]): Promise<Answer>;
   /** Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. */
   afterCommit(action: () => void): void;
 }
 
 /** Issues one statement for all rows; one function for the life of the process, since rows are gathered by it. */
-export type RowWriter<Row> = (tx: Tx, rows: readonly Row[]) => Promise<unknown>;
+export type RowWriter<Row, Answer = unknown> = (tx: Tx, rows: readonly Row[]) => Promise<Answer>;
 
 export interface DatabaseUrls {
   /** The application role: owns nothing, cannot bypass row level security. */
@@ -273,7 +275,7 @@ function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning
   let begun = false;
   let ended = false;
   let committing: Promise<void> | undefined;
-  const gathering = openGathering<RowWriter<never>>((write, rows) => void write(tx, rows as never[]));
+  const gathering = openGathering<RowWriter<never>>((write, rows) => write(tx, rows as never[]));
 
   const embark = (statement: Statement, values: readonly SqlValue[]): Promise<Answer> => {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
@@ -347,7 +349,8 @@ function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning
       committing?.catch(() => undefined); // heard by transact
       return answers;
     },
-    gather: gathering.add,
+    gather: (write, rows) => void gathering.add(write, rows),
+    gatherFor: gathering.add as Tx["gatherFor"],
     afterCommit: (action) => committed.push(action),
   };
   return {

@@ -2,23 +2,42 @@
 export interface Gathering<Writer> {
   /** Rows wait from now on. */
   begin(): void;
-  /** Written at once unless rows wait. */
-  add(writer: Writer, rows: readonly unknown[]): void;
+  /** Written at once unless rows wait. Resolves with what their writer answers, for the rows of all. */
+  add(writer: Writer, rows: readonly unknown[]): Promise<unknown>;
   /** Writes what waits. */
   send(): void;
   /** Writes what waits; what comes later does not wait. */
   end(): void;
 }
 
-export function openGathering<Writer>(write: (writer: Writer, rows: readonly unknown[]) => void): Gathering<Writer> {
-  const waiting = new Map<Writer, unknown[]>();
+interface Waiting {
+  readonly rows: unknown[];
+  readonly answer: PromiseWithResolvers<unknown>;
+}
+
+export function openGathering<Writer>(
+  write: (writer: Writer, rows: readonly unknown[]) => Promise<unknown>,
+): Gathering<Writer> {
+  const waiting = new Map<Writer, Waiting>();
   let begun = false;
 
   const send = (): void => {
     const sent = [...waiting];
     // What a writer issues must not send them again.
     waiting.clear();
-    for (const [writer, rows] of sent) write(writer, rows);
+    for (const [writer, { rows, answer }] of sent) answer.resolve(write(writer, rows));
+  };
+
+  const wait = (writer: Writer, rows: readonly unknown[]): Promise<unknown> => {
+    const earlier = waiting.get(writer);
+    if (earlier) {
+      earlier.rows.push(...rows);
+      return earlier.answer.promise;
+    }
+    const answer = Promise.withResolvers<unknown>();
+    answer.promise.catch(() => undefined); // heard by whoever asked for it, and by the commit
+    waiting.set(writer, { rows: [...rows], answer });
+    return answer.promise;
   };
 
   return {
@@ -27,11 +46,8 @@ export function openGathering<Writer>(write: (writer: Writer, rows: readonly unk
       begun = true;
     },
     add: (writer, rows) => {
-      const earlier = waiting.get(writer);
-      if (rows.length === 0) return;
-      if (!begun) write(writer, rows);
-      else if (earlier) earlier.push(...rows);
-      else waiting.set(writer, [...rows]);
+      if (rows.length === 0) return Promise.resolve([]);
+      return begun ? wait(writer, rows) : write(writer, rows);
     },
     end: () => {
       send();

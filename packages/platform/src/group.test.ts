@@ -135,6 +135,17 @@ describe("gathered rows", () => {
     expect(await stored(caller.tenantId)).toEqual([one, other, third]);
   });
 
+  test("are answered for together", async () => {
+    const caller = aCaller();
+    const ids = some(2);
+    const namesOf = (tx: Tx, names: readonly string[]) =>
+      tx.sql<{ name: string }>`SELECT name FROM unnest(${[...names]}::text[]) AS given (name)`;
+    const answers = await withTenant(caller, (tx) =>
+      tx.finish(() => Promise.all(ids.map((id) => tx.gatherFor(namesOf, [id])))),
+    );
+    expect(answers).toEqual(ids.map(() => ids.map((name) => ({ name }))));
+  });
+
   test("fail their transaction", async () => {
     const caller = aCaller();
     const committed = withTenant(caller, (tx) =>

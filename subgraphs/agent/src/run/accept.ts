@@ -3,6 +3,7 @@ import type { Caller } from "@sba/platform/caller";
 import { bigints, booleans, ints, texts, uuids } from "@sba/platform/columns";
 import { json, type Tx } from "@sba/platform/db";
 import { gatherEvents, type NewEvent } from "@sba/platform/events";
+import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import type { Permission } from "@sba/platform/permissions";
 import { requireNotSuspended } from "@sba/platform/suspension";
 import { currentTraceId, currentTraceparent } from "@sba/platform/telemetry";
@@ -12,6 +13,7 @@ import { appendMessages, firstMessage } from "../thread/message.ts";
 import { insertThread } from "../thread/thread.ts";
 import type { Admission } from "./admission.ts";
 import { costOf, START_USAGE } from "./budget.ts";
+import type { Run } from "./read.ts";
 import type { RunOptions, RunStart } from "./run.ts";
 import { usageSnapshot } from "./usage.ts";
 import { nameDue } from "./wake.ts";
@@ -39,18 +41,21 @@ export function currentTrace(): Trace {
   return { id: currentTraceId(), parent: currentTraceparent() };
 }
 
-/** Accepts a run on the caller's behalf, unless the tenant is suspended. Nothing of it needs an answer: others may accept runs in the same statements. */
+/**
+ * Accepts a run on the caller's behalf, unless the tenant is suspended; others may accept runs in the same statements. Resolves with
+ * the run as it is accepted, for who asks.
+ */
 export function insertRun(
   tx: Tx,
   caller: Caller,
   start: RunStart,
   { admission: { slot, budgeted }, announcesEnd, rests = false, trace = currentTrace() }: AcceptRunOptions,
-): void {
+): Promise<Run> {
   const { id, input, agent, waitsForThread = false } = start;
   requireNotSuspended(tx, caller);
   const threadId = start.threadId ?? insertThread(tx, agent.id);
   const usage = priceUsage(START_USAGE);
-  tx.gather(insertRuns, [
+  const inserted = tx.gatherFor(insertRuns, [
     {
       ...{ id, threadId, agentId: agent.id, agentKey: agent.key, prompt: input.prompt, options: input.options ?? {} },
       ...pinVersion(agent.version),
@@ -65,10 +70,14 @@ export function insertRun(
   if (!rests && !waitsForThread && slot !== "WAITING")
     nameDue(tx, budgeted || start.said ? { woken: { id } } : { accepted: { id, traceId: trace.id } });
   appendMessages(tx, start.said ?? [firstMessage(caller, id, input.prompt)]);
+  const events = acceptedEvents(usage);
   gatherEvents(
     tx,
-    acceptedEvents(usage).map((event) => ({ stream: runStream(id), event, traceId: trace.id })),
+    events.map((event) => ({ stream: runStream(id), event, traceId: trace.id })),
   );
+  const accepted = inserted.then((rows) => ({ ...rows.find((row) => row.id === id)!, lastSeq: events.length }));
+  accepted.catch(() => undefined); // heard by the commit, and by who asked
+  return accepted;
 }
 
 /** What readers are told of a run that is accepted. */
@@ -96,24 +105,22 @@ interface NewRun extends RunPin {
   readonly waitsForThread: boolean;
 }
 
-function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<unknown> {
-  return tx.sql`
+function insertRuns(tx: Tx, runs: readonly NewRun[]): Promise<RunRow[]> {
+  return tx.sql<RunRow>`
     INSERT INTO agent.run (tenant_id, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, status, prompt, options,
                            started_by, started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread, due_at)
-    SELECT ${tx.tenantId}, id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes::jsonb, price_list_version, 'CREATED', prompt, options::jsonb,
-           started_by, started_by_kind, permissions::text[], request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread,
-           CASE WHEN slot IS DISTINCT FROM 'WAITING' AND NOT waits_for_thread THEN clock_timestamp() END
-    FROM unnest(
-      ${uuids(runs, ({ id }) => id)}::uuid[], ${uuids(runs, ({ threadId }) => threadId)}::uuid[], ${uuids(runs, ({ agentId }) => agentId)}::uuid[],
-      ${uuids(runs, ({ agentVersionId }) => agentVersionId)}::uuid[], ${texts(runs, ({ agentKey }) => agentKey)}::text[],
-      ${texts(runs, ({ model }) => model)}::text[], ${texts(runs, ({ toolHashes }) => json(toolHashes))}::text[],
-      ${ints(runs, ({ priceListVersion }) => priceListVersion)}::int[], ${texts(runs, ({ prompt }) => prompt)}::text[],
-      ${texts(runs, ({ options }) => json(options))}::text[], ${uuids(runs, ({ startedBy }) => startedBy)}::uuid[],
-      ${texts(runs, ({ startedByKind }) => startedByKind)}::text[], ${texts(runs, ({ permissions }) => `{${permissions.join()}}`)}::text[],
-      ${texts(runs, ({ requestId }) => requestId)}::text[], ${bigints(runs, ({ spentMicros }) => spentMicros)}::bigint[],
-      ${booleans(runs, ({ announcesEnd }) => announcesEnd)}::boolean[], ${texts(runs, ({ traceparent }) => traceparent)}::text[],
-      ${texts(runs, ({ slot }) => slot)}::text[], ${booleans(runs, ({ budgeted }) => budgeted)}::boolean[],
-      ${booleans(runs, ({ waitsForThread }) => waitsForThread)}::boolean[])
-      AS accepted (id, thread_id, agent_id, agent_version_id, agent_key, model, tool_hashes, price_list_version, prompt, options, started_by,
-                   started_by_kind, permissions, request_id, spent_micros, announces_end, traceparent, slot, budgeted, waits_for_thread)`;
+    SELECT ${tx.tenantId}, (${uuids(runs, ({ id }) => id)}::uuid[])[i], (${uuids(runs, ({ threadId }) => threadId)}::uuid[])[i],
+           (${uuids(runs, ({ agentId }) => agentId)}::uuid[])[i], (${uuids(runs, ({ agentVersionId }) => agentVersionId)}::uuid[])[i],
+           (${texts(runs, ({ agentKey }) => agentKey)}::text[])[i], (${texts(runs, ({ model }) => model)}::text[])[i],
+           (${texts(runs, ({ toolHashes }) => json(toolHashes))}::text[])[i]::jsonb, (${ints(runs, (run) => run.priceListVersion)}::int[])[i],
+           'CREATED', (${texts(runs, ({ prompt }) => prompt)}::text[])[i], (${texts(runs, ({ options }) => json(options))}::text[])[i]::jsonb,
+           (${uuids(runs, ({ startedBy }) => startedBy)}::uuid[])[i], (${texts(runs, ({ startedByKind }) => startedByKind)}::text[])[i],
+           (${texts(runs, ({ permissions }) => `{${permissions.join()}}`)}::text[])[i]::text[],
+           (${texts(runs, ({ requestId }) => requestId)}::text[])[i], (${bigints(runs, ({ spentMicros }) => spentMicros)}::bigint[])[i],
+           (${booleans(runs, ({ announcesEnd }) => announcesEnd)}::boolean[])[i], (${texts(runs, ({ traceparent }) => traceparent)}::text[])[i],
+           (${texts(runs, ({ slot }) => slot)}::text[])[i], (${booleans(runs, ({ budgeted }) => budgeted)}::boolean[])[i],
+           (${booleans(runs, ({ waitsForThread }) => waitsForThread)}::boolean[])[i],
+           CASE WHEN (${booleans(runs, ({ slot, waitsForThread }) => slot !== "WAITING" && !waitsForThread)}::boolean[])[i] THEN clock_timestamp() END
+    FROM generate_series(1, ${runs.length}::int) AS i
+    RETURNING *`;
 }

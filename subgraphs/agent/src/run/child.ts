@@ -69,7 +69,7 @@ async function insertChild(
   parent: RunRow,
   { start, admission, options }: Child,
 ): Promise<void> {
-  insertRun(tx, caller, start, { admission, announcesEnd: false });
+  void insertRun(tx, caller, start, { admission, announcesEnd: false });
   void tx.sql`
     UPDATE agent.run SET parent_run_id = ${parent.id}, depth = ${parent.depth + 1}, tool_hashes = ${json(commonTools(parent, start))}::jsonb
     WHERE id = ${start.id}`;

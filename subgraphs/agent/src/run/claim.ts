@@ -71,13 +71,10 @@ const beginAccepted = openGroup<AcceptedRun, FirstStep>({
     const startedAt = new Date();
     const steps = new Map(ids.map((id) => [id, firstStep({ tenantId, runId: id, startedAt })]));
     requireNotSuspended(tx, { tenantId });
-    beginRuns(tx, ids);
+    const begun = beginRuns(tx, ids);
     tx.gather(insertSteps, [...steps.values()]);
     for (const { id, traceId } of accepted) gatherEvents(tx, eventsOf(steps.get(id)!, traceId));
-    const [runs, bases] = await Promise.all([
-      tx.sql<RunRow>`SELECT * FROM agent.run WHERE tenant_id = ${tenantId} AND id = ANY(${ids}::uuid[])`,
-      readBases(tx, ids),
-    ]);
+    const [runs, bases] = await Promise.all([begun, readBases(tx, ids)]);
     return accepted.map(({ id }) => ({
       run: runs.find((run) => run.id === id)!,
       step: steps.get(id)!,
@@ -99,15 +96,17 @@ function eventsOf(step: Step, traceId: string | undefined) {
  * What `takeUp` would write of such a run. Whatever else a run can be when a worker comes by it is told by its row, and is not begun
  * here.
  */
-function beginRuns(tx: Tx, ids: readonly string[]): void {
-  void tx.sql`
+function beginRuns(tx: Tx, ids: readonly string[]): Promise<RunRow[]> {
+  return tx.sql<RunRow>`
     WITH begun AS (
       UPDATE agent.run SET status = 'EXECUTING', step_number = 1, step_attempt = 1, fence = 1, started_at = clock_timestamp(),
              lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000})
       WHERE tenant_id = ${tx.tenantId} AND id = ANY(${ids}::uuid[]) AND status = 'CREATED' AND fence = 0 AND revision = 0
         AND due_at <= clock_timestamp() AND NOT budgeted AND NOT waits_for_thread AND unread_inputs = 0 AND forked_from_seq IS NULL
-      RETURNING id
+      RETURNING *
+    ), held AS (
+      SELECT platform.require_none(ARRAY(SELECT id::text FROM unnest(${ids}::uuid[]) AS asked (id) WHERE NOT EXISTS (
+        SELECT FROM begun WHERE begun.id = asked.id)), 'AGENT_RUN_NOT_NEW') AS by_all
     )
-    SELECT platform.require_none(ARRAY(SELECT id::text FROM unnest(${ids}::uuid[]) AS asked (id) WHERE NOT EXISTS (
-      SELECT FROM begun WHERE begun.id = asked.id)), 'AGENT_RUN_NOT_NEW')`;
+    SELECT begun.* FROM held LEFT JOIN begun ON held.by_all IS NOT NULL`;
 }

@@ -117,7 +117,7 @@ async function replay(tx: Tx, caller: Caller, run: RunRow, id: string): Promise<
   const agent = { id: agentId, key: agentKey, version };
   const start = { id, input: { prompt, options }, agent, threadId };
   const admission = await admitRun(tx, caller, start, await readStartLimits(tx, caller));
-  insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
+  void insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
   await Promise.all([
     tx.sql`UPDATE agent.run SET replaced_by = ${id} WHERE id = ${run.id}`,
     tx.sql`

@@ -69,7 +69,7 @@ async function fork(tx: Tx, caller: Caller, id: string, input: Omit<ForkRunInput
     said: recordedMessages(history, { fromRunId: runId, toRunId: id, prompt }),
   };
   const admission = await admitRun(tx, caller, start, limits);
-  insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
+  void insertRun(tx, narrowCaller(caller, run.permissions), start, { admission, announcesEnd: false });
   await tx.sql`
     UPDATE agent.run SET forked_from_run_id = ${runId}, forked_from_seq = ${fromSeq},
            plan = ${run.plan === null ? null : json(run.plan)}::jsonb WHERE id = ${id}`;

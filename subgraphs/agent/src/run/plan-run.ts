@@ -97,7 +97,7 @@ async function acceptPlan(tx: Tx, caller: Caller, start: RunStart, turn: Plannin
     const needed = { runId: id, agentId, agentKey, spentMicros: 0n, wantMicros: needMicros, atLeastMicros: needMicros };
     await reserveSlice(tx, caller, needed);
   }
-  insertRun(tx, caller, start, { admission, announcesEnd: false, rests: true });
+  void insertRun(tx, caller, start, { admission, announcesEnd: false, rests: true });
   const plan: RunPlan = { steps: turn.steps, expiresAt: new Date(Date.now() + RESTS_MS).toISOString() };
   void tx.sql`
     UPDATE agent.run SET status = 'PLANNING', plan = ${json(plan)}::jsonb, due_at = ${new Date(plan.expiresAt)},

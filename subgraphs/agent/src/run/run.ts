@@ -70,7 +70,7 @@ function startAlone(caller: Caller, input: StartRunInput): Promise<string> {
     if (start.repeats) return start.id;
     const admission = await admitRun(tx, caller, start, start.limits);
     await tx.finish(() => {
-      insertRun(tx, caller, start, { admission, announcesEnd: false });
+      void insertRun(tx, caller, start, { admission, announcesEnd: false });
       return Promise.resolve();
     });
     if (admission.slot === null && !admission.budgeted) rememberBasis(caller, start);
@@ -92,7 +92,7 @@ export async function acceptRun(
   { announcesEnd = false }: { readonly announcesEnd?: boolean } = {},
 ): Promise<string> {
   const admission = await admitRun(tx, caller, start, start.limits);
-  insertRun(tx, caller, start, { admission, announcesEnd });
+  void insertRun(tx, caller, start, { admission, announcesEnd });
   return start.id;
 }
 

@@ -8,7 +8,7 @@ import { LRUCache } from "lru-cache";
 import { requireCurrentVersion } from "../agent/version.ts";
 import { currentTrace, insertRun, type Trace } from "./accept.ts";
 import { requireStartBudget } from "./budget.ts";
-import { readRuns, type Run } from "./read.ts";
+import type { Run } from "./read.ts";
 import type { PreparedStart, RunStart, StartRunInput } from "./run.ts";
 
 /** Starts that need nobody's answer: the tenant's of one moment are one transaction and one round trip. */
@@ -56,19 +56,16 @@ export async function startTogether(caller: Caller, input: StartRunInput): Promi
   }
 }
 
-const accept = openGroup<StartWrite, Run | undefined>({
+const accept = openGroup<StartWrite, Run>({
   keyOf: ({ start }) => start.id,
   work: (tx, writes) => {
-    for (const { caller, start, basis, operation, trace } of writes) {
+    // Whoever starts a run is shown it, and need not ask again.
+    const accepted = writes.map(({ caller, start, basis, operation, trace }) => {
       requireCurrentVersion(tx, { key: start.id, agentId: start.agent.id, number: start.agent.version.number });
       requireStartLimits(tx, basis.limits);
       claimNewKey(tx, caller, operation, start.id);
-      insertRun(tx, caller, start, { admission: { slot: null, budgeted: false }, announcesEnd: false, trace });
-    }
-    // Whoever starts a run is shown it, and need not ask again.
-    return readRuns(
-      tx,
-      writes.map(({ start }) => start.id),
-    );
+      return insertRun(tx, caller, start, { admission: { slot: null, budgeted: false }, announcesEnd: false, trace });
+    });
+    return Promise.all(accepted);
   },
 });

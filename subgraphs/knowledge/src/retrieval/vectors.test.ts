@@ -151,6 +151,7 @@ function transactionOf(database: PGlite | undefined): Tx {
     tenantId: null,
     afterCommit: () => undefined,
     gather: () => undefined,
+    gatherFor: () => Promise.reject(new Error("nothing is gathered")),
     finish: (last) => last(),
     sql: async <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
       const text = strings.reduce((joined, piece, index) => `${joined}$${index}${piece}`);
