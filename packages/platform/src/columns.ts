@@ -1,7 +1,8 @@
 /**
  * Columns of many rows as parameters, in the binary format of Postgres's arrays: the server copies them where it would have to parse a
  * row's JSON, which is half of what writing a small row takes it (docs/adr/0023). What type a column has is said by the statement as well:
- * `FROM unnest(${uuids(steps, ({ runId }) => runId)}::uuid[], ${ints(steps, ({ number }) => number)}::int[]) AS step (run_id, number)`.
+ * `SELECT (${uuids(steps, ({ runId }) => runId)}::uuid[])[i], ... FROM generate_series(1, ${steps.length}::int) AS i`. Not by `unnest`: of
+ * several arrays it sets up a store for each, which takes the server more than to write a few rows does.
  * The format is `array_send`'s (https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/utils/adt/arrayfuncs.c), that of
  * elements their types' own.
  */

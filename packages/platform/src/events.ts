@@ -169,10 +169,10 @@ function insertEvents(tx: Tx, { tenantId }: TenantScope, entries: readonly Strea
   const rows = rowsOf(entries);
   return tx.sql<StreamEnd>`
     WITH new AS (
-      SELECT * FROM unnest(
-        ${texts(rows, ({ stream }) => stream)}::text[], ${texts(rows, ({ type }) => type)}::text[], ${ints(rows, ({ version }) => version)}::int[],
-        ${texts(rows, ({ payload }) => payload)}::text[], ${ints(rows, ({ later }) => later)}::int[],
-        ${texts(rows, ({ traceId }) => traceId)}::text[]) AS new (stream, type, version, payload, later, trace_id)
+      SELECT (${texts(rows, ({ stream }) => stream)}::text[])[i] AS stream, (${texts(rows, ({ type }) => type)}::text[])[i] AS type,
+             (${ints(rows, ({ version }) => version)}::int[])[i] AS version, (${texts(rows, ({ payload }) => payload)}::text[])[i] AS payload,
+             (${ints(rows, ({ later }) => later)}::int[])[i] AS later, (${texts(rows, ({ traceId }) => traceId)}::text[])[i] AS trace_id
+      FROM generate_series(1, ${rows.length}::int) AS i
     ), position AS (
       INSERT INTO platform.stream AS s (id, tenant_id, last_seq)
       SELECT stream, ${tenantId}::uuid, max(later) + 1 FROM new GROUP BY stream ORDER BY stream
@@ -242,8 +242,10 @@ interface Page extends ReadOptions {
 /** A commit wakes the readers of many streams: what they read is one statement. */
 const readPage = openGroupRead<Page, EventRecord[]>(async (tx, pages) => {
   const events = await tx.sql<EventRecord & { readonly page: number }>`
-    SELECT page::int, event.* FROM unnest(${pages.map(({ stream }) => stream)}::text[], ${pages.map(({ after }) => after)}::int[],
-      ${pages.map(({ first }) => first)}::int[]) WITH ORDINALITY AS asked (stream, after, first, page)
+    SELECT page, event.* FROM (
+      SELECT i AS page, (${texts(pages, ({ stream }) => stream)}::text[])[i] AS stream, (${ints(pages, ({ after }) => after)}::int[])[i] AS after,
+             (${ints(pages, ({ first }) => first)}::int[])[i] AS first
+      FROM generate_series(1, ${pages.length}::int) AS i) AS asked
     CROSS JOIN LATERAL (
       SELECT stream, seq, tenant_id, type, version, payload, at, trace_id FROM platform.event
       WHERE stream = asked.stream AND seq > asked.after ORDER BY seq LIMIT asked.first) AS event

@@ -97,9 +97,10 @@ export async function readNotes(caller: Caller, input: ReadNotesInput): Promise<
 
 const readNotesOf = openGroupRead<ReadNotesInput, Note[]>(async (tx, asked) => {
   const notes = await tx.sql<Note & { readonly place: number }>`
-    SELECT place::int, note.* FROM unnest(
-      ${texts(asked, ({ agentKey }) => agentKey ?? OF_TENANT)}::text[], ${texts(asked, ({ key }) => key ?? null)}::text[],
-      ${ints(asked, ({ first }) => first + 1)}::int[]) WITH ORDINALITY AS asked (agent_key, key, most, place)
+    SELECT place, note.* FROM (
+      SELECT i AS place, (${texts(asked, ({ agentKey }) => agentKey ?? OF_TENANT)}::text[])[i] AS agent_key,
+             (${texts(asked, ({ key }) => key ?? null)}::text[])[i] AS key, (${ints(asked, ({ first }) => first + 1)}::int[])[i] AS most
+      FROM generate_series(1, ${asked.length}::int) AS i) AS asked
     CROSS JOIN LATERAL (
       SELECT * FROM agent.note
       WHERE tenant_id = ${tx.tenantId} AND agent_key IN (${OF_TENANT}, asked.agent_key) AND expires_at > clock_timestamp()

@@ -121,12 +121,14 @@ function eventsOf(each: StepWrite | TextWrite): StreamEvent[] {
 
 /** Locks runs against whoever would take their leases away, if these still are the ones that they are worked on under. */
 function holdRuns(tx: Tx, runs: readonly TextWrite["run"][]): Promise<unknown> {
-  const ids = runs.map(({ id }) => id);
+  const ids = uuids(runs, ({ id }) => id);
   return tx.sql`
     WITH held AS (
       SELECT id, fence FROM agent.run WHERE tenant_id = ${tx.tenantId} AND id = ANY(${ids}::uuid[]) ORDER BY id FOR SHARE)
     SELECT platform.require_none(
-      ARRAY(SELECT id || ' ' || fence FROM unnest(${ids}::uuid[], ${runs.map(({ fence }) => fence)}::int[]) AS asked (id, fence)
+      ARRAY(SELECT id || ' ' || fence
+            FROM (SELECT (${ids}::uuid[])[i] AS id, (${ints(runs, ({ fence }) => fence)}::int[])[i] AS fence
+                  FROM generate_series(1, ${runs.length}::int) AS i) AS asked
             WHERE NOT EXISTS (SELECT FROM held WHERE held.id = asked.id AND held.fence = asked.fence)), ${LOST})`;
 }
 
@@ -164,16 +166,16 @@ function updateRuns(tx: Tx, rows: readonly ReturnType<typeof rowOf>[]): Promise<
   const ids = uuids(rows, ({ id }) => id);
   return tx.sql`
     WITH asked AS (
-      SELECT * FROM unnest(
-        ${ids}::uuid[], ${ints(rows, ({ fence }) => fence)}::int[], ${ints(rows, ({ revision }) => revision)}::int[],
-        ${texts(rows, ({ status }) => status)}::text[], ${texts(rows, ({ output }) => output)}::text[],
-        ${texts(rows, ({ errorCode }) => errorCode)}::text[], ${texts(rows, ({ errorMessage }) => errorMessage)}::text[],
-        ${times(rows, ({ endedAt }) => endedAt)}::timestamptz[], ${ints(rows, ({ stepNumber }) => stepNumber)}::int[],
-        ${ints(rows, ({ stepAttempt }) => stepAttempt)}::int[], ${ints(rows, ({ textPieces }) => textPieces)}::int[],
-        ${bigints(rows, ({ spentMicros }) => spentMicros)}::bigint[], ${booleans(rows, ({ isReleased }) => isReleased)}::boolean[],
-        ${floats(rows, ({ dueInSeconds }) => dueInSeconds)}::float8[])
-        AS asked (id, fence, revision, status, output, error_code, error_message, ended_at, step_number, step_attempt, text_pieces, spent_micros,
-                  is_released, due_in_seconds)
+      SELECT (${ids}::uuid[])[i] AS id, (${ints(rows, ({ fence }) => fence)}::int[])[i] AS fence,
+             (${ints(rows, ({ revision }) => revision)}::int[])[i] AS revision, (${texts(rows, ({ status }) => status)}::text[])[i] AS status,
+             (${texts(rows, ({ output }) => output)}::text[])[i] AS output, (${texts(rows, ({ errorCode }) => errorCode)}::text[])[i] AS error_code,
+             (${texts(rows, ({ errorMessage }) => errorMessage)}::text[])[i] AS error_message,
+             (${times(rows, ({ endedAt }) => endedAt)}::timestamptz[])[i] AS ended_at, (${ints(rows, ({ stepNumber }) => stepNumber)}::int[])[i] AS step_number,
+             (${ints(rows, ({ stepAttempt }) => stepAttempt)}::int[])[i] AS step_attempt, (${ints(rows, ({ textPieces }) => textPieces)}::int[])[i] AS text_pieces,
+             (${bigints(rows, ({ spentMicros }) => spentMicros)}::bigint[])[i] AS spent_micros,
+             (${booleans(rows, ({ isReleased }) => isReleased)}::boolean[])[i] AS is_released,
+             (${floats(rows, ({ dueInSeconds }) => dueInSeconds)}::float8[])[i] AS due_in_seconds
+      FROM generate_series(1, ${rows.length}::int) AS i
     ), written AS (
       UPDATE agent.run AS run
       SET status = asked.status, output = asked.output, error_code = asked.error_code, error_message = asked.error_message,

@@ -41,9 +41,10 @@ export function finishStep(draft: Draft, step: Step): void {
 export function insertSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO agent.step (tenant_id, run_id, number, type, tool_call_id, started_at)
-    SELECT ${tx.tenantId}, * FROM unnest(
-      ${uuids(steps, ({ runId }) => runId)}::uuid[], ${ints(steps, ({ number }) => number)}::int[], ${texts(steps, ({ type }) => type)}::text[],
-      ${uuids(steps, ({ toolCallId }) => toolCallId)}::uuid[], ${times(steps, ({ startedAt }) => startedAt)}::timestamptz[])`;
+    SELECT ${tx.tenantId}, (${uuids(steps, ({ runId }) => runId)}::uuid[])[i], (${ints(steps, ({ number }) => number)}::int[])[i],
+           (${texts(steps, ({ type }) => type)}::text[])[i], (${uuids(steps, ({ toolCallId }) => toolCallId)}::uuid[])[i],
+           (${times(steps, ({ startedAt }) => startedAt)}::timestamptz[])[i]
+    FROM generate_series(1, ${steps.length}::int) AS i`;
 }
 
 // The ids twice: by the array the rows are found in the primary key, whatever the planner thinks of the table.
@@ -51,9 +52,10 @@ function endSteps(tx: Tx, steps: readonly Step[]): Promise<unknown> {
   const runIds = uuids(steps, ({ runId }) => runId);
   return tx.sql`
     UPDATE agent.step SET ended_at = ended.ended_at, model = ended.model
-    FROM unnest(
-      ${runIds}::uuid[], ${ints(steps, ({ number }) => number)}::int[], ${texts(steps, ({ model }) => model)}::text[],
-      ${times(steps, ({ endedAt }) => endedAt)}::timestamptz[]) AS ended (run_id, number, model, ended_at)
+    FROM (
+      SELECT (${runIds}::uuid[])[i] AS run_id, (${ints(steps, ({ number }) => number)}::int[])[i] AS number,
+             (${texts(steps, ({ model }) => model)}::text[])[i] AS model, (${times(steps, ({ endedAt }) => endedAt)}::timestamptz[])[i] AS ended_at
+      FROM generate_series(1, ${steps.length}::int) AS i) AS ended
     WHERE step.tenant_id = ${tx.tenantId} AND step.run_id = ANY(${runIds}::uuid[])
       AND step.run_id = ended.run_id AND step.number = ended.number`;
 }

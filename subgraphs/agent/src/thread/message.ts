@@ -53,12 +53,13 @@ function insertMessages(tx: Tx, messages: readonly Message[]): Promise<unknown> 
     INSERT INTO agent.message (tenant_id, run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person, seq)
     SELECT ${tx.tenantId}, run_id, ordinal, role, text, tool_calls::jsonb, tool_call_id, asks_person,
            (SELECT coalesce(max(last_seq), 0) + 1 FROM platform.stream WHERE id = 'run:' || run_id)
-    FROM unnest(
-      ${uuids(messages, ({ runId }) => runId)}::uuid[], ${ints(messages, ({ ordinal }) => ordinal)}::int[],
-      ${texts(messages, ({ role }) => role)}::text[], ${texts(messages, ({ text }) => text)}::text[],
-      ${texts(messages, ({ toolCalls }) => (toolCalls === null ? null : json(toolCalls)))}::text[],
-      ${uuids(messages, ({ toolCallId }) => toolCallId)}::uuid[], ${booleans(messages, ({ asksPerson }) => asksPerson)}::boolean[])
-      AS said (run_id, ordinal, role, text, tool_calls, tool_call_id, asks_person)`;
+    FROM (
+      SELECT (${uuids(messages, ({ runId }) => runId)}::uuid[])[i] AS run_id, (${ints(messages, ({ ordinal }) => ordinal)}::int[])[i] AS ordinal,
+             (${texts(messages, ({ role }) => role)}::text[])[i] AS role, (${texts(messages, ({ text }) => text)}::text[])[i] AS text,
+             (${texts(messages, ({ toolCalls }) => (toolCalls === null ? null : json(toolCalls)))}::text[])[i] AS tool_calls,
+             (${uuids(messages, ({ toolCallId }) => toolCallId)}::uuid[])[i] AS tool_call_id,
+             (${booleans(messages, ({ asksPerson }) => asksPerson)}::boolean[])[i] AS asks_person
+      FROM generate_series(1, ${messages.length}::int) AS i) AS said`;
 }
 
 /** What was said in the run itself: not in the thread before, of which a fork has copies. */

@@ -16,7 +16,8 @@ export function insertThread(tx: Tx, agentId: string): string {
 function insertThreads(tx: Tx, threads: readonly Pick<Thread, "id" | "agentId">[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO agent.thread (tenant_id, id, agent_id)
-    SELECT ${tx.tenantId}, * FROM unnest(${uuids(threads, ({ id }) => id)}::uuid[], ${uuids(threads, ({ agentId }) => agentId)}::uuid[])`;
+    SELECT ${tx.tenantId}, (${uuids(threads, ({ id }) => id)}::uuid[])[i], (${uuids(threads, ({ agentId }) => agentId)}::uuid[])[i]
+    FROM generate_series(1, ${threads.length}::int) AS i`;
 }
 
 /** A thread that stays as it is until the commit: no run is added to it by anybody else. */

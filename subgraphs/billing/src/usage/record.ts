@@ -105,15 +105,13 @@ function insertRows(tx: Tx, rows: readonly UsageRow[]): Promise<object[]> {
   return tx.sql`
     INSERT INTO billing.usage_record (tenant_id, key, meter, model, quantity, amount_micros, price_list_version,
                                       run_id, agent_key, principal_id, recorded_at)
-    SELECT ${tx.tenantId}, key, meter, model, quantity, amount_micros, price_list_version, run_id, agent_key, principal_id,
-           coalesce(recorded_at, clock_timestamp())
-    FROM unnest(
-      ${texts(rows, ({ key }) => key)}::text[], ${texts(rows, ({ meter }) => meter)}::text[], ${texts(rows, ({ model }) => model)}::text[],
-      ${bigints(rows, ({ quantity }) => quantity)}::bigint[], ${bigints(rows, ({ amountMicros }) => amountMicros)}::bigint[],
-      ${ints(rows, ({ priceListVersion }) => priceListVersion)}::int[], ${uuids(rows, ({ runId }) => runId)}::uuid[],
-      ${texts(rows, ({ agentKey }) => agentKey)}::text[], ${uuids(rows, ({ principalId }) => principalId)}::uuid[],
-      ${times(rows, ({ recordedAt }) => recordedAt)}::timestamptz[])
-      AS line (key, meter, model, quantity, amount_micros, price_list_version, run_id, agent_key, principal_id, recorded_at)
+    SELECT ${tx.tenantId}, (${texts(rows, ({ key }) => key)}::text[])[i], (${texts(rows, ({ meter }) => meter)}::text[])[i],
+           (${texts(rows, ({ model }) => model)}::text[])[i], (${bigints(rows, ({ quantity }) => quantity)}::bigint[])[i],
+           (${bigints(rows, ({ amountMicros }) => amountMicros)}::bigint[])[i],
+           (${ints(rows, (row) => row.priceListVersion)}::int[])[i], (${uuids(rows, ({ runId }) => runId)}::uuid[])[i],
+           (${texts(rows, ({ agentKey }) => agentKey)}::text[])[i], (${uuids(rows, ({ principalId }) => principalId)}::uuid[])[i],
+           coalesce((${times(rows, ({ recordedAt }) => recordedAt)}::timestamptz[])[i], clock_timestamp())
+    FROM generate_series(1, ${rows.length}::int) AS i
     ON CONFLICT (tenant_id, key, meter) DO NOTHING`;
 }
 

@@ -115,13 +115,11 @@ export function recordNewToolCalls(tx: Tx, calls: readonly ToolCall[]): void {
 function insertCalls(tx: Tx, calls: readonly ToolCall[]): Promise<unknown> {
   return tx.sql`
     INSERT INTO integrations.tool_call (tenant_id, id, name, version, definition_hash, params, status, run_id, step_number, agent_key, requested_at)
-    SELECT ${tx.tenantId}, id, name, version, definition_hash, params::jsonb, 'REQUESTED', run_id, step_number, agent_key, clock_timestamp()
-    FROM unnest(
-      ${uuids(calls, ({ id }) => id)}::uuid[], ${texts(calls, ({ name }) => name)}::text[], ${ints(calls, ({ version }) => version)}::int[],
-      ${texts(calls, ({ definitionHash }) => definitionHash)}::text[], ${texts(calls, ({ params }) => json(params))}::text[],
-      ${uuids(calls, ({ runId }) => runId)}::uuid[], ${ints(calls, ({ stepNumber }) => stepNumber)}::int[],
-      ${texts(calls, ({ agentKey }) => agentKey)}::text[])
-      AS asked (id, name, version, definition_hash, params, run_id, step_number, agent_key)`;
+    SELECT ${tx.tenantId}, (${uuids(calls, ({ id }) => id)}::uuid[])[i], (${texts(calls, ({ name }) => name)}::text[])[i],
+           (${ints(calls, ({ version }) => version)}::int[])[i], (${texts(calls, ({ definitionHash }) => definitionHash)}::text[])[i],
+           (${texts(calls, ({ params }) => json(params))}::text[])[i]::jsonb, 'REQUESTED', (${uuids(calls, ({ runId }) => runId)}::uuid[])[i],
+           (${ints(calls, ({ stepNumber }) => stepNumber)}::int[])[i], (${texts(calls, ({ agentKey }) => agentKey)}::text[])[i], clock_timestamp()
+    FROM generate_series(1, ${calls.length}::int) AS i`;
 }
 
 /** The parsed parameters as JSON. @throws INTEGRATIONS_TOOL_PARAMS_INVALID */
@@ -223,10 +221,11 @@ function settleCalls(tx: Tx, rows: readonly SettledRow[]): Promise<unknown> {
     SET status = settled.status, result = settled.result::jsonb, error = settled.error::jsonb, duration_ms = settled.duration_ms,
         unknown_at = CASE WHEN settled.status = 'UNKNOWN' THEN clock_timestamp() ELSE call.unknown_at END,
         finished_at = CASE WHEN settled.status = 'UNKNOWN' THEN NULL ELSE clock_timestamp() END
-    FROM unnest(
-      ${ids}::uuid[], ${texts(rows, ({ status }) => status)}::text[], ${texts(rows, ({ result }) => result)}::text[],
-      ${texts(rows, ({ error }) => error)}::text[], ${ints(rows, ({ durationMs }) => durationMs)}::int[])
-      AS settled (id, status, result, error, duration_ms)
+    FROM (
+      SELECT (${ids}::uuid[])[i] AS id, (${texts(rows, ({ status }) => status)}::text[])[i] AS status,
+             (${texts(rows, ({ result }) => result)}::text[])[i] AS result, (${texts(rows, ({ error }) => error)}::text[])[i] AS error,
+             (${ints(rows, ({ durationMs }) => durationMs)}::int[])[i] AS duration_ms
+      FROM generate_series(1, ${rows.length}::int) AS i) AS settled
     WHERE call.tenant_id = ${tx.tenantId} AND call.id = ANY(${ids}::uuid[]) AND call.id = settled.id AND call.status = 'REQUESTED'`;
 }
 
