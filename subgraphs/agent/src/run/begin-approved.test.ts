@@ -137,6 +137,20 @@ describe("the step that an approval begins", () => {
     await expectSoundRuns(database(), caller);
   });
 
+  it("is not done when what would run is not what was approved any more: it is asked again", async () => {
+    const runId = await aRunThatAsks(["Renew the lease"]);
+    const [callId] = await approve(runId);
+    const tampered = 'UPDATE integrations.tool_call SET params = \'{"title": "Sell it"}\' WHERE id = $1';
+    await database().owner.query(tampered, [callId]);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL" });
+    expect(await tasksOf(caller)).toBe(0);
+    const statuses = (await findApprovalsOfRuns(caller, [runId])).map(({ status }) => status);
+    expect(statuses.toSorted()).toEqual(["PENDING", "SUPERSEDED"]);
+    await approve(runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await tasksOf(caller)).toBe(1);
+  });
+
   it("is not done when the run is cancelled before anybody has taken it up", async () => {
     const runId = await aRunThatAsks(["Renew the lease"]);
     await approve(runId);
