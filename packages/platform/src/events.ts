@@ -241,17 +241,29 @@ interface Page extends ReadOptions {
 
 /** A commit wakes the readers of many streams: what they read is one statement. */
 const readPage = openGroupRead<Page, EventRecord[]>(async (tx, pages) => {
-  const events = await tx.sql<EventRecord & { readonly page: number }>`
+  const events = await tx.sql<Omit<EventRecord, "stream" | "tenantId"> & { readonly page: number }>`
     SELECT page, event.* FROM (
       SELECT i AS page, (${texts(pages, ({ stream }) => stream)}::text[])[i] AS stream, (${ints(pages, ({ after }) => after)}::int[])[i] AS after,
              (${ints(pages, ({ first }) => first)}::int[])[i] AS first
       FROM generate_series(1, ${pages.length}::int) AS i) AS asked
     CROSS JOIN LATERAL (
-      SELECT stream, seq, tenant_id, type, version, payload, at, trace_id FROM platform.event
+      SELECT seq, type, version, payload, at, trace_id FROM platform.event
       WHERE stream = asked.stream AND seq > asked.after ORDER BY seq LIMIT asked.first) AS event
     ORDER BY page, seq`;
   const byPage = Map.groupBy(events, ({ page }) => page);
-  return pages.map((_, index) => (byPage.get(index + 1) ?? []).map(({ page: _page, ...event }) => event));
+  const { tenantId } = tenantOf(tx);
+  const recordsOf = ({ stream }: Page, found: typeof events = []): EventRecord[] =>
+    found.map(({ seq, type, version, payload, at, traceId }) => ({
+      stream,
+      seq,
+      tenantId,
+      type,
+      version,
+      payload,
+      at,
+      traceId,
+    }));
+  return pages.map((page, index) => recordsOf(page, byPage.get(index + 1)));
 });
 
 export interface StreamOptions {

@@ -12,3 +12,15 @@ export async function readRuns(tx: Tx, ids: readonly string[]): Promise<(Run | u
   const byId = new Map(runs.map((run) => [run.id, run]));
   return ids.map((id) => byId.get(id));
 }
+
+/** How far a run has come. */
+export type RunProgress = Pick<Run, "lastSeq"> & { readonly hasEnded: boolean };
+
+/** Of these runs, in their order; undefined where the tenant has none. */
+export async function readProgress(tx: Tx, ids: readonly string[]): Promise<(RunProgress | undefined)[]> {
+  const runs = await tx.sql<RunProgress & { readonly id: string }>`
+    SELECT r.id, r.ended_at IS NOT NULL AS has_ended, (SELECT last_seq FROM platform.stream WHERE id = 'run:' || r.id) AS last_seq FROM agent.run r
+    WHERE r.id = ANY(${ids}::uuid[])`;
+  const byId = new Map(runs.map((run) => [run.id, run]));
+  return ids.map((id) => byId.get(id));
+}

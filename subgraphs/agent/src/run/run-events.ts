@@ -1,13 +1,18 @@
 import type { Caller } from "@sba/platform/caller";
 import { startAfter, type StreamStart } from "@sba/platform/consumers";
 import { decodeCursor, readEvents, streamEvents, tellGaps, type EventRecord } from "@sba/platform/events";
+import { openGroupRead } from "@sba/platform/group";
 import { toPage, type Page, type PageRequest } from "@sba/platform/pages";
+import { errors } from "../errors.ts";
 import { runFailed, runFinished, runStream } from "../events.ts";
+import { readProgress } from "./read.ts";
 import { getRun } from "./run.ts";
 
 /** The events of a run, replayed and live. */
 
 const LAST: readonly string[] = [runFinished.type, runFailed.type];
+
+const findProgress = openGroupRead(readProgress);
 
 function isLast(event: EventRecord): boolean {
   return LAST.includes(event.type);
@@ -21,9 +26,10 @@ export async function* streamRunEvents(
   const stream = runStream(runId);
   const position = await startAfter(caller, stream, start);
   const admits = async (): Promise<boolean> => {
-    const run = await getRun(caller, runId);
+    const progress = await findProgress(caller, runId);
+    if (!progress) throw errors.AGENT_RUN_NOT_FOUND();
     // A client that comes back with the cursor of the terminal event: nothing follows it.
-    return run.endedAt === null || position < run.lastSeq;
+    return !progress.hasEnded || position < progress.lastSeq;
   };
   yield* tellGaps(streamEvents(caller, stream, { after: position, signal, isLast, admits }));
 }
