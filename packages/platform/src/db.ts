@@ -173,7 +173,8 @@ export function withTenant<T>(
 export interface TransactionOptions {
   /**
    * Its statements find every row by its key, or by a range of an index that their text settles: their plan is the same whatever they
-   * are asked for, so it is made once a connection. It reads no table through, also when it is made while there is little in one.
+   * are asked for, so it is made once a connection. It reads no table through, also when it is made while there is little in one, and is not
+   * compiled, whatever is guessed of how many rows there are.
    */
   readonly byKey?: boolean;
 }
@@ -192,7 +193,7 @@ const SET_TENANT: Statement = {
 };
 const SET_TENANT_BY_KEY: Statement = {
   name: "sba_tenant_by_key",
-  text: "SELECT set_config('app.current_tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)",
+  text: "SELECT set_config('app.current_tenant', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)",
 };
 
 /**

@@ -1,26 +1,33 @@
 import { givenTenant } from "@sba/identity/testing";
+import { createWebhookEndpoint } from "@sba/integrations/index";
 import type { Caller } from "@sba/platform/caller";
+import { platformErrors } from "@sba/platform/errors";
 import { logger } from "@sba/platform/log";
+import { useSecretKey } from "@sba/platform/secrets";
 import { aColleagueOf } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
-import { countStatements } from "@sba/testkit/statements";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { findApprovalsOfRuns } from "../approval/approval.ts";
+import { setApprovalPolicy } from "../approval/policy.ts";
 import { decide } from "../approval/testing.ts";
 import { inTurn, says, useScriptedModels } from "../model/testing.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { advanceTaken } from "./advance.ts";
 import { cancelRun } from "./cancel.ts";
-import { claimWoken, type Taken } from "./claim.ts";
+import { claimWoken } from "./claim.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
+import { putBack } from "./poison.ts";
 import { getRun, startRun } from "./run.ts";
-import { anAgent, calls, expectSoundRuns } from "./testing.ts";
+import { anAgent, calls, expectSoundRuns, workOn } from "./testing.ts";
 import type { RunOptions } from "./run.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
 const context = { signal: new AbortController().signal, log: logger };
 
+beforeAll(() => {
+  useSecretKey("a-secret-key-that-only-tests-know");
+});
 let caller: Caller;
 beforeEach(async () => {
   caller = (await givenTenant()).owner;
@@ -85,16 +92,6 @@ describe("the step that an approval begins", () => {
     expect(await typesOf(runId)).not.toContain(RESTARTED);
     expect(await tasksOf(caller)).toBe(1);
     await expectSoundRuns(database(), caller);
-  });
-
-  it("is gone about by who takes the run up without another commit", async () => {
-    const runId = await aRunThatAsks(["Renew the lease"]);
-    const [callId] = await approve(runId);
-    const { result: taken } = await countStatements(() => claimWoken(caller, { id: runId, callId: callId! }));
-    const { result: begun, statements } = await countStatements(() => (taken as Taken).begin());
-    expect(statements).toEqual([]);
-    expect(begun.result).toMatchObject({ kind: "tool", call: { id: callId } });
-    expect(begun.session.run.stepAttempt).toBe(1);
   });
 
   it("is a second attempt when who took the run up has died", async () => {
@@ -187,6 +184,20 @@ describe("a decision begins nothing, and the run looks for itself,", () => {
     await expectSoundRuns(database(), caller);
   });
 
+  it("when a worker could not make anything of what happened to it, and left it to be looked at again", async () => {
+    const runId = await aRunThatAsks(["Renew the lease", "Water the plants"]);
+    const [first] = await findApprovalsOfRuns(caller, [runId]);
+    await decide(aColleagueOf(caller), first!, "DENIED");
+    const taken = await claimWoken(caller, { id: runId });
+    await putBack(taken!.run, platformErrors.DATABASE_UNAVAILABLE());
+    const { lastSeq } = await getRun(caller, runId);
+    await approve(runId);
+    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await tasksOf(caller)).toBe(1);
+    await expectSoundRuns(database(), caller);
+  });
+
   it.each([
     ["it may take no step more", { maxSteps: 1 }, "AGENT_RUN_STEPS_EXHAUSTED"],
     ["it has no money left for the call", { budgetMicros: "1000000" }, "BILLING_BUDGET_EXHAUSTED"],
@@ -238,6 +249,55 @@ describe("a decision begins nothing, and the run looks for itself,", () => {
     expect(await toldSince(runId, lastSeq)).toEqual([]);
     await approve(runId);
     expect(await toldSince(runId, lastSeq)).toContain("agent.run.stepStarted");
+  });
+});
+
+describe("the first attempt of a step that an approval began", () => {
+  /** The run in the middle of the call that was approved, of a webhook that may be called again, and its worker. */
+  async function aCallUnderWay(drain?: AbortSignal) {
+    await createWebhookEndpoint(caller, { name: "orders", url: `${model().url}/orders`, honoursIdempotencyKeys: true });
+    await setApprovalPolicy(caller, { tool: "webhook.send", quorum: 1, allowRequester: false });
+    const speaks = inTurn(calls(["webhook.send", { endpoint: "orders", payload: {} }]), says("Sent."));
+    const called = Promise.withResolvers<void>();
+    let count = 0;
+    model().answer = (response, request) => {
+      if (!request.path.endsWith("/orders")) return speaks(response, request);
+      count += 1;
+      called.resolve();
+      if (count > 1) response.end("ok");
+    };
+    const runId = await startRun(caller, {
+      agentKey: await anAgent(caller, { tools: ["webhook.send"] }),
+      prompt: "Hello?",
+    });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL" });
+    await approve(runId);
+    const worker = workOn(caller, runId, drain);
+    await called.promise;
+    return { runId, worker };
+  }
+  const restartsOf = async (runId: string) =>
+    (await journalOf(caller, runId)).filter(({ type }) => type === RESTARTED).map(({ payload }) => payload);
+
+  it("that a pause cuts off is none that failed", async () => {
+    const { runId, worker } = await aCallUnderWay();
+    await pauseRun(caller, runId);
+    await worker;
+    expect(await getRun(caller, runId)).toMatchObject({ status: "PAUSED", stepAttempt: 0, errorCode: "RUN_PAUSED" });
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await restartsOf(runId)).toMatchObject([{ attempt: 1, cause: "RUN_PAUSED" }]);
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("that its worker breaks off is followed by a second", async () => {
+    const drain = new AbortController();
+    const { runId, worker } = await aCallUnderWay(drain.signal);
+    drain.abort();
+    await worker;
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(await restartsOf(runId)).toMatchObject([{ attempt: 2, cause: "WORKER_DRAINED" }]);
+    await expectSoundRuns(database(), caller);
   });
 });
 

@@ -32,9 +32,10 @@ export function beginApproved(tx: Tx, run: RunRow, approval: Approval, now: Date
   return begun.journal;
 }
 
-/** Nobody holds the run, and nothing that happened to it meanwhile is still to be looked at. */
-function waitsOnly({ status, leaseExpiresAt, dueAt }: RunRow, now: Date): boolean {
-  return status === "AWAITING_APPROVAL" && leaseExpiresAt === null && (dueAt === null || dueAt > now);
+/** Nobody holds the run, and nothing that happened to it meanwhile is still to be looked at, or looked at again (`putBack`). */
+function waitsOnly({ status, leaseExpiresAt, dueAt, takeovers }: RunRow, now: Date): boolean {
+  const isAtRest = leaseExpiresAt === null && takeovers === 0 && (dueAt === null || dueAt > now);
+  return status === "AWAITING_APPROVAL" && isAtRest;
 }
 
 /** What the loop would refuse a step for is left to it: it knows how such a run ends. */

@@ -28,7 +28,6 @@ export async function commit<T>(
   for (let current = session; ; current = await reopenSession(current)) {
     const draft = openDraft(current);
     const result = compose(draft);
-    if (isSilent(draft)) return { session: draft, result };
     try {
       await write(current.run, draft);
       return { session: draft, result };
@@ -36,11 +35,6 @@ export async function commit<T>(
       if (!isRequirementFailure(error, CHANGED)) throw error;
     }
   }
-}
-
-/** There is nothing to tell and nothing to write down: what is under way was committed by whoever began it. */
-function isSilent({ journal, messages, writes, closing, release }: Draft): boolean {
-  return release === undefined && [journal, messages, writes, closing].every(({ length }) => length === 0);
 }
 
 const CHANGED = "AGENT_RUN_CHANGED";

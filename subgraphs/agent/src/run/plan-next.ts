@@ -228,13 +228,9 @@ export function takeUp(draft: Draft): Work | undefined {
   return unfinished && !isStopping(run.status) ? restartStep(draft, unfinished) : planNext(draft);
 }
 
-/** Of a step that a decision began (`beginApproved`) whoever leased the run since has made an attempt. */
-function nextAttempt({ stepAttempt, errorCode, takeovers }: Draft["run"]): number {
-  return stepAttempt === 0 && errorCode === null ? takeovers : stepAttempt + 1;
-}
-
 function restartStep(draft: Draft, { step, pieces }: NonNullable<Draft["unfinished"]>): Work | undefined {
-  const attempt = nextAttempt(draft.run);
+  const attempt = draft.run.stepAttempt + 1;
+  // Of a step that a decision began. One that was put aside is as many attempts old, and says why.
   const isFirst = attempt === 1 && draft.run.errorCode === null;
   const cause = draft.run.errorCode ?? "WORKER_LOST";
   if (attempt > MAX_ATTEMPTS) return giveUpRun(draft, cause);
