@@ -89,6 +89,6 @@ const readTogether = openGroup<Asked, unknown>({
  * together, whatever it is. What may be answered to one of a tenant's callers and not to another does not belong here.
  */
 export function openGroupRead<Key, Answer>(read: Read<Key, Answer>): Group<Key, Answer> {
-  const asked = { read: read as Read<unknown, unknown> };
-  return (scope, key) => readTogether(scope, { ...asked, key }) as Promise<Answer>;
+  const kind = read as Read<unknown, unknown>;
+  return (scope, key) => readTogether(scope, { read: kind, key }) as Promise<Answer>;
 }

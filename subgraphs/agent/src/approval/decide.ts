@@ -76,10 +76,9 @@ async function decide(
   const { decision: kind, reason = null } = input;
   const given = { id: newId(), decision: kind, decidedBy: caller.principalId, decidedAt: now, reason };
   const decided = countDecision(locked, edited, given);
+  const writeIt = (): Promise<void> => write(tx, caller, decided, locked);
   // For a run nothing waits for an answer: all of it travels with the commit.
-  await (before.runId === null
-    ? write(tx, caller, decided, locked)
-    : tx.finish(() => write(tx, caller, decided, locked)));
+  await (before.runId === null ? writeIt() : tx.finish(writeIt));
 }
 
 /** A decision as it is given; its kind is one that callers can give. */

@@ -17,9 +17,8 @@ import { cancelRun } from "./cancel.ts";
 import { claimWoken } from "./claim.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { putBack } from "./poison.ts";
-import { getRun, startRun } from "./run.ts";
+import { getRun, startRun, type RunOptions } from "./run.ts";
 import { anAgent, calls, expectSoundRuns, workOn } from "./testing.ts";
-import type { RunOptions } from "./run.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
@@ -43,21 +42,31 @@ async function aRunThatAsks(titles: readonly string[], options?: RunOptions): Pr
   return runId;
 }
 
-/** Approves what the run still asks, or only so much of it; returns the calls. */
-async function approve(runId: string, most = Infinity): Promise<string[]> {
+/** Approves what the run still asks; returns the calls. */
+async function approve(runId: string): Promise<string[]> {
   const approvals = await findApprovalsOfRuns(caller, [runId]);
-  const pending = approvals.filter(({ status }) => status === "PENDING").slice(0, most);
+  const pending = approvals.filter(({ status }) => status === "PENDING");
   for (const approval of pending) await decide(aColleagueOf(caller), approval, "APPROVED");
   return pending.map(({ toolCallId }) => toolCallId!);
 }
 
-async function toldSince(runId: string, seq: number) {
-  return (await journalOf(caller, runId)).filter((event) => event.seq > seq).map(({ type }) => type);
+/** Does the same and returns what readers of the run are told of it. */
+async function toldByApproving(runId: string): Promise<string[]> {
+  const { lastSeq } = await getRun(caller, runId);
+  await approve(runId);
+  return (await journalOf(caller, runId)).filter(({ seq }) => seq > lastSeq).map(({ type }) => type);
 }
 
-async function tasksOf(tenant: Caller): Promise<number> {
-  const { rows } = await database().owner.query("SELECT id FROM agent.task WHERE tenant_id = $1", [tenant.tenantId]);
+async function countTasks(): Promise<number> {
+  const { rows } = await database().owner.query("SELECT id FROM agent.task WHERE tenant_id = $1", [caller.tenantId]);
   return rows.length;
+}
+
+/** Drives the run to its end, at which the tenant has so many tasks. */
+async function expectDone(runId: string, tasks = 1): Promise<void> {
+  expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+  expect(await countTasks()).toBe(tasks);
+  await expectSoundRuns(database(), caller);
 }
 
 /** Takes the run away from its worker, as if that had died. */
@@ -72,9 +81,9 @@ const typesOf = async (runId: string) => (await journalOf(caller, runId)).map(({
 describe("the step that an approval begins", () => {
   it("is committed with the decision, before any worker has heard of it", async () => {
     const runId = await aRunThatAsks(["Renew the lease"]);
-    const { lastSeq, stepNumber } = await getRun(caller, runId);
-    const [callId] = await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual([
+    const { stepNumber } = await getRun(caller, runId);
+    const [approval] = await findApprovalsOfRuns(caller, [runId]);
+    expect(await toldByApproving(runId)).toEqual([
       "agent.run.approvalDecided",
       "agent.run.statusChanged",
       "agent.run.stepStarted",
@@ -86,12 +95,10 @@ describe("the step that an approval begins", () => {
       "SELECT type, tool_call_id, ended_at FROM agent.step WHERE run_id = $1 AND number = $2",
       [runId, stepNumber + 1],
     );
-    expect(rows).toEqual([{ type: "TOOL", tool_call_id: callId, ended_at: null }]);
-    expect(await tasksOf(caller)).toBe(0);
-    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    expect(rows).toEqual([{ type: "TOOL", tool_call_id: approval!.toolCallId, ended_at: null }]);
+    expect(await countTasks()).toBe(0);
+    await expectDone(runId);
     expect(await typesOf(runId)).not.toContain(RESTARTED);
-    expect(await tasksOf(caller)).toBe(1);
-    await expectSoundRuns(database(), caller);
   });
 
   it("is a second attempt when who took the run up has died", async () => {
@@ -99,11 +106,9 @@ describe("the step that an approval begins", () => {
     const [callId] = await approve(runId);
     await (await claimWoken(caller, { id: runId, callId: callId! }))!.begin();
     await takeAway(runId);
-    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    await expectDone(runId);
     const restarted = (await journalOf(caller, runId)).filter(({ type }) => type === RESTARTED);
     expect(restarted).toMatchObject([{ payload: { attempt: 2, cause: "WORKER_LOST" } }]);
-    expect(await tasksOf(caller)).toBe(1);
-    await expectSoundRuns(database(), caller);
   });
 
   it("is given up like any other when workers die of it", async () => {
@@ -117,7 +122,7 @@ describe("the step that an approval begins", () => {
       status: "FAILED",
       errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED",
     });
-    expect(await tasksOf(caller)).toBe(0);
+    expect(await countTasks()).toBe(0);
     await expectSoundRuns(database(), caller);
   });
 
@@ -126,12 +131,10 @@ describe("the step that an approval begins", () => {
     await approve(runId);
     await pauseRun(caller, runId);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "PAUSED", leaseExpiresAt: null });
-    expect(await tasksOf(caller)).toBe(0);
+    expect(await countTasks()).toBe(0);
     await resumeRun(caller, runId);
-    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+    await expectDone(runId);
     expect(await typesOf(runId)).not.toContain(RESTARTED);
-    expect(await tasksOf(caller)).toBe(1);
-    await expectSoundRuns(database(), caller);
   });
 
   it("is not done when what would run is not what was approved any more: it is asked again", async () => {
@@ -140,12 +143,12 @@ describe("the step that an approval begins", () => {
     const tampered = 'UPDATE integrations.tool_call SET params = \'{"title": "Sell it"}\' WHERE id = $1';
     await database().owner.query(tampered, [callId]);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL" });
-    expect(await tasksOf(caller)).toBe(0);
+    expect(await countTasks()).toBe(0);
     const statuses = (await findApprovalsOfRuns(caller, [runId])).map(({ status }) => status);
     expect(statuses.toSorted()).toEqual(["PENDING", "SUPERSEDED"]);
     await approve(runId);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
-    expect(await tasksOf(caller)).toBe(1);
+    expect(await countTasks()).toBe(1);
   });
 
   it("is not done when the run is cancelled before anybody has taken it up", async () => {
@@ -153,7 +156,7 @@ describe("the step that an approval begins", () => {
     await approve(runId);
     await cancelRun(caller, { runId });
     expect(await driveRun(caller, runId)).toMatchObject({ status: "CANCELLED" });
-    expect(await tasksOf(caller)).toBe(0);
+    expect(await countTasks()).toBe(0);
     await expectSoundRuns(database(), caller);
   });
 });
@@ -161,27 +164,19 @@ describe("the step that an approval begins", () => {
 describe("a decision begins nothing, and the run looks for itself,", () => {
   it("when another one has begun the next step already", async () => {
     const runId = await aRunThatAsks(["Renew the lease", "Water the plants"]);
-    const { lastSeq } = await getRun(caller, runId);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual([
+    expect(await toldByApproving(runId)).toEqual([
       ...["agent.run.approvalDecided", "agent.run.statusChanged", "agent.run.stepStarted"],
       "agent.run.approvalDecided",
     ]);
-    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
-    expect(await tasksOf(caller)).toBe(2);
-    await expectSoundRuns(database(), caller);
+    await expectDone(runId, 2);
   });
 
   it("when something else that happened to it is still to be looked at", async () => {
     const runId = await aRunThatAsks(["Renew the lease", "Water the plants"]);
     const [first] = await findApprovalsOfRuns(caller, [runId]);
     await decide(aColleagueOf(caller), first!, "DENIED");
-    const { lastSeq } = await getRun(caller, runId);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
-    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
-    expect(await tasksOf(caller)).toBe(1);
-    await expectSoundRuns(database(), caller);
+    expect(await toldByApproving(runId)).toEqual(["agent.run.approvalDecided"]);
+    await expectDone(runId);
   });
 
   it("when a worker could not make anything of what happened to it, and left it to be looked at again", async () => {
@@ -190,12 +185,8 @@ describe("a decision begins nothing, and the run looks for itself,", () => {
     await decide(aColleagueOf(caller), first!, "DENIED");
     const taken = await claimWoken(caller, { id: runId });
     await putBack(taken!.run, platformErrors.DATABASE_UNAVAILABLE());
-    const { lastSeq } = await getRun(caller, runId);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
-    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
-    expect(await tasksOf(caller)).toBe(1);
-    await expectSoundRuns(database(), caller);
+    expect(await toldByApproving(runId)).toEqual(["agent.run.approvalDecided"]);
+    await expectDone(runId);
   });
 
   it.each([
@@ -207,11 +198,9 @@ describe("a decision begins nothing, and the run looks for itself,", () => {
       "UPDATE agent.run SET spent_micros = 1000000 WHERE id = $1 AND options ? 'budgetMicros'",
       [runId],
     );
-    const { lastSeq } = await getRun(caller, runId);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await toldByApproving(runId)).toEqual(["agent.run.approvalDecided"]);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode });
-    expect(await tasksOf(caller)).toBe(0);
+    expect(await countTasks()).toBe(0);
   });
 
   it("when its time is over", async () => {
@@ -219,11 +208,9 @@ describe("a decision begins nothing, and the run looks for itself,", () => {
     await database().owner.query("UPDATE agent.run SET created_at = created_at - interval '1 hour' WHERE id = $1", [
       runId,
     ]);
-    const { lastSeq } = await getRun(caller, runId);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await toldByApproving(runId)).toEqual(["agent.run.approvalDecided"]);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode: "AGENT_RUN_TIMED_OUT" });
-    expect(await tasksOf(caller)).toBe(0);
+    expect(await countTasks()).toBe(0);
   });
 
   it("when the tool is not what was approved any more", async () => {
@@ -234,21 +221,16 @@ describe("a decision begins nothing, and the run looks for itself,", () => {
       "UPDATE agent.approval SET definition_hash = 'of another', fingerprint = 'of another' WHERE id = $1",
       [approval!.id],
     );
-    const { lastSeq } = await getRun(caller, runId);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual(["agent.run.approvalDecided"]);
+    expect(await toldByApproving(runId)).toEqual(["agent.run.approvalDecided"]);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "AWAITING_APPROVAL" });
-    expect(await tasksOf(caller)).toBe(0);
+    expect(await countTasks()).toBe(0);
   });
 
   it("when enough people have not agreed yet", async () => {
     const runId = await aRunThatAsks(["Renew the lease"]);
     await database().owner.query("UPDATE agent.approval SET quorum = 2 WHERE run_id = $1", [runId]);
-    const { lastSeq } = await getRun(caller, runId);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toEqual([]);
-    await approve(runId);
-    expect(await toldSince(runId, lastSeq)).toContain("agent.run.stepStarted");
+    expect(await toldByApproving(runId)).toEqual([]);
+    expect(await toldByApproving(runId)).toContain("agent.run.stepStarted");
   });
 });
 

@@ -4,7 +4,7 @@ import type { Approval, Run as RunRow } from "@sba/platform/generated/prisma/cli
 import { estimateToolCall } from "../approval/approval.ts";
 import { beginStep, type Beginning } from "../step/step.ts";
 import { findTool } from "../tool/index.ts";
-import { leftOfOwn, toolCallCost } from "./budget.ts";
+import { coversToolCall } from "./budget.ts";
 import { remainingMs } from "./deadline.ts";
 import { moveTo } from "./plan-next.ts";
 import { DEFAULT_MAX_STEPS, type RunOptions } from "./run.ts";
@@ -41,10 +41,7 @@ function waitsOnly({ status, leaseExpiresAt, dueAt, takeovers }: RunRow, now: Da
 /** What the loop would refuse a step for is left to it: it knows how such a run ends. */
 function mayBegin(run: RunRow, now: Date): boolean {
   const { maxSteps = DEFAULT_MAX_STEPS } = run.options as RunOptions;
-  const left = leftOfOwn({ run });
-  return (
-    run.stepNumber < maxSteps && remainingMs(run, now) !== 0 && (left === undefined || left >= toolCallCost({ run }))
-  );
+  return run.stepNumber < maxSteps && remainingMs(run, now) !== 0 && coversToolCall({ run });
 }
 
 /** Of what was approved only the params are the call's own: they are held against the fingerprint when it is to run. */

@@ -75,10 +75,15 @@ export function toolCallCost({ run }: { readonly run: Pick<RunRow, "priceListVer
   return estimateCost(TOOL_CALL_USAGE, run.priceListVersion).amountMicros;
 }
 
-/** @throws BILLING_BUDGET_EXHAUSTED when the run's own budget cannot pay for one more tool call */
-export function requireToolBudget(purse: Purse): void {
+/** Whether the run's own budget can pay for one more tool call. */
+export function coversToolCall(purse: { readonly run: OwnPurse & Pick<RunRow, "priceListVersion"> }): boolean {
   const left = leftOfOwn(purse);
-  if (left !== undefined && toolCallCost(purse) > left) throw exhausted(purse);
+  return left === undefined || toolCallCost(purse) <= left;
+}
+
+/** @throws BILLING_BUDGET_EXHAUSTED when it cannot */
+export function requireToolBudget(purse: Purse): void {
+  if (!coversToolCall(purse)) throw exhausted(purse);
 }
 
 /** BILLING_BUDGET_EXHAUSTED, of this run's own budget. */

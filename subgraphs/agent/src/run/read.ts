@@ -9,8 +9,7 @@ export async function readRuns(tx: Tx, ids: readonly string[]): Promise<(Run | u
   const runs = await tx.sql<Run>`
     SELECT r.*, (SELECT last_seq FROM platform.stream WHERE id = 'run:' || r.id) AS last_seq FROM agent.run r
     WHERE r.id = ANY(${ids}::uuid[])`;
-  const byId = new Map(runs.map((run) => [run.id, run]));
-  return ids.map((id) => byId.get(id));
+  return inOrder(ids, runs);
 }
 
 /** How far a run has come. */
@@ -18,9 +17,13 @@ export type RunProgress = Pick<Run, "lastSeq"> & { readonly hasEnded: boolean };
 
 /** Of these runs, in their order; undefined where the tenant has none. */
 export async function readProgress(tx: Tx, ids: readonly string[]): Promise<(RunProgress | undefined)[]> {
-  const runs = await tx.sql<RunProgress & { readonly id: string }>`
+  const runs = await tx.sql<RunProgress & Pick<Run, "id">>`
     SELECT r.id, r.ended_at IS NOT NULL AS has_ended, (SELECT last_seq FROM platform.stream WHERE id = 'run:' || r.id) AS last_seq FROM agent.run r
     WHERE r.id = ANY(${ids}::uuid[])`;
-  const byId = new Map(runs.map((run) => [run.id, run]));
+  return inOrder(ids, runs);
+}
+
+function inOrder<Row extends Pick<Run, "id">>(ids: readonly string[], rows: readonly Row[]): (Row | undefined)[] {
+  const byId = new Map(rows.map((row) => [row.id, row]));
   return ids.map((id) => byId.get(id));
 }
