@@ -15,11 +15,14 @@ export const PLANTS: readonly Plant[] = [
   {
     name: "no fencing",
     fault: "a worker sleeps and wakes up late",
-    // Whatever a write requires holds, and nothing else stops a second writer.
+    // Whatever a write requires holds, and nothing else stops a second writer. That a run which is claimed is new stays required: the claim
+    // would have no run to work on.
     plant: ({ look }) =>
       look(`
       CREATE OR REPLACE FUNCTION platform.require(holds boolean, otherwise text) RETURNS void LANGUAGE sql AS 'SELECT';
-      CREATE OR REPLACE FUNCTION platform.require_none(keys text[], otherwise text) RETURNS void LANGUAGE sql AS 'SELECT';
+      ALTER FUNCTION platform.require_none(text[], text) RENAME TO require_none_of_claims;
+      CREATE FUNCTION platform.require_none(keys text[], otherwise text) RETURNS void LANGUAGE sql AS
+        'SELECT platform.require_none_of_claims(keys, otherwise) WHERE otherwise = ''AGENT_RUN_NOT_NEW''';
       ALTER TABLE agent.step DROP CONSTRAINT step_pkey; ALTER TABLE agent.message DROP CONSTRAINT message_pkey;
       CREATE FUNCTION agent.keep_fence() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.fence = OLD.fence; RETURN NEW; END';
       CREATE TRIGGER keep_fence BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.keep_fence()`),
@@ -35,7 +38,8 @@ export const PLANTS: readonly Plant[] = [
   },
   {
     name: "no reconciler",
-    fault: "a worker is killed",
+    // A call that is not answered is of a run that one of them holds; of runs between two steps neither need hold any.
+    fault: "workers are killed before the world outside has answered",
     // What was once leased is due no more: only who holds it can bring it to its end.
     plant: ({ look }) =>
       look(`
