@@ -4,14 +4,8 @@ import type { TenantScope } from "@sba/platform/caller";
 import { startAfter, type StreamStart } from "@sba/platform/consumers";
 import { withTenant } from "@sba/platform/db";
 import { defineErrors } from "@sba/platform/errors";
-import {
-  appendEvents,
-  defineEvent,
-  encodeCursor,
-  streamEvents,
-  streamOf,
-  type EventRecord,
-} from "@sba/platform/events";
+import { appendEvents, defineEvent, encodeCursor, streamOf, type EventRecord } from "@sba/platform/events";
+import { streamEvents } from "@sba/platform/follow";
 import { callerOf, createBuilder, toSubgraphSchema } from "@sba/platform/graphql";
 import type { Permission } from "@sba/platform/permissions";
 import { pubsub } from "@sba/platform/pubsub";

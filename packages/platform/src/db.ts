@@ -40,8 +40,11 @@ export interface Tx {
   gather<Row>(write: RowWriter<Row>, rows: readonly Row[]): void;
   /** The same for who needs the writer's answer, which may be of others' rows too. */
   gatherFor<Row, Answer>(write: RowWriter<Row, Answer>, rows: readonly Row[]): Promise<Answer>;
-  /** Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. */
-  afterCommit(action: () => void): void;
+  /**
+   * Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. `isWhole` is false when
+   * a savepoint took a part of the transaction back.
+   */
+  afterCommit(action: (isWhole: boolean) => void): void;
 }
 
 /** Issues one statement for all rows; one function for the life of the process, since rows are gathered by it. */
@@ -268,7 +271,8 @@ interface Transaction {
  * COMMIT: its one trip is one transaction.
  */
 function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning): Transaction {
-  const committed: (() => void)[] = [];
+  const committed: ((isWhole: boolean) => void)[] = [];
+  let isWhole = true;
   const settings = setting ? [[setting, [tenantId]] as const] : [];
   let issued: Passenger[] = [];
   let failure: unknown;
@@ -305,7 +309,10 @@ function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning
 
   const issue = async (statement: Statement, values: readonly SqlValue[]): Promise<object[]> => {
     // What takes a failure back must not be skipped because of it.
-    if (statement.text.startsWith("ROLLBACK TO")) send();
+    if (statement.text.startsWith("ROLLBACK TO")) {
+      isWhole = false;
+      send();
+    }
     if (issued.length === 0) process.nextTick(send);
     return (await embark(statement, values)).rows;
   };
@@ -371,7 +378,7 @@ function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning
     },
     causeOf: (error) => (isConsequence(error) ? (failure ?? error) : error),
     runCommitted: () => {
-      for (const action of committed) runAction(action);
+      for (const action of committed) runAction(action, isWhole);
     },
   };
 }
@@ -399,9 +406,9 @@ function lateStatement(strings: TemplateStringsArray): Error {
 }
 
 /** What is committed is committed: an action that fails is logged, and the others still run. */
-function runAction(action: () => void): void {
+function runAction(action: (isWhole: boolean) => void, isWhole: boolean): void {
   try {
-    action();
+    action(isWhole);
   } catch (error) {
     logger.error({ err: error }, "an action after a commit failed");
   }

@@ -1,6 +1,5 @@
 import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
-import { countStatements } from "@sba/testkit/statements";
 import { beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Caller } from "./caller.ts";
@@ -14,12 +13,8 @@ import {
   eventAnnounced,
   lastSeq,
   readEvents,
-  streamEvents,
-  type EventRecord,
-  type StreamOptions,
 } from "./events.ts";
 import { newId } from "./ids.ts";
-import { pubsub, usePubSub } from "./pubsub.ts";
 
 const database = useDatabase({ poolSize: 8 });
 const counted = defineEvent({
@@ -186,124 +181,6 @@ describe("appendToStreams", () => {
       ),
     );
     for (const of of streams) expect(await withTenant(caller, (tx) => lastSeq(tx, of))).toBe(60);
-  });
-});
-
-describe("streamEvents", () => {
-  const follow = (options: Partial<StreamOptions> = {}) =>
-    streamEvents(caller, stream, { after: 0, signal: AbortSignal.timeout(4_500), ...options });
-  const collect = async (events: AsyncIterable<EventRecord>) => {
-    const seqs: number[] = [];
-    for await (const { seq } of events) seqs.push(seq);
-    return seqs;
-  };
-  const endsAt = (last: number) => ({ isLast: ({ seq }: EventRecord) => seq === last });
-
-  test("gives what there is, then what comes, and ends with the last event", async () => {
-    await append(1, 2);
-    const reading = collect(follow(endsAt(5)));
-    await append(3, 4);
-    await append(5, 6);
-    expect(await reading).toEqual(oneTo(5));
-  });
-
-  test("goes on where a cursor left off, across more than a page", async () => {
-    await append(...oneTo(1_203));
-    expect(await collect(follow({ ...endsAt(1_203), after: 2 }))).toEqual(oneTo(1_203).slice(2));
-    expect(await collect(follow({ ...endsAt(1_203), after: 1_202 }))).toEqual([1_203]);
-  });
-
-  test("gives nothing out before it is said that there is something to follow", async () => {
-    await append(1, 2);
-    const said = Promise.withResolvers<boolean>();
-    const events = follow({ ...endsAt(2), admits: () => said.promise });
-    const first = events.next();
-    // What it reads is there by then.
-    for (let times = 0; times < 20; times++) await readAll();
-    expect(await Promise.race([first, Promise.resolve("nothing yet")])).toBe("nothing yet");
-    said.resolve(true);
-    expect((await first).value?.seq).toBe(1);
-    expect(await collect(events)).toEqual([2]);
-  });
-
-  test("gives nothing out at all when there is nothing to follow, or nobody can say", async () => {
-    await append(1);
-    expect(await collect(follow({ admits: () => Promise.resolve(false) }))).toEqual([]);
-    const unsure = follow({ admits: () => Promise.reject(new Error("nobody knows")) });
-    await expect(collect(unsure)).rejects.toThrow("nobody knows");
-  });
-
-  test("ends when its signal is aborted while it waits, and no longer listens", async () => {
-    const stop = new AbortController();
-    const events = follow({ signal: stop.signal });
-    await append(1);
-    await events.next();
-    const waiting = events.next();
-    stop.abort();
-    expect(await waiting).toEqual({ done: true, value: undefined });
-  });
-
-  test("ends at once when its reader leaves while it waits", async () => {
-    const events = follow({ signal: new AbortController().signal });
-    await append(1);
-    await events.next();
-    const waiting = events.next();
-    const left = Date.now();
-    expect(await events.return()).toEqual({ done: true, value: undefined });
-    expect(await waiting).toEqual({ done: true, value: undefined });
-    expect(Date.now() - left).toBeLessThan(1_000);
-  });
-
-  test("reads nothing when its signal is aborted already", async () => {
-    await append(1);
-    expect(await collect(follow({ signal: AbortSignal.abort() }))).toEqual([]);
-  });
-
-  test("finds events although every wake-up is lost", async () => {
-    const real = pubsub();
-    const reading = collect(follow(endsAt(2)));
-    // Another process that nobody hears.
-    usePubSub({ ...real, publish: () => undefined });
-    try {
-      await append(1);
-      await append(2);
-    } finally {
-      usePubSub(real);
-    }
-    expect(await reading).toEqual([1, 2]);
-  });
-
-  test("hears a wake-up that comes while it reads", async () => {
-    const reading = collect(follow(endsAt(100)));
-    for (const number of oneTo(100)) await append(number);
-    expect(await reading).toEqual(oneTo(100));
-  });
-
-  test("reads only when there may be something new", async () => {
-    const events = follow();
-    await append(1);
-    await events.next();
-    const { statements } = await countStatements(async () => {
-      const waiting = events.next();
-      await database().owner.query("SELECT pg_sleep(0.3)");
-      await append(2);
-      await waiting;
-    });
-    await events.return();
-    const reads = statements.filter((text) => text.includes("FROM platform.event"));
-    // One that finds nothing, one for the wake-up of the first event that came while it was read, one for the second.
-    expect(reads.length).toBeLessThanOrEqual(3);
-  });
-
-  test("gives another tenant nothing", async () => {
-    await append(1);
-    expect(await collect(streamEvents(aCaller(), stream, { after: 0, signal: AbortSignal.timeout(100) }))).toEqual([]);
-  });
-
-  test("serves many readers of one stream, each with everything", async () => {
-    const readers = Array.from({ length: 30 }, () => collect(follow(endsAt(20))));
-    for (const number of oneTo(20)) await append(number);
-    for (const seqs of await Promise.all(readers)) expect(seqs).toEqual(oneTo(20));
   });
 });
 

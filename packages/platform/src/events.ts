@@ -5,7 +5,9 @@ import { json, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { openGroupRead } from "./group.ts";
 import { defineJob, enqueue } from "./jobs.ts";
-import { announceStreams, hearStream } from "./stream-wakes.ts";
+import { logger } from "./log.ts";
+import type { RecentEvent } from "./recent-events.ts";
+import { announceStreams, hearsStreams } from "./stream-wakes.ts";
 import { currentTraceId } from "./telemetry.ts";
 
 /**
@@ -123,6 +125,8 @@ export interface StreamEvent {
 interface StreamEnd {
   readonly id: string;
   readonly lastSeq: number;
+  /** Of all that is appended to the stream by one statement. */
+  readonly at: Date;
 }
 
 /**
@@ -130,18 +134,19 @@ interface StreamEnd {
  * locked in the order of their names. Announces nothing to reactions: for events that are only read.
  */
 export function appendToStreams(tx: Tx, scope: TenantScope, entries: readonly StreamEvent[]): Promise<StreamEnd[]> {
-  announceAfterCommit(tx, scope, entries);
-  return insertEvents(tx, scope, entries);
+  const rows = rowsOf(entries);
+  const ends = insertEvents(tx, scope, rows);
+  tellAfterCommit(tx, scope, { rows, ends });
+  return ends;
 }
 
 /** As `appendToStreams`, together with what others of the same transaction append. Needs no answer. */
 export function gatherEvents(tx: Tx, entries: readonly StreamEvent[]): void {
-  announceAfterCommit(tx, tenantOf(tx), entries);
-  tx.gather(insertGathered, entries);
+  tx.gather(appendGathered, entries);
 }
 
-function insertGathered(tx: Tx, entries: readonly StreamEvent[]): Promise<unknown> {
-  return insertEvents(tx, tenantOf(tx), entries);
+function appendGathered(tx: Tx, entries: readonly StreamEvent[]): Promise<unknown> {
+  return appendToStreams(tx, tenantOf(tx), entries);
 }
 
 function tenantOf({ tenantId }: Tx): TenantScope {
@@ -149,24 +154,45 @@ function tenantOf({ tenantId }: Tx): TenantScope {
   return { tenantId };
 }
 
-const announcing = new WeakMap<Tx, Map<string, Set<string>>>();
+interface Appended {
+  readonly rows: readonly EventRow[];
+  readonly ends: Promise<StreamEnd[]>;
+}
 
-/** What one transaction appends to is announced together. */
-function announceAfterCommit(tx: Tx, scope: TenantScope, entries: readonly StreamEvent[]): void {
-  const byTenant = announcing.get(tx) ?? new Map<string, Set<string>>();
-  announcing.set(tx, byTenant);
+const appending = new WeakMap<Tx, Map<string, Appended[]>>();
+
+/** What one transaction appends is told together. */
+function tellAfterCommit(tx: Tx, scope: TenantScope, appended: Appended): void {
+  const byTenant = appending.get(tx) ?? new Map<string, Appended[]>();
+  appending.set(tx, byTenant);
   const earlier = byTenant.get(scope.tenantId);
-  const streams = earlier ?? new Set<string>();
-  for (const { stream } of entries) streams.add(stream);
-  if (earlier) return;
-  byTenant.set(scope.tenantId, streams);
-  tx.afterCommit(() => {
-    announceStreams(scope, [...streams]);
+  if (earlier) {
+    earlier.push(appended);
+    return;
+  }
+  const all = [appended];
+  byTenant.set(scope.tenantId, all);
+  tx.afterCommit((isWhole) => {
+    tell(scope, all, isWhole && hearsStreams(scope)).catch((error: unknown) => {
+      logger.warn({ err: error }, "events that were committed are heard of later");
+    });
   });
 }
 
-function insertEvents(tx: Tx, { tenantId }: TenantScope, entries: readonly StreamEvent[]): Promise<StreamEnd[]> {
-  const rows = rowsOf(entries);
+async function tell(scope: TenantScope, all: readonly Appended[], withEvents: boolean): Promise<void> {
+  const streams = new Set(all.flatMap(({ rows }) => rows.map(({ stream }) => stream)));
+  const records = async ({ rows, ends }: Appended): Promise<RecentEvent[]> => recentOf(scope, rows, await ends);
+  announceStreams(scope, [...streams], withEvents ? (await Promise.all(all.map(records))).flat() : undefined);
+}
+
+function recentOf({ tenantId }: TenantScope, rows: readonly EventRow[], ends: readonly StreamEnd[]): RecentEvent[] {
+  return rows.map(({ later, ...row }) => {
+    const { lastSeq, at } = ends.find(({ id }) => id === row.stream)!;
+    return { ...row, tenantId, seq: lastSeq - later, at };
+  });
+}
+
+function insertEvents(tx: Tx, { tenantId }: TenantScope, rows: readonly EventRow[]): Promise<StreamEnd[]> {
   return tx.sql<StreamEnd>`
     WITH new AS (
       SELECT (${texts(rows, ({ stream }) => stream)}::text[])[i] AS stream, (${texts(rows, ({ type }) => type)}::text[])[i] AS type,
@@ -177,13 +203,13 @@ function insertEvents(tx: Tx, { tenantId }: TenantScope, entries: readonly Strea
       INSERT INTO platform.stream AS s (id, tenant_id, last_seq)
       SELECT stream, ${tenantId}::uuid, max(later) + 1 FROM new GROUP BY stream ORDER BY stream
       ON CONFLICT (id) DO UPDATE SET last_seq = s.last_seq + excluded.last_seq
-      RETURNING id, last_seq
+      RETURNING id, last_seq, clock_timestamp() AS at
     ), appended AS (
       INSERT INTO platform.event (stream, seq, tenant_id, type, version, payload, at, trace_id)
-      SELECT new.stream, position.last_seq - new.later, ${tenantId}::uuid, new.type, new.version, new.payload::jsonb, clock_timestamp(), new.trace_id
+      SELECT new.stream, position.last_seq - new.later, ${tenantId}::uuid, new.type, new.version, new.payload::jsonb, position.at, new.trace_id
       FROM new JOIN position ON position.id = new.stream
     )
-    SELECT id, last_seq FROM position`;
+    SELECT id, last_seq, at FROM position`;
 }
 
 interface EventRow {
@@ -265,119 +291,6 @@ const readPage = openGroupRead<Page, EventRecord[]>(async (tx, pages) => {
     }));
   return pages.map((page, index) => recordsOf(page, byPage.get(index + 1)));
 });
-
-export interface StreamOptions {
-  readonly after: number;
-  readonly signal: AbortSignal;
-  /** True for the event after which nothing more can come: the stream ends with it. */
-  readonly isLast?: (event: EventRecord) => boolean;
-  /** Whether there is something to follow, asked while the first events are read: none is given out before it says so. What it throws, the stream does. */
-  readonly admits?: () => Promise<boolean>;
-}
-
-const PAGE_SIZE = 500;
-/** A wake-up may be lost; a reader looks again by itself after this long. */
-const LOOK_AGAIN_MS = 2_000;
-
-/** Why a reader's signal is aborted when it leaves; made once, since an error of its own for each of them costs a stack. */
-const LEFT = new Error("the reader has left");
-
-/**
- * Every event after a position, then every new one as it is committed, each exactly once and in order. Subscribes
- * first, then reads, then waits: what is committed in between is found by the read. Nothing is buffered: a slow reader
- * only reads later. An event before which the journal no longer has others says so in its `gap`.
- */
-export function streamEvents(
-  caller: Caller,
-  stream: string,
-  options: StreamOptions,
-): AsyncGenerator<EventRecord, void, undefined> {
-  const left = new AbortController();
-  const events = followStream(caller, stream, { ...options, signal: AbortSignal.any([options.signal, left.signal]) });
-  // `return` of a generator that waits takes effect at its next event, which may never come: the wait has to end first.
-  const finish = events.return.bind(events);
-  events.return = (value) => {
-    left.abort(LEFT);
-    return finish(value);
-  };
-  return events;
-}
-
-/** The type of an event that is none of the journal's: its `gap` is all that it tells. */
-export const GAP = "gap";
-
-/** A stream whose gaps are events of their own, in the place of those that are missing. */
-export async function* tellGaps(events: AsyncIterable<EventRecord>): AsyncGenerator<EventRecord, void, undefined> {
-  for await (const { gap, ...event } of events) {
-    if (gap) yield { ...event, type: GAP, seq: gap.toSeq, payload: {}, gap };
-    yield event;
-  }
-}
-
-async function* followStream(
-  caller: Caller,
-  stream: string,
-  { after, signal, isLast, admits }: StreamOptions,
-): AsyncGenerator<EventRecord, void, undefined> {
-  const bell = openBell(signal);
-  let admission = admits?.();
-  admission?.catch(() => undefined); // heard with the first page
-  const leave = await hearStream(caller, stream, bell.ring);
-  let position = after;
-  try {
-    while (!signal.aborted) {
-      bell.reset();
-      const reading = readEvents(caller, stream, { after: position, first: PAGE_SIZE });
-      const [page, isAdmitted] = await Promise.all([reading, admission]);
-      if (isAdmitted === false) return;
-      admission = undefined;
-      for (const event of page) {
-        const gap = event.seq > position + 1 ? { fromSeq: position + 1, toSeq: event.seq - 1 } : undefined;
-        position = event.seq;
-        yield gap ? { ...event, gap } : event;
-        if (isLast?.(event) || signal.aborted) return;
-      }
-      if (page.length < PAGE_SIZE) await bell.wait(LOOK_AGAIN_MS);
-    }
-  } finally {
-    bell.close();
-    leave();
-  }
-}
-
-/** A bell rung between `reset` and `wait` is heard: `wait` then returns at once. */
-function openBell(signal: AbortSignal) {
-  let rung = false;
-  let wake: (() => void) | undefined;
-  const ring = (): void => {
-    rung = true;
-    wake?.();
-  };
-  signal.addEventListener("abort", ring, { once: true });
-  return {
-    ring,
-    reset: () => {
-      rung = false;
-    },
-    // The signal may be that of the process, and outlive many streams.
-    close: () => {
-      signal.removeEventListener("abort", ring);
-    },
-    wait: (timeoutMs: number) =>
-      new Promise<void>((resolve) => {
-        if (rung || signal.aborted) {
-          resolve();
-          return;
-        }
-        const timer = setTimeout(resolve, timeoutMs);
-        wake = () => {
-          clearTimeout(timer);
-          wake = undefined;
-          resolve();
-        };
-      }),
-  };
-}
 
 /** The opaque position of an event, for clients. */
 export function encodeCursor(stream: string, seq: number): string {

@@ -6,7 +6,8 @@ import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { withTenant } from "./db.ts";
-import { appendEvents, defineEvent, streamEvents, type EventRecord } from "./events.ts";
+import { appendEvents, defineEvent, type EventRecord } from "./events.ts";
+import { streamEvents } from "./follow.ts";
 import { newId } from "./ids.ts";
 import { MAX_MESSAGE_BYTES, openPubSub, usePubSub, type PubSub } from "./pubsub.ts";
 

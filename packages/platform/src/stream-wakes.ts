@@ -1,7 +1,9 @@
 import type { TenantScope } from "./caller.ts";
+import type { EventRecord } from "./events.ts";
 import { newId } from "./ids.ts";
 import { logger } from "./log.ts";
 import { pubsub, type PubSub, type WakeListener } from "./pubsub.ts";
+import { openRecentEvents, type RecentEvent, type RecentEvents } from "./recent-events.ts";
 
 /**
  * Says that streams have news, and hears it. A tenant has one topic for all of its streams: a commit that appends to twenty of
@@ -12,9 +14,14 @@ import { pubsub, type PubSub, type WakeListener } from "./pubsub.ts";
 /** Names of streams in one message; with the longest names there are it stays below what either backend carries. */
 const MOST_IN_A_MESSAGE = 50;
 
-export function announceStreams({ tenantId }: TenantScope, streams: readonly string[]): void {
+/** `events`: all that was appended to them, for who follows them here. */
+export function announceStreams(
+  { tenantId }: TenantScope,
+  streams: readonly string[],
+  events?: readonly RecentEvent[],
+): void {
   const { origin, ears } = hubOf(pubsub());
-  ears.get(tenantId)?.ring(streams);
+  ears.get(tenantId)?.tell(streams, events);
   for (let index = 0; index < streams.length; index += MOST_IN_A_MESSAGE)
     pubsub().publish(topicOf(tenantId), JSON.stringify([...streams.slice(index, index + MOST_IN_A_MESSAGE), origin]));
 }
@@ -23,11 +30,25 @@ function topicOf(tenantId: string): string {
   return `streams.${tenantId}`;
 }
 
+/** Who is told of events by `announceStreams`: a process in which somebody follows streams of the tenant, or did so just now. */
+export function hearsStreams({ tenantId }: TenantScope): boolean {
+  return hubOf(pubsub()).ears.get(tenantId)?.hears === true;
+}
+
+/** What this process has committed to the stream after that position, when nobody else is known to have appended to it since. */
+export function recallEvents({ tenantId }: TenantScope, stream: string, after: number): EventRecord[] {
+  return hubOf(pubsub()).ears.get(tenantId)?.recent.recall(stream, after) ?? [];
+}
+
 /** What one process hears of one tenant. */
 interface Ear {
   readonly listeners: Map<string, Set<() => void>>;
-  readonly ring: (streams: Iterable<string>) => void;
+  readonly recent: RecentEvents;
+  /** To those in this process. */
+  tell(streams: readonly string[], events: readonly RecentEvent[] | undefined): void;
   readonly subscribed: Promise<() => Promise<void>>;
+  /** It is subscribed. */
+  hears: boolean;
   closing: NodeJS.Timeout | undefined;
 }
 
@@ -90,15 +111,34 @@ function closeLater(ears: Map<string, Ear>, tenantId: string, ear: Ear): void {
 
 function openEar(tenantId: string, origin: string): Ear {
   const listeners: Ear["listeners"] = new Map();
-  const ring: Ear["ring"] = (streams) => {
+  const recent = openRecentEvents();
+  const ring = (streams: Iterable<string>): void => {
     for (const stream of streams) for (const wake of listeners.get(stream) ?? []) wake();
   };
   const hear: WakeListener = (message) => {
-    // Messages may have been missed: everybody looks.
-    const streams = message === undefined ? [...listeners.keys()] : (JSON.parse(message) as string[]);
-    if (!streams.includes(origin)) ring(streams);
+    if (message === undefined) {
+      // Messages may have been missed: everybody looks.
+      recent.forgetAll();
+      ring(listeners.keys());
+      return;
+    }
+    const streams = JSON.parse(message) as string[];
+    if (streams.includes(origin)) return;
+    recent.forget(streams);
+    ring(streams);
   };
-  const subscribed = pubsub().subscribe(topicOf(tenantId), hear);
-  subscribed.catch(() => undefined); // heard by those who wait for it
-  return { listeners, ring, subscribed, closing: undefined };
+  const ear: Ear = {
+    ...{ listeners, recent, hears: false, closing: undefined },
+    tell: (streams, events) => {
+      if (events) recent.remember(events);
+      else recent.forget(streams);
+      ring(streams);
+    },
+    subscribed: pubsub().subscribe(topicOf(tenantId), hear),
+  };
+  ear.subscribed.then(
+    () => (ear.hears = true),
+    () => undefined, // heard by those who wait for it
+  );
+  return ear;
 }

@@ -2,7 +2,8 @@ import { readMemberRoles } from "@sba/identity/index";
 import { hasPermission, type Caller } from "@sba/platform/caller";
 import { withTenantOnce } from "@sba/platform/db";
 import { CONSUMER_ARGUMENT, CONSUMER_NAME, startAfter } from "@sba/platform/consumers";
-import { streamEvents, encodeCursor, type EventRecord } from "@sba/platform/events";
+import { encodeCursor, type EventRecord } from "@sba/platform/events";
+import { streamEvents } from "@sba/platform/follow";
 import {
   callerOf,
   connectionRef,

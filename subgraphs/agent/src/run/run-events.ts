@@ -1,6 +1,7 @@
 import type { Caller } from "@sba/platform/caller";
 import { startAfter, type StreamStart } from "@sba/platform/consumers";
-import { decodeCursor, readEvents, streamEvents, tellGaps, type EventRecord } from "@sba/platform/events";
+import { decodeCursor, readEvents, type EventRecord } from "@sba/platform/events";
+import { streamEvents, tellGaps } from "@sba/platform/follow";
 import { openGroupRead } from "@sba/platform/group";
 import { toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { errors } from "../errors.ts";

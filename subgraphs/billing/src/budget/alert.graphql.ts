@@ -1,5 +1,6 @@
 import { CONSUMER_ARGUMENT, CONSUMER_NAME, startAfter } from "@sba/platform/consumers";
-import { encodeCursor, streamEvents, type EventRecord } from "@sba/platform/events";
+import { encodeCursor, type EventRecord } from "@sba/platform/events";
+import { streamEvents } from "@sba/platform/follow";
 import { callerOf, eventGapRef, GAP_FIELD, moneyRef } from "@sba/platform/graphql";
 import { builder } from "../builder.ts";
 import { usageAlertStream, type BudgetPassed } from "../events.ts";

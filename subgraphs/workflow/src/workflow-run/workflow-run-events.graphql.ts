@@ -1,5 +1,6 @@
 import { CONSUMER_ARGUMENT, CONSUMER_NAME } from "@sba/platform/consumers";
-import { encodeCursor, GAP, type EventRecord } from "@sba/platform/events";
+import { encodeCursor, type EventRecord } from "@sba/platform/events";
+import { GAP } from "@sba/platform/follow";
 import { callerOf, type GraphContext } from "@sba/platform/graphql";
 import { decodeId, encodeId } from "@sba/platform/ids";
 import type { z } from "zod";

@@ -1,6 +1,7 @@
 import type { Caller } from "@sba/platform/caller";
 import { startAfter, type StreamStart } from "@sba/platform/consumers";
-import { streamEvents, tellGaps, type EventRecord } from "@sba/platform/events";
+import type { EventRecord } from "@sba/platform/events";
+import { streamEvents, tellGaps } from "@sba/platform/follow";
 import { workflowRunFailed, workflowRunFinished, workflowRunStream } from "../events.ts";
 import { getWorkflowRun } from "./workflow-run.ts";
 

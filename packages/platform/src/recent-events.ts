@@ -1,0 +1,70 @@
+import { LRUCache } from "lru-cache";
+import { onDatabaseClosed } from "./db.ts";
+import type { EventRecord } from "./events.ts";
+import { newId } from "./ids.ts";
+
+/**
+ * The ends of streams as this process has committed them just now: who follows them here need not read what was written here. Only a
+ * shortcut: what is missing, or is not the very next event, is read from the journal.
+ */
+export interface RecentEvents {
+  /** To be called once they are committed, with each stream's in order. */
+  remember(events: readonly RecentEvent[]): void;
+  /** What comes right after `after`, up to the end of the stream as far as anybody here has heard; empty when that is not known. */
+  recall(stream: string, after: number): EventRecord[];
+  /** Somebody else has appended to them. */
+  forget(streams: readonly string[]): void;
+  /** Somebody else may have appended to any. */
+  forgetAll(): void;
+}
+
+/** An event as it is kept: its payload as JSON. */
+export interface RecentEvent extends Omit<EventRecord, "payload" | "gap"> {
+  readonly payload: string;
+}
+
+/** Characters of payloads at most, of all streams. */
+const MOST_KEPT = 8 * 1024 * 1024;
+const KEPT_MS = 5_000;
+const MOST_OF_A_STREAM = 200;
+
+const ends = new LRUCache<string, readonly RecentEvent[]>({
+  max: 10_000,
+  maxSize: MOST_KEPT,
+  ttl: KEPT_MS,
+  sizeCalculation: (events) => events.reduce((size, { payload }) => size + payload.length, 1),
+});
+onDatabaseClosed(() => {
+  ends.clear();
+});
+
+export function openRecentEvents(): RecentEvents {
+  let id = newId();
+  const keyOf = (stream: string): string => `${id} ${stream}`;
+  return {
+    remember: (events) => {
+      for (const [stream, added] of Map.groupBy(events, (event) => event.stream)) {
+        const before = ends.get(keyOf(stream)) ?? [];
+        const last = before.at(-1)?.seq ?? 0;
+        if (added[0]!.seq <= last) continue;
+        const isNext = added[0]!.seq === last + 1;
+        ends.set(keyOf(stream), [...(isNext ? before : []), ...added].slice(-MOST_OF_A_STREAM));
+      }
+    },
+    recall: (stream, after) => {
+      const events = ends.get(keyOf(stream)) ?? [];
+      const next = events.findIndex(({ seq }) => seq === after + 1);
+      return next === -1 ? [] : events.slice(next).map(parsed);
+    },
+    forget: (streams) => {
+      for (const stream of streams) ends.delete(keyOf(stream));
+    },
+    forgetAll: () => {
+      id = newId();
+    },
+  };
+}
+
+function parsed(event: RecentEvent): EventRecord {
+  return { ...event, payload: JSON.parse(event.payload) as unknown };
+}
