@@ -1,6 +1,6 @@
 import { openBatches } from "./batches.ts";
 import type { TenantScope } from "./caller.ts";
-import { isDatabaseAway, refusedKeys, withTenantByKey, type Tx } from "./db.ts";
+import { isDatabaseAway, refusedKeys, withTenant, withTenantByKey, type Tx } from "./db.ts";
 
 /**
  * What many ask of one tenant's rows, in one transaction. While one is under way everything that is asked for is kept for the next, so
@@ -16,6 +16,8 @@ export interface GroupOptions<Item, Answer> {
    * those that are left when one is refused.
    */
   readonly work: (tx: Tx, items: readonly Item[]) => Promise<readonly Answer[]>;
+  /** True when `work` waits for answers all the same, and says itself which statements are its last (`tx.finish`). */
+  readonly inTurns?: boolean;
 }
 
 /** Resolves when the item is committed. @throws what its statements were refused with; DATABASE_UNAVAILABLE when nobody can say */
@@ -28,11 +30,16 @@ interface Member<Item, Answer> {
 }
 
 /** Opens a group for the life of the process: one transaction a tenant at a time. */
-export function openGroup<Item, Answer>({ keyOf, work }: GroupOptions<Item, Answer>): Group<Item, Answer> {
+export function openGroup<Item, Answer>({
+  keyOf,
+  work,
+  inTurns = false,
+}: GroupOptions<Item, Answer>): Group<Item, Answer> {
   async function commit(scope: TenantScope, members: readonly Member<Item, Answer>[]): Promise<void> {
     const items = members.map(({ item }) => item);
     try {
-      const answers = await withTenantByKey(scope, (tx) => work(tx, items));
+      const together = (tx: Tx): Promise<readonly Answer[]> => work(tx, items);
+      const answers = await (inTurns ? withTenant(scope, together, { byKey: true }) : withTenantByKey(scope, together));
       for (const [index, { settle }] of members.entries()) settle.resolve(answers[index] as Answer);
     } catch (error) {
       await commitRest(scope, members, error);

@@ -12,6 +12,7 @@ export {
   addMember,
   findMembers,
   readMemberRoles,
+  readRolesOfMembers,
   removeMember,
   setMemberRoles,
   setMemberStatus,

@@ -1,7 +1,8 @@
 import type { Caller } from "@sba/platform/caller";
 import type { Tx } from "@sba/platform/db";
-import { appendEvents, appendToStreams, quietly, type NewEvent } from "@sba/platform/events";
+import { appendEvents, gatherEvents, quietly, type NewEvent } from "@sba/platform/events";
 import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
+import { currentTraceId } from "@sba/platform/telemetry";
 import {
   approvalChanged,
   approvalDecided,
@@ -28,15 +29,20 @@ export interface ApprovalChange {
   readonly reason?: string;
 }
 
-/**
- * Tells the inbox and the run, in that order: streams are locked in the order of their names. `following`: what the run is told
- * after it.
- */
+/** What is told beside the change. */
+interface Telling {
+  /** What the run is told after it. */
+  readonly following?: readonly NewEvent[];
+  /** Of the work that makes the change, when another's commit does so. */
+  readonly traceId?: string | undefined;
+}
+
+/** Tells the inbox and the run, in that order: streams are locked in the order of their names. Of a run's nobody need wait for the answer. */
 export async function announceChange(
   tx: Tx,
   caller: Caller,
   change: ApprovalChange,
-  following: readonly NewEvent[] = [],
+  { following = [], traceId = currentTraceId() }: Telling = {},
 ): Promise<void> {
   const { runId } = change.approval;
   const event = inboxEvent(change);
@@ -48,7 +54,11 @@ export async function announceChange(
     stream: runStream(runId),
     event: runEvent,
   }));
-  await appendToStreams(tx, caller, [{ stream: approvalStream(caller.tenantId), event }, ...entries]);
+  const all = [{ stream: approvalStream(caller.tenantId), event }, ...entries];
+  gatherEvents(
+    tx,
+    all.map((entry) => ({ ...entry, traceId })),
+  );
 }
 
 /** The inbox's event. Reactions hear of it only when something of a higher domain waits: a run is woken by its own row. */

@@ -1,13 +1,16 @@
-import { readMemberRoles } from "@sba/identity/index";
+import { readMemberRoles, readRolesOfMembers } from "@sba/identity/index";
 import { amendToolCall } from "@sba/integrations/index";
 import { recordAudit } from "@sba/platform/audit";
 import { requirePermission, type Caller } from "@sba/platform/caller";
-import { json, withTenant, type Tx } from "@sba/platform/db";
+import { bigints, ints, texts, times, uuids } from "@sba/platform/columns";
+import { isRequirementFailure, json, withTenant, type Tx } from "@sba/platform/db";
 import { AppError } from "@sba/platform/errors";
 import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
 import type { NewEvent } from "@sba/platform/events";
-import { claimKey } from "@sba/platform/idempotency";
+import { openGroup } from "@sba/platform/group";
+import { claimKey, claimNewKey, type IdempotentOperation } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
+import { currentTraceId } from "@sba/platform/telemetry";
 import { errors } from "../errors.ts";
 import { beginApproved } from "../run/begin-approved.ts";
 import { noticeChange, wakeRun } from "../run/wake.ts";
@@ -16,7 +19,7 @@ import { findTool } from "../tool/index.ts";
 import { auditOf, estimateToolCall, fingerprintOf } from "./approval.ts";
 import { isOpen, lapseOf, objectionTo, statusAfter, type ApprovalDecisionKind } from "./approval.state.ts";
 import { announceChange, type CountedDecision } from "./change.ts";
-import { lockApproval, type LockedApproval } from "./lock.ts";
+import { lockApproval, lockApprovals, type LockedApproval } from "./lock.ts";
 
 /** How an approval is decided: by approvers, each once, until enough have approved or one has denied. */
 
@@ -45,20 +48,93 @@ export interface DecideApprovalInput {
  */
 export async function decideApproval(caller: Caller, input: DecideApprovalInput): Promise<string> {
   requirePermission(caller, "approval:decide");
-  const { idempotencyKey, ...request } = input;
+  if (!(await decideTogether(caller, input))) await decideAlone(caller, input);
+  return input.approvalId;
+}
+
+function operationOf({ idempotencyKey, ...request }: DecideApprovalInput): IdempotentOperation {
+  return { operation: "decideApproval", key: idempotencyKey, input: request };
+}
+
+interface Deciding {
+  readonly caller: Caller;
+  readonly input: DecideApprovalInput;
+  readonly traceId: string | undefined;
+}
+
+/** What became of one of several decisions; undefined for one that has to be made alone. */
+type Verdict = { readonly decided: Decided } | { readonly refusal: unknown } | undefined;
+
+/**
+ * Decides together with what else the tenant decides at this moment, in one transaction: each would wait for the inbox, whose events
+ * are numbered, through the others' commits. False, and nothing is decided, when it has to be made alone.
+ */
+async function decideTogether(caller: Caller, input: DecideApprovalInput): Promise<boolean> {
+  if (input.editedParams !== undefined) return false;
+  try {
+    const verdict = await decideAll(caller, { caller, input, traceId: currentTraceId() });
+    if (verdict && "refusal" in verdict) throw verdict.refusal;
+    return verdict !== undefined;
+  } catch (error) {
+    // The key was used before.
+    if (isRequirementFailure(error)) return false;
+    throw error;
+  }
+}
+
+const decideAll = openGroup<Deciding, Verdict>({
+  keyOf: ({ input }) => input.approvalId,
+  inTurns: true,
+  work: async (tx, all) => {
+    const [locked, roles] = await Promise.all([
+      lockApprovals(
+        tx,
+        all.map(({ input }) => input.approvalId),
+      ),
+      readRolesOfMembers(
+        tx,
+        all[0]!.caller,
+        all.map(({ caller }) => caller.principalId),
+      ),
+    ]);
+    // What one decision makes of a run, the next of the same run would have to read.
+    const runIds = new Set<string>();
+    return tx.finish(() =>
+      Promise.all(
+        all.map(async ({ caller, input, traceId }): Promise<Verdict> => {
+          const found = locked.get(input.approvalId);
+          if (!found) return { refusal: errors.AGENT_APPROVAL_NOT_FOUND() };
+          const { runId } = found.approval;
+          if (runId === null || runIds.has(runId)) return undefined;
+          const standing = { ...found, roles: roles.get(caller.principalId) ?? [] };
+          const refusal = refusalOf(caller, standing, input);
+          // A repeat of what was decided is none to be refused.
+          if (refusal) return input.idempotencyKey === undefined ? { refusal } : undefined;
+          runIds.add(runId);
+          const decided = countDecision(standing, found.approval, giveDecision(caller, input, found.now));
+          claimNewKey(tx, caller, operationOf(input), input.approvalId);
+          await write(tx, caller, decided, { locked: found, traceId });
+          return { decided };
+        }),
+      ),
+    );
+  },
+});
+
+/** Decides in a transaction of its own. */
+async function decideAlone(caller: Caller, input: DecideApprovalInput): Promise<void> {
   const { approvalId } = input;
   const decideOnce = async (tx: Tx): Promise<void> => {
     // Sent together: one round trip.
     const [locked, roles, earlier] = await Promise.all([
       lockApproval(tx, approvalId),
       readMemberRoles(tx, caller, caller.principalId),
-      claimKey(tx, caller, { operation: "decideApproval", key: idempotencyKey, input: request }, approvalId),
+      claimKey(tx, caller, operationOf(input), approvalId),
     ]);
     if (!locked) throw errors.AGENT_APPROVAL_NOT_FOUND();
     if (earlier === undefined) await decide(tx, caller, { ...locked, roles }, input);
   };
   await withTenant(caller, decideOnce, { byKey: true });
-  return approvalId;
 }
 
 /** What a decision is held against: the approval as it is now, and the caller's roles now. */
@@ -70,15 +146,18 @@ async function decide(
   locked: LockedApproval & Standing,
   input: DecideApprovalInput,
 ): Promise<void> {
-  requireDecidable(caller, locked, input);
-  const { approval: before, now } = locked;
+  const refusal = refusalOf(caller, locked, input);
+  if (refusal) throw refusal;
   const edited = await editParams(tx, caller, locked, input);
-  const { decision: kind, reason = null } = input;
-  const given = { id: newId(), decision: kind, decidedBy: caller.principalId, decidedAt: now, reason };
-  const decided = countDecision(locked, edited, given);
-  const writeIt = (): Promise<void> => write(tx, caller, decided, locked);
+  const decided = countDecision(locked, edited, giveDecision(caller, input, locked.now));
+  const writeIt = (): Promise<void> => write(tx, caller, decided, { locked });
   // For a run nothing waits for an answer: all of it travels with the commit.
-  await (before.runId === null ? writeIt() : tx.finish(writeIt));
+  await (locked.approval.runId === null ? writeIt() : tx.finish(writeIt));
+}
+
+function giveDecision({ principalId }: Caller, input: DecideApprovalInput, decidedAt: Date): GivenDecision {
+  const { decision, reason = null } = input;
+  return { id: newId(), decision, decidedBy: principalId, decidedAt, reason };
 }
 
 /** A decision as it is given; its kind is one that callers can give. */
@@ -114,18 +193,24 @@ export function countDecision(
   return { before, approval: { ...edited, round, status, version }, decision, decisions, isEdited };
 }
 
+interface Writing {
+  readonly locked: LockedApproval;
+  /** Of the work that decides, when another's commit does so. */
+  readonly traceId?: string | undefined;
+}
+
 /** Every statement is issued at once. */
-async function write(tx: Tx, caller: Caller, decided: Decided, locked: LockedApproval): Promise<void> {
+async function write(tx: Tx, caller: Caller, decided: Decided, { locked, ...trace }: Writing): Promise<void> {
   const { before, approval, decision, decisions, isEdited } = decided;
   const change = isOpen(approval.status) ? (isEdited ? "EDITED" : "VOTED") : "DECIDED";
-  const begun = resumeRun(tx, approval, locked, isEdited);
+  const following = resumeRun(tx, approval, locked, isEdited);
+  tx.gather(writeDecisions, [decided]);
   await Promise.all([
-    writeDecision(tx, approval, decision),
     recordAudit(tx, caller, {
       action: "agent.approval.decided",
       ...auditOf(approval, { decision: decision.decision, previousFingerprint: before.fingerprint }),
     }),
-    announceChange(tx, caller, { change, approval, decisions }, begun),
+    announceChange(tx, caller, { change, approval, decisions }, { following, ...trace }),
   ]);
 }
 
@@ -141,17 +226,17 @@ function resumeRun(tx: Tx, approval: Approval, { run, now }: LockedApproval, isE
   return begun ?? [];
 }
 
-/** @throws what `decideApproval` says, in this order: whether it can be decided, by whom, and about what */
-function requireDecidable(
+/** Why it is not decided, in the order of what `decideApproval` throws: whether it can be decided, by whom, and about what. */
+function refusalOf(
   caller: Caller,
   standing: Standing,
   { fingerprint, expectedVersion }: DecideApprovalInput,
-): void {
+): AppError | undefined {
   const refusal = refusalFor(caller, standing);
-  if (refusal) throw refusal;
+  if (refusal) return refusal;
   const { approval, decisions } = standing;
-  if (approval.version !== expectedVersion || approval.fingerprint !== fingerprint)
-    throw errors.AGENT_APPROVAL_CHANGED({ details: stateOf(approval, decisions) });
+  const isSame = approval.version === expectedVersion && approval.fingerprint === fingerprint;
+  return isSame ? undefined : errors.AGENT_APPROVAL_CHANGED({ details: stateOf(approval, decisions) });
 }
 
 /** Why the caller may not decide it now, or undefined when they may. */
@@ -212,15 +297,27 @@ function refuseParams(error: unknown): never {
   throw errors.AGENT_APPROVAL_PARAMS_INVALID({ message: error.message, details: error.details, cause: error });
 }
 
-/** The approval as it is now, and the decision that made it so. */
-function writeDecision(tx: Tx, approval: Approval, decision: ApprovalDecision): Promise<object[]> {
-  const { id, status, version, params, fingerprint, costEstimateMicros, currency } = approval;
-  const { tenantId, approvalId, round, decidedBy, decidedAt, reason } = decision;
+/** Approvals as they are now, and the decisions that made them so. */
+function writeDecisions(tx: Tx, all: readonly Decided[]): Promise<unknown> {
+  const ids = uuids(all, ({ approval }) => approval.id);
+  const rounds = ints(all, ({ approval }) => approval.round);
+  const fingerprints = texts(all, ({ approval }) => approval.fingerprint);
   return tx.sql`
     WITH decided AS (
-      UPDATE agent.approval SET status = ${status}, version = ${version}, round = ${round}, params = ${json(params)}::jsonb,
-             fingerprint = ${fingerprint}, cost_estimate_micros = ${costEstimateMicros}, currency = ${currency}
-      WHERE id = ${id})
+      UPDATE agent.approval SET status = given.status, version = given.version, round = given.round, params = given.params::jsonb,
+             fingerprint = given.fingerprint, cost_estimate_micros = given.cost_estimate_micros, currency = given.currency
+      FROM (
+        SELECT (${ids}::uuid[])[i] AS id, (${texts(all, ({ approval }) => approval.status)}::text[])[i] AS status,
+               (${ints(all, ({ approval }) => approval.version)}::int[])[i] AS version, (${rounds}::int[])[i] AS round,
+               (${texts(all, ({ approval }) => json(approval.params))}::text[])[i] AS params, (${fingerprints}::text[])[i] AS fingerprint,
+               (${bigints(all, ({ approval }) => approval.costEstimateMicros)}::bigint[])[i] AS cost_estimate_micros,
+               (${texts(all, ({ approval }) => approval.currency)}::text[])[i] AS currency
+        FROM generate_series(1, ${all.length}::int) AS i) AS given
+      WHERE approval.tenant_id = ${tx.tenantId} AND approval.id = ANY(${ids}::uuid[]) AND approval.id = given.id)
     INSERT INTO agent.approval_decision (tenant_id, id, approval_id, round, decision, fingerprint, decided_by, decided_at, reason)
-    VALUES (${tenantId}, ${decision.id}, ${approvalId}, ${round}, ${decision.decision}, ${decision.fingerprint}, ${decidedBy}, ${decidedAt}, ${reason})`;
+    SELECT ${tx.tenantId}, (${uuids(all, ({ decision }) => decision.id)}::uuid[])[i], (${ids}::uuid[])[i], (${rounds}::int[])[i],
+           (${texts(all, ({ decision }) => decision.decision)}::text[])[i], (${fingerprints}::text[])[i],
+           (${uuids(all, ({ decision }) => decision.decidedBy)}::uuid[])[i], (${times(all, ({ decision }) => decision.decidedAt)}::timestamptz[])[i],
+           (${texts(all, ({ decision }) => decision.reason)}::text[])[i]
+    FROM generate_series(1, ${all.length}::int) AS i`;
 }

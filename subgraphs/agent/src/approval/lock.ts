@@ -13,16 +13,27 @@ export interface LockedApproval {
   readonly now: Date;
 }
 
-/** Locks the run first, as its loop does, so that the two never wait for each other. One round trip. */
+/** As `lockApprovals`. */
 export async function lockApproval(tx: Tx, id: string): Promise<LockedApproval | undefined> {
-  const [[run], [found], decisions] = await Promise.all([
-    tx.sql<Run>`SELECT * FROM agent.run WHERE id = (SELECT run_id FROM agent.approval WHERE id = ${id}) FOR UPDATE`,
-    tx.sql<
-      Approval & { now: Date }
-    >`SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ${id} FOR UPDATE`,
-    readDecisions(tx, [id]),
+  return (await lockApprovals(tx, [id])).get(id);
+}
+
+/**
+ * Locks runs first, as their loop does, and each kind in the order of ids, so that no two wait for each other. One round trip. By
+ * approval's UUID, without those that there are not.
+ */
+export async function lockApprovals(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, LockedApproval>> {
+  const [runs, found, decisions] = await Promise.all([
+    tx.sql<Run>`
+      SELECT * FROM agent.run WHERE id = ANY(ARRAY(SELECT run_id FROM agent.approval WHERE id = ANY(${[...ids]}::uuid[])))
+      ORDER BY id FOR UPDATE`,
+    tx.sql<Approval & { now: Date }>`
+      SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ANY(${[...ids]}::uuid[]) ORDER BY id FOR UPDATE`,
+    readDecisions(tx, ids),
   ]);
-  if (!found) return undefined;
-  const { now, ...approval } = found;
-  return { approval, decisions: countedOf(approval, decisions), run, now };
+  const locked = found.map(({ now, ...approval }): LockedApproval => {
+    const run = runs.find(({ id }) => id === approval.runId);
+    return { approval, decisions: countedOf(approval, decisions), run, now };
+  });
+  return new Map(locked.map((each) => [each.approval.id, each]));
 }

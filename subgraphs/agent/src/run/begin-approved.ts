@@ -1,3 +1,4 @@
+import { ints, texts, uuids } from "@sba/platform/columns";
 import type { Tx } from "@sba/platform/db";
 import type { NewEvent } from "@sba/platform/events";
 import type { Approval, Run as RunRow } from "@sba/platform/generated/prisma/client";
@@ -26,7 +27,7 @@ export function beginApproved(tx: Tx, run: RunRow, approval: Approval, now: Date
   const begun: Beginning = { run, now, writes: [], journal: [] };
   moveTo(begun, "WAITING_TOOL");
   beginStep(begun, "TOOL", toolCallId);
-  writeBegun(tx, begun.run);
+  tx.gather(updateBegun, [begun.run]);
   for (const send of begun.writes) send(tx);
   nameDue(tx, { woken: { id: run.id, callId: toolCallId } });
   return begun.journal;
@@ -55,9 +56,14 @@ function hasDrifted({ priceListVersion }: RunRow, { action, definitionHash, ...a
 }
 
 /** No attempt of the step is under way yet: the first is that of whoever takes the run up. */
-function writeBegun(tx: Tx, { id, status, stepNumber }: RunRow): void {
-  void tx.sql`
-    UPDATE agent.run SET status = ${status}, step_number = ${stepNumber}, step_attempt = 0, error_code = NULL,
+function updateBegun(tx: Tx, runs: readonly RunRow[]): Promise<unknown> {
+  const ids = uuids(runs, ({ id }) => id);
+  return tx.sql`
+    UPDATE agent.run SET status = begun.status, step_number = begun.step_number, step_attempt = 0, error_code = NULL,
            due_at = clock_timestamp(), revision = revision + 1
-    WHERE id = ${id}`;
+    FROM (
+      SELECT (${ids}::uuid[])[i] AS id, (${texts(runs, ({ status }) => status)}::text[])[i] AS status,
+             (${ints(runs, ({ stepNumber }) => stepNumber)}::int[])[i] AS step_number
+      FROM generate_series(1, ${runs.length}::int) AS i) AS begun
+    WHERE run.tenant_id = ${tx.tenantId} AND run.id = ANY(${ids}::uuid[]) AND run.id = begun.id`;
 }

@@ -144,10 +144,19 @@ export async function findActiveMembership(scope: TenantScope, userId: string): 
 
 /** The keys of the roles that a person has in the tenant now, in the caller's transaction; none for whoever is no active member. */
 export async function readMemberRoles(tx: Tx, scope: TenantScope, userId: string): Promise<readonly string[]> {
-  const [member] = await tx.sql<Pick<Membership, "roles">>`
-    SELECT roles FROM identity.membership
-    WHERE tenant_id = ${scope.tenantId} AND user_id = ${userId} AND status = 'ACTIVE'`;
-  return member?.roles ?? [];
+  return (await readRolesOfMembers(tx, scope, [userId])).get(userId) ?? [];
+}
+
+/** The same of several, by user's UUID. */
+export async function readRolesOfMembers(
+  tx: Tx,
+  scope: TenantScope,
+  userIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const members = await tx.sql<Pick<Membership, "userId" | "roles">>`
+    SELECT user_id, roles FROM identity.membership
+    WHERE tenant_id = ${scope.tenantId} AND user_id = ANY(${[...userIds]}::uuid[]) AND status = 'ACTIVE'`;
+  return new Map(members.map(({ userId, roles }) => [userId, roles]));
 }
 
 /** The members with these users' UUIDs that the tenant has; who was removed is none. */
