@@ -41,8 +41,8 @@ export interface Tx {
   /** The same for who needs the writer's answer, which may be of others' rows too. */
   gatherFor<Row, Answer>(write: RowWriter<Row, Answer>, rows: readonly Row[]): Promise<Answer>;
   /**
-   * Runs after the commit is acknowledged, never when it failed: wake-ups and other things that may be lost. `isWhole` is false when
-   * a savepoint took a part of the transaction back.
+   * Runs after the commit is acknowledged and every answer has been heard, never when it failed: wake-ups and other things that may
+   * be lost. `isWhole` is false when a savepoint took a part of the transaction back.
    */
   afterCommit(action: (isWhole: boolean) => void): void;
 }
@@ -239,7 +239,7 @@ async function transact<T>(pool: pg.Pool, beginning: Beginning, work: (tx: Tx) =
   } finally {
     client.release(broken);
   }
-  transaction.runCommitted();
+  await transaction.runCommitted();
   if (worked.status === "rejected") throw worked.reason;
   return worked.value;
 }
@@ -263,7 +263,8 @@ interface Transaction {
   rollBack(): Promise<Error | undefined>;
   /** The first failure of a statement, when `error` only says that there was one; else `error`. */
   causeOf(error: unknown): unknown;
-  runCommitted(): void;
+  /** When every answer has been heard. */
+  runCommitted(): Promise<void>;
 }
 
 /**
@@ -345,12 +346,12 @@ function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning
     finish: async (last) => {
       gathering.begin();
       const answers = (async () => last())();
-      gathering.end();
-      ended = true;
       let refused = false;
       answers.catch(() => {
         refused = true;
       });
+      gathering.end();
+      ended = true;
       // What fails before it reaches the server must not be committed without: by now it has said so.
       await settled();
       if (!refused) committing = commit();
@@ -377,7 +378,9 @@ function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning
       );
     },
     causeOf: (error) => (isConsequence(error) ? (failure ?? error) : error),
-    runCommitted: () => {
+    runCommitted: async () => {
+      if (committed.length === 0) return;
+      await settled();
       for (const action of committed) runAction(action, isWhole);
     },
   };

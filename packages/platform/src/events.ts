@@ -5,9 +5,8 @@ import { json, type Tx } from "./db.ts";
 import { platformErrors } from "./errors.ts";
 import { openGroupRead } from "./group.ts";
 import { defineJob, enqueue } from "./jobs.ts";
-import { logger } from "./log.ts";
 import type { RecentEvent } from "./recent-events.ts";
-import { announceStreams, hearsStreams } from "./stream-wakes.ts";
+import { announceStreams, hearsStreams, type News } from "./stream-wakes.ts";
 import { currentTraceId } from "./telemetry.ts";
 
 /**
@@ -136,7 +135,12 @@ interface StreamEnd {
 export function appendToStreams(tx: Tx, scope: TenantScope, entries: readonly StreamEvent[]): Promise<StreamEnd[]> {
   const rows = rowsOf(entries);
   const ends = insertEvents(tx, scope, rows);
-  tellAfterCommit(tx, scope, { rows, ends });
+  const appended: Appended = { rows, since: performance.now(), ends: undefined };
+  ends.then(
+    (known) => (appended.ends = known),
+    () => undefined, // heard by whoever commits
+  );
+  tellAfterCommit(tx, scope, appended);
   return ends;
 }
 
@@ -156,7 +160,8 @@ function tenantOf({ tenantId }: Tx): TenantScope {
 
 interface Appended {
   readonly rows: readonly EventRow[];
-  readonly ends: Promise<StreamEnd[]>;
+  readonly since: number;
+  ends: readonly StreamEnd[] | undefined;
 }
 
 const appending = new WeakMap<Tx, Map<string, Appended[]>>();
@@ -173,16 +178,20 @@ function tellAfterCommit(tx: Tx, scope: TenantScope, appended: Appended): void {
   const all = [appended];
   byTenant.set(scope.tenantId, all);
   tx.afterCommit((isWhole) => {
-    tell(scope, all, isWhole && hearsStreams(scope)).catch((error: unknown) => {
-      logger.warn({ err: error }, "events that were committed are heard of later");
-    });
+    const streams = new Set(all.flatMap(({ rows }) => rows.map(({ stream }) => stream)));
+    announceStreams(scope, [...streams], isWhole && hearsStreams(scope) ? newsOf(scope, all) : undefined);
   });
 }
 
-async function tell(scope: TenantScope, all: readonly Appended[], withEvents: boolean): Promise<void> {
-  const streams = new Set(all.flatMap(({ rows }) => rows.map(({ stream }) => stream)));
-  const records = async ({ rows, ends }: Appended): Promise<RecentEvent[]> => recentOf(scope, rows, await ends);
-  announceStreams(scope, [...streams], withEvents ? (await Promise.all(all.map(records))).flat() : undefined);
+/** Undefined when it is not known where all of it stands. */
+function newsOf(scope: TenantScope, all: readonly Appended[]): News | undefined {
+  const since = Math.min(...all.map((each) => each.since));
+  const events: RecentEvent[] = [];
+  for (const { rows, ends } of all) {
+    if (!ends) return undefined;
+    events.push(...recentOf(scope, rows, ends));
+  }
+  return { events, since };
 }
 
 function recentOf({ tenantId }: TenantScope, rows: readonly EventRow[], ends: readonly StreamEnd[]): RecentEvent[] {

@@ -9,6 +9,7 @@ import { appendEvents, defineEvent, readEvents, type EventRecord } from "./event
 import { streamEvents, type StreamOptions } from "./follow.ts";
 import { newId } from "./ids.ts";
 import { pubsub, usePubSub } from "./pubsub.ts";
+import { hearStream } from "./stream-wakes.ts";
 
 const database = useDatabase({ poolSize: 8 });
 const counted = defineEvent({
@@ -221,7 +222,11 @@ describe("what this process has committed", () => {
     const reader = follow(endsAt(3));
     await append(1, 2);
     expect((await reader.next()).value).toMatchObject({ seq: 1 });
+    const heard = Promise.withResolvers<void>();
+    const leave = await hearStream(caller, stream, heard.resolve);
     await appendElsewhere(3);
+    await heard.promise;
+    leave();
     expect(await collect(reader)).toEqual([2, 3]);
     const late = follow({ admits: () => Promise.reject(new Error("asked for")) });
     await expect(late.next()).rejects.toThrow("asked for");

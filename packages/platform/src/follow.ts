@@ -1,6 +1,6 @@
 import type { Caller } from "./caller.ts";
 import { readEvents, type EventRecord } from "./events.ts";
-import { hearStream, recallEvents } from "./stream-wakes.ts";
+import { hearStream, knowsEvents, recallEvents } from "./stream-wakes.ts";
 
 /** Streams of the journal as they grow. */
 
@@ -60,8 +60,7 @@ async function* followStream(
   const bell = openBell(signal);
   let position = after;
   // What can be recalled of a stream is of one that there is.
-  const isKnown = recallEvents(caller, stream, position).length > 0;
-  let admission = isKnown ? undefined : admits?.();
+  let admission = knowsEvents(caller, stream, position) ? undefined : admits?.();
   admission?.catch(() => undefined); // heard with the first page
   const leave = await hearStream(caller, stream, bell.ring);
   try {

@@ -157,6 +157,23 @@ describe("gathered rows", () => {
     await expect(committed).rejects.toThrow(/integer/);
     expect(await stored(caller.tenantId)).toEqual([]);
   });
+
+  test("fail it also when they cannot even be issued, and nobody else", async () => {
+    const caller = aCaller();
+    const refuse = (): never => {
+      throw new Error("of another shape");
+    };
+    const committed = withTenant(caller, (tx) =>
+      tx.finish(async () => {
+        const inserted = tx.gatherFor(insertAll, [{ id: newId(), seq: "1" }]);
+        tx.gather(refuse, [{}]);
+        await inserted;
+      }),
+    );
+    // Vitest fails when a rejection is heard by nobody.
+    await expect(committed).rejects.toThrow("of another shape");
+    expect(await stored(caller.tenantId)).toEqual([]);
+  });
 });
 
 describe("a group of reads", () => {

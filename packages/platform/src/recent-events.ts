@@ -8,8 +8,13 @@ import { newId } from "./ids.ts";
  * shortcut: what is missing, or is not the very next event, is read from the journal.
  */
 export interface RecentEvents {
-  /** To be called once they are committed, with each stream's in order. */
-  remember(events: readonly RecentEvent[]): void;
+  /**
+   * To be called once they are committed, with each stream's in order. `since` is when they were sent to be appended, by
+   * `performance.now()`: of a stream that somebody else has appended to since, nobody here knows whose event is the last.
+   */
+  remember(events: readonly RecentEvent[], since: number): void;
+  /** Whether there is something to recall. */
+  knows(stream: string, after: number): boolean;
   /** What comes right after `after`, up to the end of the stream as far as anybody here has heard; empty when that is not known. */
   recall(stream: string, after: number): EventRecord[];
   /** Somebody else has appended to them. */
@@ -23,8 +28,9 @@ export interface RecentEvent extends Omit<EventRecord, "payload" | "gap"> {
   readonly payload: string;
 }
 
-/** Characters of payloads at most, of all streams. */
+/** Of all streams, in characters of payloads; about what else there is of an event is counted as so many. */
 const MOST_KEPT = 8 * 1024 * 1024;
+const BESIDE_PAYLOAD = 400;
 const KEPT_MS = 5_000;
 const MOST_OF_A_STREAM = 200;
 
@@ -32,32 +38,42 @@ const ends = new LRUCache<string, readonly RecentEvent[]>({
   max: 10_000,
   maxSize: MOST_KEPT,
   ttl: KEPT_MS,
-  sizeCalculation: (events) => events.reduce((size, { payload }) => size + payload.length, 1),
+  sizeCalculation: (events) => events.reduce((size, { payload }) => size + payload.length + BESIDE_PAYLOAD, 0),
 });
 onDatabaseClosed(() => {
   ends.clear();
 });
 
+/** When somebody else's news of a stream were heard, by `performance.now()`. */
+const heard = new LRUCache<string, number>({ max: 10_000 });
+
 export function openRecentEvents(): RecentEvents {
   let id = newId();
   const keyOf = (stream: string): string => `${id} ${stream}`;
+  const nextOf = (events: readonly RecentEvent[], after: number): number =>
+    events.findIndex(({ seq }) => seq === after + 1);
+  const endOf = (stream: string): readonly RecentEvent[] => ends.get(keyOf(stream)) ?? [];
   return {
-    remember: (events) => {
+    remember: (events, since) => {
       for (const [stream, added] of Map.groupBy(events, (event) => event.stream)) {
-        const before = ends.get(keyOf(stream)) ?? [];
+        const before = endOf(stream);
         const last = before.at(-1)?.seq ?? 0;
-        if (added[0]!.seq <= last) continue;
+        if (added[0]!.seq <= last || (heard.get(keyOf(stream)) ?? 0) >= since) continue;
         const isNext = added[0]!.seq === last + 1;
         ends.set(keyOf(stream), [...(isNext ? before : []), ...added].slice(-MOST_OF_A_STREAM));
       }
     },
+    knows: (stream, after) => nextOf(endOf(stream), after) !== -1,
     recall: (stream, after) => {
-      const events = ends.get(keyOf(stream)) ?? [];
-      const next = events.findIndex(({ seq }) => seq === after + 1);
+      const events = endOf(stream);
+      const next = nextOf(events, after);
       return next === -1 ? [] : events.slice(next).map(parsed);
     },
     forget: (streams) => {
-      for (const stream of streams) ends.delete(keyOf(stream));
+      for (const stream of streams) {
+        ends.delete(keyOf(stream));
+        heard.set(keyOf(stream), performance.now());
+      }
     },
     forgetAll: () => {
       id = newId();

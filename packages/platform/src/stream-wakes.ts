@@ -14,14 +14,17 @@ import { openRecentEvents, type RecentEvent, type RecentEvents } from "./recent-
 /** Names of streams in one message; with the longest names there are it stays below what either backend carries. */
 const MOST_IN_A_MESSAGE = 50;
 
-/** `events`: all that was appended to them, for who follows them here. */
-export function announceStreams(
-  { tenantId }: TenantScope,
-  streams: readonly string[],
-  events?: readonly RecentEvent[],
-): void {
+/** What was committed to streams, for who follows them in this process. */
+export interface News {
+  /** All that was appended to them. */
+  readonly events: readonly RecentEvent[];
+  /** When they were sent to be appended, by `performance.now()`. */
+  readonly since: number;
+}
+
+export function announceStreams({ tenantId }: TenantScope, streams: readonly string[], news?: News): void {
   const { origin, ears } = hubOf(pubsub());
-  ears.get(tenantId)?.tell(streams, events);
+  ears.get(tenantId)?.tell(streams, news);
   for (let index = 0; index < streams.length; index += MOST_IN_A_MESSAGE)
     pubsub().publish(topicOf(tenantId), JSON.stringify([...streams.slice(index, index + MOST_IN_A_MESSAGE), origin]));
 }
@@ -40,12 +43,17 @@ export function recallEvents({ tenantId }: TenantScope, stream: string, after: n
   return hubOf(pubsub()).ears.get(tenantId)?.recent.recall(stream, after) ?? [];
 }
 
+/** Whether `recallEvents` would give any. */
+export function knowsEvents({ tenantId }: TenantScope, stream: string, after: number): boolean {
+  return hubOf(pubsub()).ears.get(tenantId)?.recent.knows(stream, after) ?? false;
+}
+
 /** What one process hears of one tenant. */
 interface Ear {
   readonly listeners: Map<string, Set<() => void>>;
   readonly recent: RecentEvents;
   /** To those in this process. */
-  tell(streams: readonly string[], events: readonly RecentEvent[] | undefined): void;
+  tell(streams: readonly string[], news: News | undefined): void;
   readonly subscribed: Promise<() => Promise<void>>;
   /** It is subscribed. */
   hears: boolean;
@@ -129,8 +137,8 @@ function openEar(tenantId: string, origin: string): Ear {
   };
   const ear: Ear = {
     ...{ listeners, recent, hears: false, closing: undefined },
-    tell: (streams, events) => {
-      if (events) recent.remember(events);
+    tell: (streams, news) => {
+      if (news) recent.remember(news.events, news.since);
       else recent.forget(streams);
       ring(streams);
     },

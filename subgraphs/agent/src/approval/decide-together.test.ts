@@ -116,9 +116,28 @@ describe("decisions of one moment", () => {
     const decisions = [
       decide(approver, waiting[1]!.approval, "APPROVED", { idempotencyKey: "used" }),
       decide(approver, waiting[2]!.approval, "APPROVED", { idempotencyKey: "fresh" }),
+      decide(approver, { ...waiting[1]!.approval, id: newId() }, "APPROVED", { idempotencyKey: "used" }),
     ];
-    expect(await outcomesOf(decisions)).toEqual(["IDEMPOTENCY_KEY_REUSED", "decided"]);
+    expect(await outcomesOf(decisions)).toEqual(["IDEMPOTENCY_KEY_REUSED", "decided", "IDEMPOTENCY_KEY_REUSED"]);
     expect(await statusesOf(waiting)).toEqual(["APPROVED", "PENDING", "APPROVED"]);
+  });
+
+  it("do not wait for a run among them that somebody holds", async () => {
+    const waiting = await waitingRuns(3);
+    const [held] = waiting as [WaitingRun];
+    const approver = aColleagueOf(tenant.owner);
+    const holder = database().owner;
+    await holder.query("BEGIN");
+    await holder.query("SELECT FROM agent.run WHERE id = $1 FOR UPDATE", [held.runId]);
+    const decisions = waiting.map(({ approval }) => decide(approver, approval, "APPROVED"));
+    try {
+      await Promise.all(decisions.slice(1));
+      expect(await statusesOf(waiting)).toEqual(["PENDING", "APPROVED", "APPROVED"]);
+    } finally {
+      await holder.query("COMMIT");
+    }
+    await decisions[0];
+    expect(await statusesOf(waiting)).toEqual(["APPROVED", "APPROVED", "APPROVED"]);
   });
 
   it("are made beside those that no run waits for, and those that edit", async () => {

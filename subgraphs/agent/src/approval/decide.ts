@@ -19,7 +19,7 @@ import { findTool } from "../tool/index.ts";
 import { auditOf, estimateToolCall, fingerprintOf } from "./approval.ts";
 import { isOpen, lapseOf, objectionTo, statusAfter, type ApprovalDecisionKind } from "./approval.state.ts";
 import { announceChange, type CountedDecision } from "./change.ts";
-import { lockApproval, lockApprovals, type LockedApproval } from "./lock.ts";
+import { lockApproval, lockFreeApprovals, type LockedApproval } from "./lock.ts";
 
 /** How an approval is decided: by approvers, each once, until enough have approved or one has denied. */
 
@@ -87,7 +87,7 @@ const decideAll = openGroup<Deciding, Verdict>({
   inTurns: true,
   work: async (tx, all) => {
     const [locked, roles] = await Promise.all([
-      lockApprovals(
+      lockFreeApprovals(
         tx,
         all.map(({ input }) => input.approvalId),
       ),
@@ -103,9 +103,8 @@ const decideAll = openGroup<Deciding, Verdict>({
       Promise.all(
         all.map(async ({ caller, input, traceId }): Promise<Verdict> => {
           const found = locked.get(input.approvalId);
-          if (!found) return { refusal: errors.AGENT_APPROVAL_NOT_FOUND() };
-          const { runId } = found.approval;
-          if (runId === null || runIds.has(runId)) return undefined;
+          const runId = found?.run?.id;
+          if (!found || runId === undefined || runIds.has(runId)) return undefined;
           const standing = { ...found, roles: roles.get(caller.principalId) ?? [] };
           const refusal = refusalOf(caller, standing, input);
           // A repeat of what was decided is none to be refused.

@@ -13,27 +13,41 @@ export interface LockedApproval {
   readonly now: Date;
 }
 
-/** As `lockApprovals`. */
+/** Locks the run first, as its loop does, so that the two never wait for each other. One round trip. */
 export async function lockApproval(tx: Tx, id: string): Promise<LockedApproval | undefined> {
-  return (await lockApprovals(tx, [id])).get(id);
+  const [runs, found, decisions] = await Promise.all([
+    tx.sql<Run>`SELECT * FROM agent.run WHERE id = (SELECT run_id FROM agent.approval WHERE id = ${id}) FOR UPDATE`,
+    tx.sql<Found>`SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ${id} FOR UPDATE`,
+    readDecisions(tx, [id]),
+  ]);
+  return found.map((each) => lockedOf(each, runs, decisions))[0];
 }
 
 /**
- * Locks runs first, as their loop does, and each kind in the order of ids, so that no two wait for each other. One round trip. By
- * approval's UUID, without those that there are not.
+ * Locks those of these approvals that runs wait for and that nobody else has locked: whoever locks several and waits for one of them would
+ * have all of them wait. One round trip. By approval's UUID.
  */
-export async function lockApprovals(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, LockedApproval>> {
+export async function lockFreeApprovals(tx: Tx, ids: readonly string[]): Promise<ReadonlyMap<string, LockedApproval>> {
   const [runs, found, decisions] = await Promise.all([
     tx.sql<Run>`
       SELECT * FROM agent.run WHERE id = ANY(ARRAY(SELECT run_id FROM agent.approval WHERE id = ANY(${[...ids]}::uuid[])))
-      ORDER BY id FOR UPDATE`,
-    tx.sql<Approval & { now: Date }>`
-      SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ANY(${[...ids]}::uuid[]) ORDER BY id FOR UPDATE`,
+      FOR UPDATE SKIP LOCKED`,
+    tx.sql<Found>`
+      SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ANY(${[...ids]}::uuid[]) AND run_id IS NOT NULL
+      FOR UPDATE SKIP LOCKED`,
     readDecisions(tx, ids),
   ]);
-  const locked = found.map(({ now, ...approval }): LockedApproval => {
-    const run = runs.find(({ id }) => id === approval.runId);
-    return { approval, decisions: countedOf(approval, decisions), run, now };
-  });
+  const locked = found.map((each) => lockedOf(each, runs, decisions)).filter(({ run }) => run !== undefined);
   return new Map(locked.map((each) => [each.approval.id, each]));
+}
+
+type Found = Approval & { readonly now: Date };
+
+function lockedOf(
+  { now, ...approval }: Found,
+  runs: readonly Run[],
+  decisions: readonly ApprovalDecision[],
+): LockedApproval {
+  const run = runs.find(({ id }) => id === approval.runId);
+  return { approval, decisions: countedOf(approval, decisions), run, now };
 }

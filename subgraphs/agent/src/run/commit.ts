@@ -96,9 +96,11 @@ function writeAll(tx: Tx, writes: readonly (StepWrite | TextWrite)[]): void {
   // Locks are taken in the order of ids.
   const sorted = writes.toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : idOf(a) > idOf(b) ? 1 : 0));
   for (const each of sorted) {
-    if ("draft" in each) startWrite(tx, each);
+    if ("draft" in each) tx.gather(updateRuns, [rowOf(each)]);
     else tx.gather(holdRuns, [each.run]);
   }
+  // What these take is taken when all runs are held: a stream of many, as the inbox is, while a run is waited for would be too early.
+  for (const each of sorted) if ("draft" in each) writeDraft(tx, each.draft);
   for (const each of sorted) gatherEvents(tx, eventsOf(each));
   for (const each of sorted) if ("draft" in each) for (const send of each.draft.closing) send(tx);
 }
@@ -128,19 +130,19 @@ function holdRuns(tx: Tx, runs: readonly TextWrite["run"][]): Promise<unknown> {
 
 /** At the cost of a round trip: what is announced is announced with its seq. */
 async function writeAnnounced(tx: Tx, before: RunRow, draft: Draft): Promise<void> {
-  startWrite(tx, { before, draft });
+  tx.gather(updateRuns, [rowOf({ before, draft })]);
+  writeDraft(tx, draft);
   await appendEvents(tx, draft.caller, runStream(before.id), draft.journal);
   for (const send of draft.closing) send(tx);
 }
 
-function startWrite(tx: Tx, { before, draft }: Pick<StepWrite, "before" | "draft">): void {
-  tx.gather(updateRuns, [rowOf(before, draft)]);
+function writeDraft(tx: Tx, draft: Draft): void {
   appendMessages(tx, draft.messages);
   for (const send of draft.writes) send(tx);
 }
 
 /** The columns of a run that its holder writes, and what it must be for that. */
-function rowOf({ id, fence, revision }: RunRow, { run, release }: Draft) {
+function rowOf({ before: { id, fence, revision }, draft: { run, release } }: Pick<StepWrite, "before" | "draft">) {
   const { status, output, errorCode, errorMessage, endedAt, stepNumber, stepAttempt, textPieces } = run;
   return {
     ...{ id, fence, revision, status, output, errorCode, errorMessage, endedAt, stepNumber, stepAttempt, textPieces },
