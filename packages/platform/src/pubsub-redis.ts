@@ -37,8 +37,11 @@ export async function openRedisPubSub(redisUrl: string): Promise<PubSub> {
   return {
     publish(topic, payload) {
       encodeMessage(topic, payload);
-      // `null` because JSON has no undefined, which is what graphql-redis-subscriptions sends.
-      redis.publish(channelOf(topic), payload ?? null).catch(lostWithConnection);
+      // When whoever publishes has gone on, and who hears of it in this process: neither waits for a command to be made.
+      process.nextTick(() => {
+        // `null` because JSON has no undefined, which is what graphql-redis-subscriptions sends.
+        redis.publish(channelOf(topic), payload ?? null).catch(lostWithConnection);
+      });
     },
     async subscribe(topic, listener) {
       const member: WakeListener = (payload) => {
