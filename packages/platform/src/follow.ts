@@ -23,7 +23,8 @@ const LEFT = new Error("the reader has left");
 /**
  * Every event after a position, then every new one as it is committed, each exactly once and in order. Subscribes
  * first, then reads, then waits: what is committed in between is found by the read. What this process has committed just now is
- * given out before that, and needs none. Nothing is buffered: a slow reader only reads later. An event before which the journal no longer has others says so in its `gap`.
+ * given out without one. Nothing is buffered: a slow reader only reads later. An event before which the journal no longer has
+ * others says so in its `gap`.
  */
 export function streamEvents(
   caller: Caller,

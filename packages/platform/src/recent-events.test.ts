@@ -43,6 +43,14 @@ test("forgets the streams that others append to, or all", () => {
   expect(seqsOf(recent, 1)).toEqual([2]);
 });
 
+test("keeps nothing that was on its way when others may have been missed", () => {
+  const recent = openRecentEvents();
+  const since = performance.now();
+  recent.forgetAll();
+  recent.remember([anEvent(1)], since);
+  expect(recent.knows("run:1", 0)).toBe(false);
+});
+
 test("does not take for the end what others were heard to append to since", () => {
   const recent = openRecentEvents();
   const since = performance.now();

@@ -19,7 +19,7 @@ export interface RecentEvents {
   recall(stream: string, after: number): EventRecord[];
   /** Somebody else has appended to them. */
   forget(streams: readonly string[]): void;
-  /** Somebody else may have appended to any. */
+  /** Somebody else may have appended to any, until now. */
   forgetAll(): void;
 }
 
@@ -49,12 +49,14 @@ const heard = new LRUCache<string, number>({ max: 10_000 });
 
 export function openRecentEvents(): RecentEvents {
   let id = newId();
+  let missedAt = 0;
   const keyOf = (stream: string): string => `${id} ${stream}`;
   const nextOf = (events: readonly RecentEvent[], after: number): number =>
     events.findIndex(({ seq }) => seq === after + 1);
   const endOf = (stream: string): readonly RecentEvent[] => ends.get(keyOf(stream)) ?? [];
   return {
     remember: (events, since) => {
+      if (missedAt >= since) return;
       for (const [stream, added] of Map.groupBy(events, (event) => event.stream)) {
         const before = endOf(stream);
         const last = before.at(-1)?.seq ?? 0;
@@ -77,6 +79,7 @@ export function openRecentEvents(): RecentEvents {
     },
     forgetAll: () => {
       id = newId();
+      missedAt = performance.now();
     },
   };
 }

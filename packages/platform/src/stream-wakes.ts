@@ -145,7 +145,11 @@ function openEar(tenantId: string, origin: string): Ear {
     subscribed: pubsub().subscribe(topicOf(tenantId), hear),
   };
   ear.subscribed.then(
-    () => (ear.hears = true),
+    () => {
+      // What was sent to be appended before may have others' behind it of which nobody was told.
+      recent.forgetAll();
+      ear.hears = true;
+    },
     () => undefined, // heard by those who wait for it
   );
   return ear;

@@ -62,8 +62,8 @@ interface Deciding {
   readonly traceId: string | undefined;
 }
 
-/** What became of one of several decisions; undefined for one that has to be made alone. */
-type Verdict = { readonly decided: Decided } | { readonly refusal: unknown } | undefined;
+/** What became of one of several decisions: why it is refused, or that it has to be made alone. */
+type Verdict = "decided" | "alone" | AppError;
 
 /**
  * Decides together with what else the tenant decides at this moment, in one transaction: each would wait for the inbox, whose events
@@ -71,54 +71,53 @@ type Verdict = { readonly decided: Decided } | { readonly refusal: unknown } | u
  */
 async function decideTogether(caller: Caller, input: DecideApprovalInput): Promise<boolean> {
   if (input.editedParams !== undefined) return false;
-  try {
-    const verdict = await decideAll(caller, { caller, input, traceId: currentTraceId() });
-    if (verdict && "refusal" in verdict) throw verdict.refusal;
-    return verdict !== undefined;
-  } catch (error) {
+  const verdict = await decideAmong(caller, { caller, input, traceId: currentTraceId() }).catch((error: unknown) => {
     // The key was used before.
-    if (isRequirementFailure(error)) return false;
+    if (isRequirementFailure(error)) return "alone";
     throw error;
-  }
+  });
+  if (verdict instanceof AppError) throw verdict;
+  return verdict === "decided";
 }
 
-const decideAll = openGroup<Deciding, Verdict>({
+const decideAmong = openGroup<Deciding, Verdict>({
   keyOf: ({ input }) => input.approvalId,
   inTurns: true,
   work: async (tx, all) => {
+    const approvalIds = all.map(({ input }) => input.approvalId);
+    const principalIds = all.map(({ caller }) => caller.principalId);
     const [locked, roles] = await Promise.all([
-      lockFreeApprovals(
-        tx,
-        all.map(({ input }) => input.approvalId),
-      ),
-      readRolesOfMembers(
-        tx,
-        all[0]!.caller,
-        all.map(({ caller }) => caller.principalId),
-      ),
+      lockFreeApprovals(tx, approvalIds),
+      readRolesOfMembers(tx, all[0]!.caller, principalIds),
     ]);
     // What one decision makes of a run, the next of the same run would have to read.
     const runIds = new Set<string>();
-    return tx.finish(() =>
-      Promise.all(
-        all.map(async ({ caller, input, traceId }): Promise<Verdict> => {
-          const found = locked.get(input.approvalId);
-          const runId = found?.run?.id;
-          if (!found || runId === undefined || runIds.has(runId)) return undefined;
-          const standing = { ...found, roles: roles.get(caller.principalId) ?? [] };
-          const refusal = refusalOf(caller, standing, input);
-          // A repeat of what was decided is none to be refused.
-          if (refusal) return input.idempotencyKey === undefined ? { refusal } : undefined;
-          runIds.add(runId);
-          const decided = countDecision(standing, found.approval, giveDecision(caller, input, found.now));
-          claimNewKey(tx, caller, operationOf(input), input.approvalId);
-          await write(tx, caller, decided, { locked: found, traceId });
-          return { decided };
-        }),
-      ),
-    );
+    const decideEach = (deciding: Deciding): Promise<Verdict> => {
+      const { caller, input } = deciding;
+      const found = locked.get(input.approvalId);
+      const runId = found?.run?.id;
+      if (!found || runId === undefined || runIds.has(runId)) return Promise.resolve("alone");
+      runIds.add(runId);
+      return decideLocked(tx, deciding, { ...found, roles: roles.get(caller.principalId) ?? [] });
+    };
+    return tx.finish(() => Promise.all(all.map(decideEach)));
   },
 });
+
+/** Issues every statement at once. */
+async function decideLocked(
+  tx: Tx,
+  { caller, input, traceId }: Deciding,
+  locked: LockedApproval & Standing,
+): Promise<Verdict> {
+  const refusal = refusalOf(caller, locked, input);
+  // A repeat of what was decided is none to be refused.
+  if (refusal) return input.idempotencyKey === undefined ? refusal : "alone";
+  claimNewKey(tx, caller, operationOf(input), input.approvalId);
+  const decided = countDecision(locked, locked.approval, giveDecision(caller, input, locked.now));
+  await write(tx, caller, decided, { locked, traceId });
+  return "decided";
+}
 
 /** Decides in a transaction of its own. */
 async function decideAlone(caller: Caller, input: DecideApprovalInput): Promise<void> {
