@@ -21,8 +21,8 @@ export const PLANTS: readonly Plant[] = [
       look(`
       CREATE OR REPLACE FUNCTION platform.require(holds boolean, otherwise text) RETURNS void LANGUAGE sql AS 'SELECT';
       ALTER FUNCTION platform.require_none(text[], text) RENAME TO require_none_of_claims;
-      CREATE FUNCTION platform.require_none(keys text[], otherwise text) RETURNS void LANGUAGE sql AS
-        'SELECT platform.require_none_of_claims(keys, otherwise) WHERE otherwise = ''AGENT_RUN_NOT_NEW''';
+      CREATE FUNCTION platform.require_none(keys text[], otherwise text) RETURNS void LANGUAGE plpgsql AS
+        'BEGIN IF otherwise = ''AGENT_RUN_NOT_NEW'' THEN PERFORM platform.require_none_of_claims(keys, otherwise); END IF; END';
       ALTER TABLE agent.step DROP CONSTRAINT step_pkey; ALTER TABLE agent.message DROP CONSTRAINT message_pkey;
       CREATE FUNCTION agent.keep_fence() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.fence = OLD.fence; RETURN NEW; END';
       CREATE TRIGGER keep_fence BEFORE UPDATE ON agent.run FOR EACH ROW EXECUTE FUNCTION agent.keep_fence()`),

@@ -3,9 +3,8 @@ import { useDatabase } from "@sba/testkit/services";
 import { inTrials, pick, trialsOf } from "@sba/testkit/trials";
 import { expect, test } from "vitest";
 import { says, useScriptedModels } from "../model/testing.ts";
-import { startDispatcher } from "./dispatch.ts";
 import { getRun, startRun } from "./run.ts";
-import { anAgent, expectSoundRuns, statusesOf } from "./testing.ts";
+import { aDispatcher, anAgent, expectSoundRuns, statusesOf } from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
@@ -16,7 +15,7 @@ test("two inputs at once, while the run before them ends, each begin once and in
   const caller = aCaller();
   model().answer = says("Well.");
   const agentKey = await anAgent(caller);
-  const drain = await startDispatcher({ capacity: 8 });
+  const drain = await aDispatcher({ capacity: 8 });
   await inTrials(TRIALS.trials, TRIALS.atOnce, async (trial) => {
     const first = await startRun(caller, { agentKey, prompt: "0" });
     const { threadId } = await getRun(caller, first);

@@ -4,9 +4,8 @@ import { inTrials, pick, trialsOf } from "@sba/testkit/trials";
 import { expect, test } from "vitest";
 import { says, useScriptedModels } from "../model/testing.ts";
 import { cancelRun } from "./cancel.ts";
-import { startDispatcher } from "./dispatch.ts";
 import { findChildrenOfRuns, getRun, startRun } from "./run.ts";
-import { anAgent, calls, expectSoundRuns } from "./testing.ts";
+import { aDispatcher, anAgent, calls, expectSoundRuns } from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
@@ -24,7 +23,7 @@ test("a coordinator that is cancelled while its work begins leaves none of it be
     const leads = String(messages[0]!.content).startsWith("You lead") && messages.length === 2;
     return (leads ? calls(delegation, delegation) : says("Well."))(response, request);
   };
-  const drain = await startDispatcher({ capacity: 8 });
+  const drain = await aDispatcher({ capacity: 8 });
   const left = new Set<number>();
   await inTrials(TRIALS.trials, TRIALS.atOnce, async (trial) => {
     const runId = await startRun(caller, { agentKey: leader, prompt: "Plan." });

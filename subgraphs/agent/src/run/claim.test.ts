@@ -14,9 +14,9 @@ import { journalOf } from "../testing.ts";
 import { advanceTaken } from "./advance.ts";
 import { cancelRun } from "./cancel.ts";
 import { claimAccepted, claimWoken, takeFound, type Taken } from "./claim.ts";
-import { leaseDueRuns, startDispatcher } from "./dispatch.ts";
+import { leaseDueRuns } from "./dispatch.ts";
 import { getRun, startRun } from "./run.ts";
-import { anAgent, expectSoundRuns, workOn } from "./testing.ts";
+import { aDispatcher, anAgent, expectSoundRuns, workOn } from "./testing.ts";
 import { RUNS_DUE, type DueRuns } from "./wake.ts";
 
 const database = useDatabase();
@@ -135,7 +135,7 @@ describe("a worker", () => {
   it("takes what a wake-up names without looking, and looks again after it was too late", async () => {
     const heard: DueRuns[] = [];
     const leave = await pubsub().subscribe(RUNS_DUE, (message) => heard.push(JSON.parse(message!) as DueRuns));
-    const drain = await startDispatcher({ capacity: 8 });
+    const drain = await aDispatcher({ capacity: 8 });
     const ended = (id: string) => eventually(async () => (await getRun(caller, id)).endedAt !== null);
     const first = await start();
     await ended(first);

@@ -10,10 +10,11 @@ import { describe, expect, it } from "vitest";
 import { createBuiltInAgents } from "../agent/agent.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
-import { leaseDueRuns, startDispatcher } from "./dispatch.ts";
+import { leaseDueRuns } from "./dispatch.ts";
 import { streamRunEvents } from "./run-events.ts";
 import { cancelRun } from "./cancel.ts";
 import { continueRun, getRun, listRuns, startRun } from "./run.ts";
+import { aDispatcher } from "./testing.ts";
 
 const database = useDatabase();
 useBlobs();
@@ -261,7 +262,7 @@ describe("the dispatcher", () => {
       "UPDATE agent.run SET lease_expires_at = now() - interval '1 second', fence = 7 WHERE id = $1",
       [ids[0]],
     );
-    const drain = await startDispatcher({ capacity: 4 });
+    const drain = await aDispatcher({ capacity: 4 });
     await eventually(
       async () => (await Promise.all(ids.map((id) => getRun(caller, id)))).every(({ endedAt }) => endedAt !== null),
       { timeoutMs: 20_000 },
@@ -296,7 +297,7 @@ describe("the dispatcher", () => {
     const [poisoned = "", sound = ""] = ids;
     // Nothing of its history can be read.
     await database().owner.query("UPDATE agent.message SET tool_calls = '7' WHERE run_id = $1", [poisoned]);
-    const drain = await startDispatcher({ capacity: 4 });
+    const drain = await aDispatcher({ capacity: 4 });
     await eventually(
       async () => {
         await database().owner.query("UPDATE agent.run SET due_at = now() WHERE id = $1 AND due_at > now()", [
@@ -318,7 +319,7 @@ describe("the dispatcher", () => {
   it("leaves a step in hand to the next worker when it has to stop", async () => {
     await endAll();
     const { caller, ids } = await dueRuns(1);
-    const drain = await startDispatcher({ capacity: 1 });
+    const drain = await aDispatcher({ capacity: 1 });
     await drain({ graceMs: 0 });
     const { dueAt, endedAt, leaseExpiresAt } = await getRun(caller, ids[0] ?? "");
     expect(leaseExpiresAt).toBeNull();

@@ -5,10 +5,9 @@ import { inTrials, pick, trialsOf } from "@sba/testkit/trials";
 import { expect, test } from "vitest";
 import { says, useScriptedModels } from "../model/testing.ts";
 import { driveRun, journalOf } from "../testing.ts";
-import { startDispatcher } from "./dispatch.ts";
 import { getRun, startRun } from "./run.ts";
 import { sendRunInput } from "./send-input.ts";
-import { anAgent, expectSoundRuns } from "./testing.ts";
+import { aDispatcher, anAgent, expectSoundRuns } from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
@@ -20,7 +19,7 @@ test("a steer while the run ends is told, or refused: none is taken and lost, no
   model().answer = says("Well.");
   const agentKey = await anAgent(caller);
   const { lastSeq } = await driveRun(caller, await startRun(caller, { agentKey, prompt: "Hello?" }));
-  const drain = await startDispatcher({ capacity: 8 });
+  const drain = await aDispatcher({ capacity: 8 });
   const outcomes = new Set<string>();
   await inTrials(TRIALS.trials, TRIALS.atOnce, async (trial) => {
     const runId = await startRun(caller, { agentKey, prompt: "Hello?" });

@@ -4,12 +4,13 @@ import { newId } from "@sba/platform/ids";
 import { logger } from "@sba/platform/log";
 import { eventually } from "@sba/testkit/eventually";
 import type { TestDatabase } from "@sba/testkit/services";
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { createAgent, type CreateAgentInput } from "../agent/agent.ts";
 import { openChunks, type Answer } from "../model/testing.ts";
 import { replayRun } from "../replay/replay.ts";
 import { journalOf } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
+import { startDispatcher, type DispatchOptions } from "./dispatch.ts";
 
 /** For tests of how runs are steered: what a scripted model says and when, and what is always true of runs. */
 
@@ -51,6 +52,13 @@ export async function anAgent(caller: Caller, input: Partial<CreateAgentInput> =
   const key = `a-${newId().slice(-12)}`;
   await createAgent(caller, { key, name: "A", instructions: "Help.", model: "gpt-4.1", tools: [], ...input });
   return key;
+}
+
+/** A dispatcher that ends with the test, also when that fails: one that is left would take the runs of the tests that follow. Returns how to end it before. */
+export async function aDispatcher(options: DispatchOptions): ReturnType<typeof startDispatcher> {
+  const drain = await startDispatcher(options);
+  onTestFinished(() => drain());
+  return drain;
 }
 
 /** Works on the run in the background, as one worker with one lease; resolves when the worker lets go of it. */
