@@ -188,29 +188,61 @@ describe("a failed statement", () => {
     expect(await withTenant(caller, ids)).toEqual([]);
   });
 
-  test("can be recovered from with a savepoint", async () => {
+  test("takes back only the part that it was in", async () => {
+    const caller = aCaller();
+    const [first, last] = [newId(), newId()];
+    await withTenant(caller, async (tx) => {
+      await insert(tx, first);
+      const part = tx.nested(async () => {
+        await insert(tx, newId());
+        await insert(tx, first);
+      });
+      await expect(part).rejects.toMatchObject({ code: "23505" });
+      await insert(tx, last);
+    });
+    expect(await withTenant(caller, ids)).toEqual([first, last]);
+  });
+
+  test("takes back a part also when others were issued with it", async () => {
     const caller = aCaller();
     const id = newId();
     await withTenant(caller, async (tx) => {
       await insert(tx, id);
-      await tx.sql`SAVEPOINT here`;
-      await insert(tx, id).catch(() => undefined);
-      await tx.sql`ROLLBACK TO SAVEPOINT here`;
+      const part = tx.nested(() => {
+        void insert(tx, id);
+        void insert(tx, newId());
+        return Promise.reject(new Error("not after all"));
+      });
+      await expect(part).rejects.toThrow("not after all");
     });
     expect(await withTenant(caller, ids)).toEqual([id]);
   });
 
-  test("can be recovered from also when others were issued with it", async () => {
+  test("takes back a part with the parts in it that went well", async () => {
     const caller = aCaller();
     const id = newId();
     await withTenant(caller, async (tx) => {
       await insert(tx, id);
-      await tx.sql`SAVEPOINT here`;
-      void insert(tx, id);
-      void insert(tx, newId());
-      await tx.sql`ROLLBACK TO SAVEPOINT here`;
+      const part = tx.nested(async () => {
+        await insert(tx, newId());
+        await tx.nested(() => insert(tx, newId()));
+        throw new Error("not after all");
+      });
+      await expect(part).rejects.toThrow("not after all");
     });
     expect(await withTenant(caller, ids)).toEqual([id]);
+  });
+
+  test("that was taken back is not told as the reason of a later one", async () => {
+    const caller = aCaller();
+    const id = newId();
+    const failing = withTenant(caller, async (tx) => {
+      await tx.nested(() => tx.sql`SELECT 1 / 0`).catch(() => undefined);
+      await insert(tx, id);
+      void insert(tx, id);
+      return insert(tx, newId());
+    });
+    await expect(failing).rejects.toMatchObject({ code: "23505" });
   });
 
   test("does not make those that were skipped fail later on the same connection", async () => {
@@ -223,6 +255,17 @@ describe("a failed statement", () => {
       ).rejects.toMatchObject({ code: "23505" });
     const answers = Array.from({ length: 8 }, () => withTenantOnce(caller, again));
     expect(await Promise.all(answers)).toEqual(Array.from({ length: 8 }, () => [{ skippedOnce: id }]));
+  });
+
+  test("takes back no part of a transaction that has ended", async () => {
+    const caller = aCaller();
+    let late = (): Promise<unknown> => Promise.resolve();
+    await withTenantOnce(caller, (tx) => {
+      late = () => tx.nested(() => insert(tx, newId()));
+      return insert(tx, newId());
+    });
+    await expect(late()).rejects.toThrow("after the end of its transaction");
+    expect(await withTenant(caller, ids)).toHaveLength(1);
   });
 
   test("of one branch stops the others from using the connection after the end", async () => {
@@ -344,6 +387,8 @@ test("systemTx sees the rows of every tenant", async () => {
 
 test("says that the database is not available when its connections are cut, and works again at once", async () => {
   const caller = aCaller();
+  const cutOff = withTenant(caller, (tx) => tx.nested(() => tx.sql`SELECT pg_terminate_backend(pg_backend_pid())`));
+  await expect(cutOff).rejects.toMatchObject({ code: "DATABASE_UNAVAILABLE" });
   const cut = withTenant(caller, async (tx) => {
     const [{ pid }] = (await tx.sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`) as [{ pid: number }];
     await database().owner.query("SELECT pg_terminate_backend($1)", [pid]);

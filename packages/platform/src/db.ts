@@ -2,53 +2,18 @@ import type { Socket } from "node:net";
 import pg from "pg";
 import type { TenantScope } from "./caller.ts";
 import { AppError, platformErrors } from "./errors.ts";
-import { openGathering } from "./gathering.ts";
 import { isUuid } from "./ids.ts";
 import { logger } from "./log.ts";
-import { statementOf, type Statement } from "./statement.ts";
-import { RolledBackError, toWire, travel, typeParsers, type Answer, type Passenger } from "./trip.ts";
+import type { Statement } from "./statement.ts";
+import { openTransaction, type Beginning, type Tx } from "./transaction.ts";
+import { typeParsers } from "./trip.ts";
 
 /**
  * The door to Postgres. Writes are SQL in one transaction (`withTenant`), typed reads go through `reader.ts`.
  * Row level security decides what a statement can touch; this file only says for which tenant.
  */
 
-/** A value that Postgres takes as a parameter. Objects go in as JSON: wrap them in `json()`. */
-export type SqlValue = string | number | bigint | boolean | Date | Buffer | null | readonly SqlValue[];
-
-/** One transaction. A function that takes a `Tx` joins it; it never opens or ends one. */
-export interface Tx {
-  /** The tenant whose rows are visible; null under `systemTx`. */
-  readonly tenantId: string | null;
-  /**
-   * Runs one statement; placeholders are the template's values. Columns come back in camelCase, int8 as bigint,
-   * timestamptz as Date. Statements that are not awaited one by one travel together in one round trip; one of them that
-   * fails fails the transaction.
-   */
-  sql<Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]): Promise<Row[]>;
-  /**
-   * Issues the transaction's last statements and sends the commit after them without waiting for their answers: one round trip
-   * for all. `last` issues every statement before it waits for anything: what comes later is refused. Only who opened the
-   * transaction may say that it ends.
-   */
-  finish<T>(last: () => Promise<T>): Promise<T>;
-  /**
-   * Gives rows to a statement that writes the rows of all who have some for it in this `finish`: sent before the next statement
-   * that is not gathered, or after the last, in the order in which writers were first given rows. Outside of `finish` it is sent at
-   * once. Needs no answer.
-   */
-  gather<Row>(write: RowWriter<Row>, rows: readonly Row[]): void;
-  /** The same for who needs the writer's answer, which may be of others' rows too. */
-  gatherFor<Row, Answer>(write: RowWriter<Row, Answer>, rows: readonly Row[]): Promise<Answer>;
-  /**
-   * Runs after the commit is acknowledged and every answer has been heard, never when it failed: wake-ups and other things that may
-   * be lost. `isWhole` is false when a savepoint took a part of the transaction back.
-   */
-  afterCommit(action: (isWhole: boolean) => void): void;
-}
-
-/** Issues one statement for all rows; one function for the life of the process, since rows are gathered by it. */
-export type RowWriter<Row, Answer = unknown> = (tx: Tx, rows: readonly Row[]) => Promise<Answer>;
+export type { RowWriter, SqlValue, Tx } from "./transaction.ts";
 
 export interface DatabaseUrls {
   /** The application role: owns nothing, cannot bypass row level security. */
@@ -182,14 +147,6 @@ export interface TransactionOptions {
   readonly byKey?: boolean;
 }
 
-interface Beginning {
-  readonly tenantId: string | null;
-  /** Takes the tenant as its parameter; none for the system role. */
-  readonly setting: Statement | undefined;
-}
-
-const BEGIN: Statement = { name: "sba_begin", text: "BEGIN" };
-const COMMIT: Statement = { name: "sba_commit", text: "COMMIT" };
 const SET_TENANT: Statement = {
   name: "sba_tenant",
   text: "SELECT set_config('app.current_tenant', $1, true)",
@@ -242,179 +199,6 @@ async function transact<T>(pool: pg.Pool, beginning: Beginning, work: (tx: Tx) =
   await transaction.runCommitted();
   if (worked.status === "rejected") throw worked.reason;
   return worked.value;
-}
-
-// https://www.postgresql.org/docs/18/errcodes-appendix.html: in_failed_sql_transaction; invalid_sql_statement_name is of what was
-// prepared by a statement that was skipped.
-const CONSEQUENCES = ["25P02", "26000"];
-
-function isConsequence(error: unknown): boolean {
-  if (error instanceof RolledBackError) return true;
-  return error instanceof pg.DatabaseError && CONSEQUENCES.includes(error.code ?? "");
-}
-
-interface Transaction {
-  readonly tx: Tx;
-  /** Refuses what comes later: the connection is then another transaction's, of another tenant. Returns the commit if it was sent. */
-  end(): Promise<void> | undefined;
-  /** Sends what was issued and not yet sent, with the commit. */
-  commit(): Promise<void>;
-  /** Returns why the connection is of no use any more. */
-  rollBack(): Promise<Error | undefined>;
-  /** The first failure of a statement, when `error` only says that there was one; else `error`. */
-  causeOf(error: unknown): unknown;
-  /** When every answer has been heard. */
-  runCommitted(): Promise<void>;
-}
-
-/**
- * What is issued in one turn travels together. A transaction whose commit is asked for before anything was sent needs neither BEGIN nor
- * COMMIT: its one trip is one transaction.
- */
-function openTransaction(client: pg.PoolClient, { tenantId, setting }: Beginning): Transaction {
-  const committed: ((isWhole: boolean) => void)[] = [];
-  let isWhole = true;
-  const settings = setting ? [[setting, [tenantId]] as const] : [];
-  let issued: Passenger[] = [];
-  let failure: unknown;
-  let isIncomplete = false;
-  let begun = false;
-  let ended = false;
-  let committing: Promise<void> | undefined;
-  const gathering = openGathering<RowWriter<never>>((write, rows) => write(tx, rows as never[]));
-
-  const embark = (statement: Statement, values: readonly SqlValue[]): Promise<Answer> => {
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    // Statements need not be awaited one by one: one that fails is then reported by those that are, and by the commit.
-    promise.catch((error: unknown) => {
-      failure ??= error;
-    });
-    try {
-      issued.push({ ...statement, values: values.map(toWire), resolve, reject });
-    } catch (error) {
-      isIncomplete = true;
-      reject(error);
-    }
-    return promise;
-  };
-
-  /** Sends what was issued; the transaction goes on. */
-  const send = (): void => {
-    if (issued.length === 0 || ended) return;
-    const statements = issued;
-    issued = [];
-    if (!begun) for (const [statement, values] of [[BEGIN, []] as const, ...settings]) void embark(statement, values);
-    begun = true;
-    travel(client, [...issued.splice(0), ...statements]).catch(() => undefined); // heard by the statements
-  };
-
-  const issue = async (statement: Statement, values: readonly SqlValue[]): Promise<object[]> => {
-    // What takes a failure back must not be skipped because of it.
-    if (statement.text.startsWith("ROLLBACK TO")) {
-      isWhole = false;
-      send();
-    }
-    if (issued.length === 0) process.nextTick(send);
-    return (await embark(statement, values)).rows;
-  };
-
-  const commit = async (): Promise<void> => {
-    const last = issued.splice(0);
-    if (isIncomplete) {
-      abandon(last);
-      throw new RolledBackError("a statement could not be sent");
-    }
-    if (!begun) {
-      if (last.length === 0) return;
-      for (const [statement, values] of settings) void embark(statement, values);
-      return travel(client, [...issued.splice(0), ...last]);
-    }
-    const answer = embark(COMMIT, []);
-    travel(client, [...last, ...issued.splice(0)]).catch(() => undefined); // heard by the statements
-    // A transaction in which a statement failed answers COMMIT with ROLLBACK, and no error: nobody may take that for a success.
-    if ((await answer).tag !== "COMMIT") throw new RolledBackError("the transaction was rolled back");
-  };
-
-  const tx: Tx = {
-    tenantId,
-    sql: <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
-      gathering.send();
-      const answer = ended ? Promise.reject<object[]>(lateStatement(strings)) : issue(statementOf(strings), values);
-      answer.catch(() => undefined); // heard by whoever commits
-      return answer as Promise<Row[]>;
-    },
-    finish: async (last) => {
-      gathering.begin();
-      const answers = (async () => last())();
-      let refused = false;
-      answers.catch(() => {
-        refused = true;
-      });
-      gathering.end();
-      ended = true;
-      // What fails before it reaches the server must not be committed without: by now it has said so.
-      await settled();
-      if (!refused) committing = commit();
-      committing?.catch(() => undefined); // heard by transact
-      return answers;
-    },
-    gather: (write, rows) => void gathering.add(write, rows),
-    gatherFor: gathering.add as Tx["gatherFor"],
-    afterCommit: (action) => committed.push(action),
-  };
-  return {
-    tx,
-    end: () => {
-      ended = true;
-      return committing;
-    },
-    commit,
-    rollBack: async () => {
-      abandon(issued.splice(0));
-      if (!begun) return undefined;
-      return client.query("ROLLBACK").then(
-        () => undefined,
-        (error: Error) => error,
-      );
-    },
-    causeOf: (error) => (isConsequence(error) ? (failure ?? error) : error),
-    runCommitted: async () => {
-      if (committed.length === 0) return;
-      await settled();
-      for (const action of committed) runAction(action, isWhole);
-    },
-  };
-}
-
-/** Resolves when every promise has been heard whose outcome is known now. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => {
-    queueMicrotask(() => {
-      process.nextTick(resolve);
-    });
-  });
-}
-
-/** They were not sent, and will not be. */
-function abandon(passengers: readonly Passenger[]): void {
-  for (const { reject } of passengers) reject(new RolledBackError("the transaction was rolled back"));
-}
-
-function lateStatement(strings: TemplateStringsArray): Error {
-  const error = new Error(
-    `a statement came after the end of its transaction: ${strings.join("?").trim().slice(0, 100)}`,
-  );
-  logger.error({ err: error }, "a statement came too late");
-  return error;
-}
-
-/** What is committed is committed: an action that fails is logged, and the others still run. */
-function runAction(action: (isWhole: boolean) => void, isWhole: boolean): void {
-  try {
-    action(isWhole);
-  } catch (error) {
-    logger.error({ err: error }, "an action after a commit failed");
-  }
 }
 
 /** A JSON parameter; write it as `${json(value)}::jsonb`. */

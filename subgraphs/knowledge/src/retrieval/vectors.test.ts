@@ -153,6 +153,7 @@ function transactionOf(database: PGlite | undefined): Tx {
     gather: () => undefined,
     gatherFor: () => Promise.reject(new Error("nothing is gathered")),
     finish: (last) => last(),
+    nested: (part) => part(),
     sql: async <Row extends object>(strings: TemplateStringsArray, ...values: readonly SqlValue[]) => {
       const text = strings.reduce((joined, piece, index) => `${joined}$${index}${piece}`);
       const { rows } = (await database?.query<Record<string, unknown>>(text, [...values], {

@@ -5,7 +5,7 @@ import { aCaller } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import { expect, it } from "vitest";
 import { errors } from "../errors.ts";
-import { inSavepoint } from "./begin-step.ts";
+import { beginOrFail } from "./begin-step.ts";
 
 const database = useDatabase();
 
@@ -20,7 +20,7 @@ const written = async () =>
 it("undoes what a kind wrote before it failed, and keeps the rest of the transaction", async () => {
   const state = await withTenant(caller, async (tx) => {
     await write(tx, "before");
-    const failed = await inSavepoint(tx, async () => {
+    const failed = await beginOrFail(tx, async () => {
       await write(tx, "by-the-kind");
       throw errors.WORKFLOW_STEP_TOOL_UNKNOWN();
     });
@@ -34,7 +34,7 @@ it("undoes what a kind wrote before it failed, and keeps the rest of the transac
 it("throws what a repeat may cure, so that nothing is committed", async () => {
   const work = withTenant(caller, async (tx) => {
     await write(tx, "never");
-    return inSavepoint(tx, () => Promise.reject(platformErrors.OPERATION_TIMED_OUT()));
+    return beginOrFail(tx, () => Promise.reject(platformErrors.OPERATION_TIMED_OUT()));
   });
   await expect(work).rejects.toMatchObject({ code: "OPERATION_TIMED_OUT" });
   expect(await written()).not.toContain("never");

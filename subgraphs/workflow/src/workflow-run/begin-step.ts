@@ -36,7 +36,7 @@ export async function beginStep(
   };
   if (!kind || "error" in prepared)
     return { step, state: failedBy("error" in prepared ? prepared.error : errors.WORKFLOW_STEP_KIND_UNKNOWN()) };
-  return { step, state: await inSavepoint(tx, () => kind.begin(tx, caller, step)) };
+  return { step, state: await beginOrFail(tx, () => kind.begin(tx, caller, step)) };
 }
 
 function scopeOf(run: WorkflowRunRow, done: readonly WorkflowStep[]): TemplateScope {
@@ -70,14 +70,12 @@ function prepare(
 }
 
 /** What a kind wrote before it failed is undone, and the failure is committed. What a repeat may cure is thrown. */
-export async function inSavepoint(tx: Tx, begin: () => Promise<StepState>): Promise<StepState> {
-  await tx.sql`SAVEPOINT begin_step`;
+export async function beginOrFail(tx: Tx, begin: () => Promise<StepState>): Promise<StepState> {
   try {
-    return await begin();
+    return await tx.nested(begin);
   } catch (thrown) {
     const error = ensureAppError(thrown);
     if (error.retryable) throw thrown;
-    await tx.sql`ROLLBACK TO SAVEPOINT begin_step`;
     return failedBy(error);
   }
 }
