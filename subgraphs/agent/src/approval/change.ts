@@ -2,7 +2,6 @@ import type { Caller } from "@sba/platform/caller";
 import type { Tx } from "@sba/platform/db";
 import { appendEvents, gatherEvents, quietly, type NewEvent } from "@sba/platform/events";
 import type { Approval, ApprovalDecision } from "@sba/platform/generated/prisma/client";
-import { currentTraceId } from "@sba/platform/telemetry";
 import {
   approvalChanged,
   approvalDecided,
@@ -42,7 +41,7 @@ export async function announceChange(
   tx: Tx,
   caller: Caller,
   change: ApprovalChange,
-  { following = [], traceId = currentTraceId() }: Telling = {},
+  { following = [], traceId }: Telling = {},
 ): Promise<void> {
   const { runId } = change.approval;
   const event = inboxEvent(change);

@@ -19,7 +19,7 @@ import { findTool } from "../tool/index.ts";
 import { auditOf, estimateToolCall, fingerprintOf } from "./approval.ts";
 import { isOpen, lapseOf, objectionTo, statusAfter, type ApprovalDecisionKind } from "./approval.state.ts";
 import { announceChange, type CountedDecision } from "./change.ts";
-import { lockApproval, lockFreeApprovals, type LockedApproval } from "./lock.ts";
+import { lockApproval, lockFreeApprovals, type FoundApproval, type LockedApproval } from "./lock.ts";
 
 /** How an approval is decided: by approvers, each once, until enough have approved or one has denied. */
 
@@ -136,7 +136,9 @@ async function decideAlone(caller: Caller, input: DecideApprovalInput): Promise<
 }
 
 /** What a decision is held against: the approval as it is now, and the caller's roles now. */
-export type Standing = Pick<LockedApproval, "approval" | "decisions" | "now"> & { readonly roles: readonly string[] };
+export interface Standing extends FoundApproval {
+  readonly roles: readonly string[];
+}
 
 async function decide(
   tx: Tx,

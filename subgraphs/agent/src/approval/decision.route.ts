@@ -2,18 +2,18 @@ import { findGrants, findPrincipals, readMemberRoles } from "@sba/identity/index
 import { requirePermission, type Caller } from "@sba/platform/caller";
 import { withTenantOnce } from "@sba/platform/db";
 import { ensureAppError, httpStatusOf, platformErrors } from "@sba/platform/errors";
-import type { Approval } from "@sba/platform/generated/prisma/client";
 import { logger } from "@sba/platform/log";
 import { secretErrors } from "@sba/platform/secrets";
 import type { Route, RouteRequest, RouteResponse } from "@sba/platform/server";
 import { requireStorable } from "@sba/platform/storable";
 import { z } from "zod";
 import { errors } from "../errors.ts";
-import { countedOf, findApprovals, readDecisions } from "./approval.ts";
+import { findApprovals } from "./approval.ts";
 import { APPROVAL_DECISIONS } from "./approval.state.ts";
 import { decideApproval, refusalFor, type Standing } from "./decide.ts";
 import { decidedPage, decisionPage, MAX_REASON_LENGTH, PAGE_HEADERS, refusalPage } from "./decision-page.ts";
 import { readForm, readLink, signForm, type LinkPayload } from "./link.ts";
+import { readApproval } from "./lock.ts";
 
 /** `GET /approvals/:token` shows what is asked and decides nothing: scanners of mail open every link. */
 export const showApprovalRoute: Route = {
@@ -71,16 +71,11 @@ async function show(_request: RouteRequest, link: LinkPayload, caller: Caller): 
 
 /** The approval and what the caller is to it. @throws AGENT_APPROVAL_NOT_FOUND */
 async function readStanding(caller: Caller, id: string): Promise<Standing> {
-  const [[found], decisions, roles] = await withTenantOnce(caller, (tx) =>
-    Promise.all([
-      tx.sql<Approval & { now: Date }>`SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ${id}`,
-      readDecisions(tx, [id]),
-      readMemberRoles(tx, caller, caller.principalId),
-    ]),
+  const [found, roles] = await withTenantOnce(caller, (tx) =>
+    Promise.all([readApproval(tx, id), readMemberRoles(tx, caller, caller.principalId)]),
   );
   if (!found) throw errors.AGENT_APPROVAL_NOT_FOUND();
-  const { now, ...approval } = found;
-  return { approval, decisions: countedOf(approval, decisions), roles, now };
+  return { ...found, roles };
 }
 
 const formFields = z.object({

@@ -2,15 +2,18 @@ import type { Tx } from "@sba/platform/db";
 import type { Approval, ApprovalDecision, Run } from "@sba/platform/generated/prisma/client";
 import { countedOf, readDecisions } from "./approval.ts";
 
-/** An approval as whoever locked it finds it: nobody else can change it, or its run, until the transaction ends. */
-export interface LockedApproval {
+export interface FoundApproval {
   readonly approval: Approval;
   /** Those that count. */
   readonly decisions: readonly ApprovalDecision[];
-  /** The run that waits. */
-  readonly run: Run | undefined;
   /** The database's clock: what every deadline is held against. */
   readonly now: Date;
+}
+
+/** An approval as whoever locked it finds it: nobody else can change it, or its run, until the transaction ends. */
+export interface LockedApproval extends FoundApproval {
+  /** The run that waits. */
+  readonly run: Run | undefined;
 }
 
 /** Locks the run first, as its loop does, so that the two never wait for each other. One round trip. */
@@ -41,13 +44,23 @@ export async function lockFreeApprovals(tx: Tx, ids: readonly string[]): Promise
   return new Map(locked.map((each) => [each.approval.id, each]));
 }
 
+function lockedOf(found: Found, runs: readonly Run[], decisions: readonly ApprovalDecision[]): LockedApproval {
+  return { ...foundOf(found, decisions), run: runs.find(({ id }) => id === found.runId) };
+}
+
+/** A row of an approval, with the database's clock. */
 type Found = Approval & { readonly now: Date };
 
-function lockedOf(
-  { now, ...approval }: Found,
-  runs: readonly Run[],
-  decisions: readonly ApprovalDecision[],
-): LockedApproval {
-  const run = runs.find(({ id }) => id === approval.runId);
-  return { approval, decisions: countedOf(approval, decisions), run, now };
+/** The approval as it was found, of decisions about this one and others. */
+function foundOf({ now, ...approval }: Found, decisions: readonly ApprovalDecision[]): FoundApproval {
+  return { approval, decisions: countedOf(approval, decisions), now };
+}
+
+/** The same of an approval that is only looked at. Issues its statements at once. */
+export async function readApproval(tx: Tx, id: string): Promise<FoundApproval | undefined> {
+  const [[found], decisions] = await Promise.all([
+    tx.sql<Found>`SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ${id}`,
+    readDecisions(tx, [id]),
+  ]);
+  return found && foundOf(found, decisions);
 }
