@@ -13,25 +13,47 @@ const SEED = join(import.meta.dirname, "../../../prisma/seed.ts");
 const DEMO = join(import.meta.dirname, "demo.ts");
 const TASK_HEAP_MEGABYTES = 192;
 
-/** Makes the demo tenants and their sample collection, or finds them made. */
-export function seed(teardown: Teardown, folder: DataFolder, env: NodeJS.ProcessEnv): Promise<readonly DemoTenant[]> {
-  return step("Preparing two demo tenants and their sample collection", async () => {
-    const logFile = join(folder.path, "seed.log");
-    const child = await teardown.hold(
-      () => startChild({ name: "seed", entry: SEED, env, heapMegabytes: TASK_HEAP_MEGABYTES, logFile }),
-      endChild,
-    );
-    const sayProgress = progressLine((done, total) => `${done} of ${total} documents are ready to be searched`);
-    let tenants: readonly DemoTenant[] | undefined;
-    child.on("message", (value) => {
-      const message = seedMessageSchema.parse(value);
-      if (message.type === "progress") sayProgress(message.done, message.total);
-      else tenants = message.tenants;
-    });
-    if ((await runToEnd(child)) !== 0 || !tenants)
-      throw new Error(`The demo tenants could not be prepared: the log is ${logFile}.`);
-    return tenants;
+/**
+ * Begins to make the demo tenants and their sample collection, or finds them made, while the server and the worker start: what
+ * it is made of takes as long to load as they do. What it returns waits for them, and says how far they are.
+ */
+export function seed(
+  teardown: Teardown,
+  folder: DataFolder,
+  env: NodeJS.ProcessEnv,
+): () => Promise<readonly DemoTenant[]> {
+  let sayProgress: (done: number, total: number) => void = () => undefined;
+  const seeding = runSeed(teardown, folder, env, (done, total) => {
+    sayProgress(done, total);
   });
+  seeding.catch(() => undefined); // heard by who waits for it
+  return () =>
+    step("Preparing two demo tenants and their sample collection", () => {
+      sayProgress = progressLine((done, total) => `${done} of ${total} documents are ready to be searched`);
+      return seeding;
+    });
+}
+
+async function runSeed(
+  teardown: Teardown,
+  folder: DataFolder,
+  env: NodeJS.ProcessEnv,
+  onProgress: (done: number, total: number) => void,
+): Promise<readonly DemoTenant[]> {
+  const logFile = join(folder.path, "seed.log");
+  const child = await teardown.hold(
+    () => startChild({ name: "seed", entry: SEED, env, heapMegabytes: TASK_HEAP_MEGABYTES, logFile }),
+    endChild,
+  );
+  let tenants: readonly DemoTenant[] | undefined;
+  child.on("message", (value) => {
+    const message = seedMessageSchema.parse(value);
+    if (message.type === "progress") onProgress(message.done, message.total);
+    else tenants = message.tenants;
+  });
+  if ((await runToEnd(child)) !== 0 || !tenants)
+    throw new Error(`The demo tenants could not be prepared: the log is ${logFile}.`);
+  return tenants;
 }
 
 export interface DemoSetting {

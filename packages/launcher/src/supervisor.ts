@@ -67,8 +67,9 @@ async function startSystem(teardown: Teardown, argv: readonly string[]): Promise
   teardown.onStopping(deleteReadyFiles);
   const env = await prepareServices(teardown, config, folder);
   const processes = await startProcesses(teardown, folder, env);
+  const seeded = config.NODE_ENV === "production" ? undefined : seed(teardown, folder, env);
   const server = await step("Starting the server and the worker", () => processes.ready());
-  const tenants = config.NODE_ENV === "production" ? [] : await seed(teardown, folder, env);
+  const tenants = (await seeded?.()) ?? [];
   const publish = (): void => {
     for (const path of readyFiles) writeReadyFile(path, { ...server, pids: processes.pids(), tenants });
   };
