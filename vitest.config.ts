@@ -34,8 +34,7 @@ class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
     const races = ({ moduleId }: TestSpecification): boolean => moduleId.includes("races.test");
-    const spawns = ({ moduleId }: TestSpecification): boolean =>
-      /\/(scripts|workers|launcher|one-trace|command-line)\/|\/split-/.test(moduleId);
+    const spawns = ({ moduleId }: TestSpecification): boolean => /\/(scripts|workers|launcher)\//.test(moduleId);
     const others = sorted.filter((file) => !races(file) && !spawns(file));
     const early = Math.ceil(others.length / 4);
     return [
@@ -82,7 +81,13 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "stories of their own", ...STORIES, include: BESIDE_OTHERS },
+        test: {
+          name: "stories of their own",
+          ...STORIES,
+          include: BESIDE_OTHERS,
+          // Not beside unit tests: each starts some ten processes, and all of them together took a tenth longer.
+          sequence: { groupOrder: 1 },
+        },
       },
       {
         extends: true,
@@ -94,7 +99,7 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, ...BESIDE_OTHERS],
           // They share a system, crash it and measure it: two at once would disturb each other, and so would other tests.
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
           // One process for all: it loads the client and the domains once.
           isolate: false,
         },
