@@ -233,6 +233,21 @@ describe("a failed statement", () => {
     expect(await withTenant(caller, ids)).toEqual([id]);
   });
 
+  test("takes back a part with the parts in it that were taken back before", async () => {
+    const caller = aCaller();
+    const id = newId();
+    await withTenant(caller, async (tx) => {
+      await insert(tx, id);
+      const part = tx.nested(async () => {
+        await insert(tx, newId());
+        await tx.nested(() => insert(tx, id)).catch(() => undefined);
+        throw new Error("not after all");
+      });
+      await expect(part).rejects.toThrow("not after all");
+    });
+    expect(await withTenant(caller, ids)).toEqual([id]);
+  });
+
   test("that was taken back is not told as the reason of a later one", async () => {
     const caller = aCaller();
     const id = newId();

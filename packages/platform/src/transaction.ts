@@ -138,7 +138,9 @@ export function openTransaction(client: pg.PoolClient, { tenantId, setting }: Be
     isWhole = false;
     // What takes a failure back must not be skipped because of it.
     send();
-    await issue(ROLLBACK_TO, []).then(
+    void issue(ROLLBACK_TO, []);
+    // It is there still, and would be found in the place of one that it lies in.
+    await issue(RELEASE, []).then(
       () => (failure = undefined),
       () => undefined,
     );
