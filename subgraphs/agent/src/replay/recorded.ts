@@ -7,7 +7,7 @@ import { turnUsage } from "../run/budget.ts";
 import type { ChildRun } from "../run/child-end.ts";
 import type { Work } from "../run/plan-next.ts";
 import type { MadeSummary, PaidAttempt } from "../step/model-request.ts";
-import type { ModelTurn } from "../step/model-turn.ts";
+import { failedAttemptKey, type ModelTurn } from "../step/model-turn.ts";
 import { ownMessages, type MessageToolCall } from "../thread/message.ts";
 import { DELEGATE } from "../tool/agent-delegate.ts";
 import type { Position } from "./position.ts";
@@ -100,14 +100,19 @@ export function recordedChild({ id, status, result, error }: ToolCall): ChildRun
 }
 
 /** What providers billed for this attempt of a step, which came to nothing. */
-export function recordedBilling({ recording, session }: Position, stepNumber: number): PaidAttempt[] {
-  const { id, stepAttempt } = session.run;
+export function recordedBilling({ recording, session }: Position, step: Work["step"]): PaidAttempt[] {
+  const run = { ...session.run, billedAttempts: session.run.billedAttempts + 1 };
   const billed: PaidAttempt[] = [];
   for (;;) {
-    const lines = recording.usage.get(`run:${id}:step:${stepNumber}:attempt:${stepAttempt}.${billed.length + 1}`);
+    const lines = recording.usage.get(failedAttemptKey(run, step, billed.length));
     if (!lines) return billed;
     billed.push(paidFor(lines, recording.run.model));
   }
+}
+
+/** The same of one that nothing more came of: the next may have been billed, too, and what this one was billed for is told at once. */
+export function interruptedBilling(at: Position, step: Work["step"]): PaidAttempt[] {
+  return at.next.type === usageRecorded.type ? recordedBilling(at, step) : [];
 }
 
 /** What was metered, as a provider reported it and as it was reserved for: what is charged of it comes out the same. */

@@ -21,6 +21,7 @@ import { intervene } from "./people.ts";
 import { positionOf, timeOf, type Position } from "./position.ts";
 import {
   chargedFor,
+  interruptedBilling,
   recordedChild,
   recordedBilling,
   recordedInterruption,
@@ -199,7 +200,7 @@ class Replay {
       return;
     }
     const last = { index, text: turn.answer.text.slice(shown.length) };
-    const billed = recordedBilling(at, work.step.number);
+    const billed = recordedBilling(at, work.step);
     this.finish((draft) => {
       commitModelTurn(draft, { ...work, billed }, { ...turn, last });
     });
@@ -226,7 +227,7 @@ class Replay {
     this.work = undefined;
     const before = this.derived.length;
     const cause = recordedInterruption(at, work.step.number);
-    const current = work.kind === "model" ? { ...work, billed: recordedBilling(at, work.step.number) } : work;
+    const current = work.kind === "model" ? { ...work, billed: interruptedBilling(at, work.step) } : work;
     this.reopen(work);
     if (cause) {
       this.decide((draft) => {
@@ -297,7 +298,7 @@ function beginning({ caller, run, version, told }: Recording): Session {
     run: {
       ...run,
       ...{ status: "CREATED", pausedFrom: null, output: null, errorCode: null, errorMessage: null, endedAt: null },
-      ...{ stepNumber: 0, stepAttempt: 0, textPieces: 0, spentMicros, slot: null },
+      ...{ stepNumber: 0, stepAttempt: 0, textPieces: 0, billedAttempts: 0, spentMicros, slot: null },
       ...{ waitsForThread: false, unreadInputs: 0, childCount: 0, childrenMicros: 0n },
     },
   };

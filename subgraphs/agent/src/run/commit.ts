@@ -143,10 +143,15 @@ function writeDraft(tx: Tx, draft: Draft): void {
 
 /** The columns of a run that its holder writes, and what it must be for that. */
 function rowOf({ before: { id, fence, revision }, draft: { run, release } }: Pick<StepWrite, "before" | "draft">) {
-  const { status, output, errorCode, errorMessage, endedAt, stepNumber, stepAttempt, textPieces } = run;
+  const { status, output, errorCode, errorMessage, endedAt, stepNumber, stepAttempt, textPieces, billedAttempts } = run;
   return {
     ...{ id, fence, revision, status, output, errorCode, errorMessage, endedAt, stepNumber, stepAttempt, textPieces },
-    ...{ spentMicros: run.spentMicros, isReleased: release !== undefined, dueInSeconds: secondsOf(release?.dueInMs) },
+    ...{
+      billedAttempts,
+      spentMicros: run.spentMicros,
+      isReleased: release !== undefined,
+      dueInSeconds: secondsOf(release?.dueInMs),
+    },
   };
 }
 
@@ -169,6 +174,7 @@ function updateRuns(tx: Tx, rows: readonly ReturnType<typeof rowOf>[]): Promise<
              (${times(rows, ({ endedAt }) => endedAt)}::timestamptz[])[i] AS ended_at, (${ints(rows, ({ stepNumber }) => stepNumber)}::int[])[i] AS step_number,
              (${ints(rows, ({ stepAttempt }) => stepAttempt)}::int[])[i] AS step_attempt, (${ints(rows, ({ textPieces }) => textPieces)}::int[])[i] AS text_pieces,
              (${bigints(rows, ({ spentMicros }) => spentMicros)}::bigint[])[i] AS spent_micros,
+             (${ints(rows, ({ billedAttempts }) => billedAttempts)}::int[])[i] AS billed_attempts,
              (${booleans(rows, ({ isReleased }) => isReleased)}::boolean[])[i] AS is_released,
              (${floats(rows, ({ dueInSeconds }) => dueInSeconds)}::float8[])[i] AS due_in_seconds
       FROM generate_series(1, ${rows.length}::int) AS i
@@ -176,7 +182,7 @@ function updateRuns(tx: Tx, rows: readonly ReturnType<typeof rowOf>[]): Promise<
       UPDATE agent.run AS run
       SET status = asked.status, output = asked.output, error_code = asked.error_code, error_message = asked.error_message,
           ended_at = asked.ended_at, step_number = asked.step_number, step_attempt = asked.step_attempt, takeovers = 0,
-          spent_micros = asked.spent_micros, text_pieces = asked.text_pieces,
+          spent_micros = asked.spent_micros, text_pieces = asked.text_pieces, billed_attempts = asked.billed_attempts,
           due_at = CASE WHEN is_released THEN clock_timestamp() + make_interval(secs => due_in_seconds) ELSE run.due_at END,
           lease_expires_at = CASE WHEN is_released THEN NULL ELSE clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}) END,
           fence = run.fence + is_released::int

@@ -9,7 +9,7 @@ import { useDatabase } from "@sba/testkit/services";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { findApprovalsOfRuns } from "../approval/approval.ts";
 import { decide } from "../approval/testing.ts";
-import { inTurn, says, useScriptedModels } from "../model/testing.ts";
+import { inTurn, openChunks, says, useScriptedModels, type Answer } from "../model/testing.ts";
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { leaseDueRuns } from "./dispatch.ts";
@@ -173,6 +173,30 @@ describe("pausing a run", () => {
     }
     model().answer = says("Whole.");
     expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
+  });
+
+  it("is charged for what was said before it, each time", async () => {
+    const speaks: Answer = (response) => {
+      openChunks(response).text("Half ", { usage: { prompt_tokens: 20, completion_tokens: 1 } });
+    };
+    model().answer = speaks;
+    const runId = await aRun();
+    for (let paused = 1; paused <= 2; paused++) {
+      const worker = workOn(caller, runId);
+      await untilShown(caller, runId, "Half ".repeat(paused));
+      await pauseRun(caller, runId);
+      await worker;
+      await resumeRun(caller, runId);
+    }
+    model().answer = says("Whole.");
+    const { spentMicros } = await driveRun(caller, runId);
+    const { rows } = await database().owner.query(
+      "SELECT sum(amount_micros)::bigint AS spent, count(DISTINCT key)::int AS keys FROM billing.usage_record WHERE run_id = $1",
+      [runId],
+    );
+    // That it was started, two that came to nothing, and the answer.
+    expect(rows).toEqual([{ spent: String(spentMicros), keys: 4 }]);
+    await expectSoundRuns(database(), caller);
   });
 
   it("and resuming it before its step has stopped begins the step again at once", async () => {

@@ -78,7 +78,8 @@ export function commitModelTurn(draft: Draft, { step, billed }: ModelWork, turn:
   meterFailedAttempts(draft, { step, billed });
   const requested = requestCalls(draft, calls);
   finishStep(draft, { ...step, model: turn.answer.model });
-  for (const { tool, call } of requested) askFirst(draft, tool, call);
+  // Nobody is asked about what is cancelled by now.
+  if (run.status !== "CANCELLING") for (const { tool, call } of requested) askFirst(draft, tool, call);
 }
 
 /** Stores a summary and charges it. In the commit of its step, so there is one however often the step was tried. */
@@ -95,9 +96,19 @@ function meterAnswer(draft: Draft, stepNumber: number, { answer, reservedMicros 
 
 /** Charges what providers billed for attempts of a step that came to nothing, each under the model that was asked. */
 export function meterFailedAttempts(draft: Draft, { step, billed }: Pick<ModelWork, "step" | "billed">): void {
-  const { id, stepAttempt } = draft.run;
-  for (const [index, attempt] of billed.entries())
-    meter(draft, `run:${id}:step:${step.number}:attempt:${stepAttempt}.${index + 1}`, attempt);
+  if (billed.length === 0) return;
+  const billedAttempts = draft.run.billedAttempts + 1;
+  draft.run = { ...draft.run, billedAttempts };
+  for (const [index, attempt] of billed.entries()) meter(draft, failedAttemptKey(draft.run, step, index), attempt);
+}
+
+/** Attempts of steps that were billed for nothing are numbered over the whole run: the number of one that was put aside is the next one's, too. */
+export function failedAttemptKey(
+  { id, billedAttempts }: Pick<RunRow, "id" | "billedAttempts">,
+  { number }: Pick<ModelWork["step"], "number">,
+  index: number,
+): string {
+  return `run:${id}:step:${number}:attempt:${billedAttempts}.${index + 1}`;
 }
 
 /** Charges what a model used, and never more than was reserved for it or than the run has left: the rest is the platform's. */
