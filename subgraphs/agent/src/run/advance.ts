@@ -52,7 +52,7 @@ export async function advanceTaken(
 ): Promise<void> {
   const keeper = keepRunLease(run, signal);
   try {
-    await goOn(await begin(), { signal: keeper.signal, pause: keeper.pause, drain: signal, isCrowded });
+    await goOn(await begin(), { ...keeper, drain: signal, isCrowded });
   } catch (error) {
     // Another worker has the run: whatever this one was doing is void, and nothing of it was committed.
     if (!(error instanceof AppError && error.code === "AGENT_RUN_LEASE_LOST")) throw error;
@@ -67,6 +67,8 @@ interface Signals {
   readonly signal: AbortSignal;
   /** The step under way is to stop if it can be done again. */
   readonly pause: AbortSignal;
+  /** The run is still this worker's (`LeaseKeeper`). */
+  readonly hold: () => Promise<void>;
   /** The worker takes no more. */
   readonly drain: AbortSignal;
   readonly isCrowded: () => boolean;
@@ -110,14 +112,18 @@ async function takeStep(session: Session, current: Work, options: StepOptions): 
   });
 }
 
-async function perform(session: Session, current: Work, { signal, pause }: Signals): Promise<(draft: Draft) => void> {
+async function perform(
+  session: Session,
+  current: Work,
+  { signal, pause, hold }: Signals,
+): Promise<(draft: Draft) => void> {
   if (current.kind === "model") {
     const turn = await takeModelTurn(session, current, AbortSignal.any([signal, pause]));
     return (draft) => {
       commitModelTurn(draft, current, turn);
     };
   }
-  const outcome = await takeToolTurn(session, current, { signal, pause });
+  const outcome = await takeToolTurn(session, current, { signal, pause, hold });
   return (draft) => {
     commitToolTurn(draft, current, outcome);
   };
@@ -155,16 +161,17 @@ export function afterInterruption(draft: Draft, interruption: Interruption): voi
   const { run } = draft;
   if (run.status === "CANCELLING") planNext(draft);
   else if (paused) putAside(draft, "RUN_PAUSED", 0);
-  else if (leftAlone && !draining) putAside(draft, error.code, error.retryAfterMs ?? RETRY_BACKOFF_MS);
-  else if (!draining && !error.retryable) failRun(draft, error);
-  else if (!draining && run.stepAttempt >= MAX_ATTEMPTS) giveUpRun(draft, error.code);
+  else if (draining) putAside(draft, "WORKER_DRAINED", 0);
+  else if (leftAlone) putAside(draft, error.code, error.retryAfterMs ?? RETRY_BACKOFF_MS);
+  else if (!error.retryable) failRun(draft, error);
+  else if (run.stepAttempt >= MAX_ATTEMPTS) giveUpRun(draft, error.code);
   else {
-    draft.run = { ...run, errorCode: draining ? "WORKER_DRAINED" : error.code };
-    release(draft, draining ? 0 : (error.retryAfterMs ?? RETRY_BACKOFF_MS * 2 ** (run.stepAttempt - 1)));
+    draft.run = { ...run, errorCode: error.code };
+    release(draft, error.retryAfterMs ?? RETRY_BACKOFF_MS * 2 ** (run.stepAttempt - 1));
   }
 }
 
-/** A step that a pause cut off, or that nobody was asked for, is begun again afterwards. That is not an attempt that failed. */
+/** A step that a pause or a worker's end cut off, or that nobody was asked for, is begun again afterwards. That is not an attempt that failed. */
 function putAside(draft: Draft, errorCode: string, dueInMs: number): void {
   draft.run = { ...draft.run, stepAttempt: draft.run.stepAttempt - 1, errorCode };
   if (isStopping(draft.run.status)) planNext(draft);

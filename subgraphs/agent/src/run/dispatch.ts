@@ -244,7 +244,7 @@ export async function leaseDueRuns({ free, most, held }: Turn): Promise<RunRow[]
           ON held.tenant_id = tenant.id
         CROSS JOIN LATERAL (
           SELECT r.tenant_id, r.id, r.due_at FROM agent.run r
-          WHERE r.tenant_id = tenant.id AND r.due_at <= clock_timestamp()
+          WHERE r.tenant_id = tenant.id AND r.due_at <= clock_timestamp() AND r.ended_at IS NULL
             AND (r.lease_expires_at IS NULL OR r.lease_expires_at <= clock_timestamp())
           ORDER BY r.due_at LIMIT greatest(0, least(${free}, ${most} - coalesce(held.runs, 0))) FOR UPDATE SKIP LOCKED) AS first
       )

@@ -18,6 +18,8 @@ import { addMessage, type Draft } from "./session.ts";
 
 /** Ends a run that did what it was asked, or was asked to stop. */
 export function endRun(draft: Draft, status: "COMPLETED" | "CANCELLED"): undefined {
+  // Whoever cancelled it has ended what waited then: the step that was under way may have asked for more.
+  cancelWhatWaits(draft);
   const output = closeOutput(draft);
   keepInputs(draft);
   if (status === "COMPLETED" && output !== null) citePassages(draft, output);

@@ -14,7 +14,7 @@ export async function takeLease(tx: Tx, runId: string): Promise<RunRow | undefin
   const [run] = await tx.sql<RunRow>`
     UPDATE agent.run SET fence = fence + 1, takeovers = takeovers + 1, lease_expires_at = clock_timestamp() + make_interval(secs => ${LEASE_MS / 1000}),
            started_at = coalesce(started_at, clock_timestamp())
-    WHERE id = ${runId} AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
+    WHERE id = ${runId} AND ended_at IS NULL AND due_at <= clock_timestamp() AND (lease_expires_at IS NULL OR lease_expires_at <= clock_timestamp())
       AND NOT EXISTS (SELECT FROM platform.suspension WHERE suspension.tenant_id = run.tenant_id)
     RETURNING *`;
   return run;
@@ -37,6 +37,7 @@ export function keepRunLease(run: RunRow, drain: AbortSignal): RunLeaseKeeper {
   const keeper = keepLease({ renew, drain, controller: controllers.cancel, attributes: { "run.id": run.id } });
   return {
     signal: keeper.signal,
+    hold: keeper.hold,
     pause: controllers.pause.signal,
     stop: () => {
       keeper.stop();

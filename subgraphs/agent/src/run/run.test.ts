@@ -1,20 +1,24 @@
 import { withTenant } from "@sba/platform/db";
 import { encodeCursor } from "@sba/platform/events";
 import { newId } from "@sba/platform/ids";
+import { LEASE_MS } from "@sba/platform/lease";
 import { logger } from "@sba/platform/log";
 import { givenCollection } from "@sba/knowledge/testing";
 import { aCaller } from "@sba/testkit/fixtures";
 import { eventually } from "@sba/testkit/eventually";
 import { useBlobs, useDatabase } from "@sba/testkit/services";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createBuiltInAgents } from "../agent/agent.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
+import { takeFound } from "./claim.ts";
 import { leaseDueRuns } from "./dispatch.ts";
+import { keepRunLease, takeLease } from "./lease.ts";
 import { streamRunEvents } from "./run-events.ts";
 import { cancelRun } from "./cancel.ts";
 import { continueRun, getRun, listRuns, startRun } from "./run.ts";
 import { aDispatcher } from "./testing.ts";
+import { wakeRun } from "./wake.ts";
 
 const database = useDatabase();
 useBlobs();
@@ -221,7 +225,7 @@ describe("the lease of a run", () => {
     expect(run.status).toBe("COMPLETED");
     const journal = await journalOf(caller, runId);
     expect(journal.filter(({ type }) => type === "agent.run.stepRestarted")).toMatchObject([
-      { payload: { attempt: 2, cause: "WORKER_DRAINED" } },
+      { payload: { attempt: 1, cause: "WORKER_DRAINED" } },
     ]);
     const { rows } = await database().owner.query(
       "SELECT count(*)::int AS lines FROM billing.usage_record WHERE run_id = $1 AND meter = 'model.inputTokens'",
@@ -234,14 +238,65 @@ describe("the lease of a run", () => {
     expect(rows).toEqual([{ lines: turns.length }]);
   });
 
-  it("fails the run when a step was begun too often", async () => {
+  it("fails the run when workers died at a step too often", async () => {
     const caller = await aTenant();
     const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
-    const draining = new AbortController();
-    draining.abort();
-    for (let i = 0; i < 6; i++) await advanceRun(caller, { runId }, { ...context, signal: draining.signal });
-    expect(await getRun(caller, runId)).toMatchObject({ status: "FAILED", errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED" });
+    for (let died = 0; died < 5; died++) {
+      const run = await withTenant(caller, (tx) => takeLease(tx, runId));
+      await takeFound(run!).begin();
+      await lapse(runId);
+    }
+    expect(await driveRun(caller, runId)).toMatchObject({
+      status: "FAILED",
+      errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED",
+    });
   });
+
+  it("does not hold it against the run that its workers were replaced, however many", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    const draining = AbortSignal.abort();
+    for (let replaced = 0; replaced < 7; replaced++)
+      await advanceRun(caller, { runId }, { ...context, signal: draining });
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED" });
+  });
+
+  it("is lost to a worker that wakes up late, before it calls anything", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    const run = await withTenant(caller, (tx) => takeLease(tx, runId));
+    const keeper = keepRunLease(run!, context.signal);
+    await lapse(runId);
+    await withTenant(caller, (tx) => takeLease(tx, runId));
+    const now = performance.now.bind(performance);
+    const asleep = vi.spyOn(performance, "now").mockImplementation(() => now() + LEASE_MS);
+    await expect(keeper.hold()).rejects.toMatchObject({ code: "OPERATION_CANCELLED" });
+    asleep.mockRestore();
+    keeper.stop();
+  });
+
+  it("is nobody's once the run has ended, whoever wakes it", async () => {
+    const caller = await aTenant();
+    const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
+    await driveRun(caller, runId);
+    await withTenant(caller, (tx) => {
+      wakeRun(tx, runId);
+      return Promise.resolve();
+    });
+    expect(await getRun(caller, runId)).toMatchObject({ dueAt: null });
+    await database().owner.query("UPDATE agent.run SET due_at = now() WHERE id = $1", [runId]);
+    expect(await withTenant(caller, (tx) => takeLease(tx, runId))).toBeUndefined();
+    const leased = await leaseDueRuns({ free: 8, most: 8, held: [] });
+    expect(leased.map(({ id }) => id)).not.toContain(runId);
+    await database().owner.query("UPDATE agent.run SET due_at = NULL WHERE id = $1", [runId]);
+  });
+
+  /** Its worker is gone. */
+  const lapse = (runId: string) =>
+    database().owner.query(
+      "UPDATE agent.run SET lease_expires_at = now() - interval '1 second', due_at = now() WHERE id = $1",
+      [runId],
+    );
 });
 
 describe("the dispatcher", () => {

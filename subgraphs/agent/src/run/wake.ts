@@ -34,7 +34,7 @@ export interface WokenRun {
 export function wakeRun(tx: Tx, runId: string, callId?: string): void {
   void tx.sql`
     UPDATE agent.run SET due_at = CASE WHEN status = 'PAUSED' THEN due_at ELSE clock_timestamp() END, revision = revision + 1
-    WHERE id = ${runId}`;
+    WHERE id = ${runId} AND ended_at IS NULL`;
   nameDue(tx, { woken: { id: runId, callId } });
 }
 

@@ -43,7 +43,7 @@ export async function takeToolTurn(session: Session, { call }: ToolWork, signals
   if (tool.name === DELEGATE) return beginDelegation(session, call);
   const isRepeatable = await tool.isRepeatable(caller, call.params);
   const signal = isRepeatable ? AbortSignal.any([signals.signal, signals.pause]) : signals.signal;
-  const outcome = await runToolCall(caller, tool, call, { signal });
+  const outcome = await runToolCall(caller, tool, call, { signal, hold: signals.hold });
   if (outcome.ok || outcome.unknown === true || !isRepeatable) return outcome;
   // Draining, cancelled or paused: not the tool's outcome, so the step is left to its next attempt or to the run's end.
   if (signal.aborted) throw platformErrors.OPERATION_CANCELLED();
@@ -56,6 +56,8 @@ interface ToolSignals {
   readonly signal: AbortSignal;
   /** Stops only what can be called again. */
   readonly pause: AbortSignal;
+  /** Of the lease that it is called under. */
+  readonly hold: () => Promise<void>;
 }
 
 /** Commits the outcome of a tool call: its row, meter, message to the model and events. */

@@ -43,13 +43,20 @@ const untilAborted = ({ signal }: ToolContext): Promise<never> =>
 
 function call(
   tool: Tool,
-  given: { params?: unknown; signal?: AbortSignal; timeoutMs?: number; permissions?: [] } = {},
+  given: {
+    params?: unknown;
+    signal?: AbortSignal;
+    timeoutMs?: number;
+    permissions?: [];
+    hold?: () => Promise<void>;
+  } = {},
 ) {
   const caller = given.permissions ? aCaller({ permissions: given.permissions }) : aCaller();
   const request = { id: newId(), params: given.params ?? { text: "hello" }, runId: null, agentKey: null };
   const options = {
     signal: given.signal ?? new AbortController().signal,
     ...(given.timeoutMs === undefined ? {} : { timeoutMs: given.timeoutMs }),
+    ...(given.hold === undefined ? {} : { hold: given.hold }),
   };
   return executeTool(caller, tool, request, options);
 }
@@ -57,6 +64,19 @@ function call(
 describe("executeTool", () => {
   beforeAll(() => {
     setLogLevel("silent");
+  });
+
+  it("calls nothing for who may no longer call it by then", async () => {
+    let called = false;
+    const tool = toolThat({
+      run: () => {
+        called = true;
+        return Promise.resolve({ said: "hello" });
+      },
+    });
+    const hold = () => Promise.reject(platformErrors.OPERATION_CANCELLED());
+    await expect(call(tool, { hold })).rejects.toMatchObject({ code: "OPERATION_CANCELLED" });
+    expect(called).toBe(false);
   });
 
   it("gives the tool its caller, the call's id and parsed parameters, and returns the parsed result", async () => {

@@ -32,6 +32,8 @@ export interface ExecuteOptions {
   readonly signal: AbortSignal;
   /** Shortens the tool's own timeout, never lengthens it. */
   readonly timeoutMs?: number;
+  /** Waited for right before the tool is called: who may no longer call it is stopped by what it throws. */
+  readonly hold?: () => Promise<void>;
 }
 
 /** Results are stored inline and travel in events: 256 KiB. Larger things are artifacts. */
@@ -42,8 +44,8 @@ const ABANDON_AFTER_MS = 500;
 
 /**
  * Calls a tool for a requested call: checks the caller's permissions and the parameters once more, limits the time,
- * checks the result. No transaction is open meanwhile. Never throws: whatever goes wrong is an outcome. Stored calls are
- * called through `runToolCall`.
+ * checks the result. No transaction is open meanwhile. Throws only what `hold` does: whatever else goes wrong is an outcome. Stored
+ * calls are called through `runToolCall`.
  */
 export async function executeTool(
   caller: Caller,
@@ -53,6 +55,7 @@ export async function executeTool(
 ): Promise<ToolOutcome> {
   const refusal = refusalOf(caller, tool, call.params, options.signal);
   if (refusal) return refuseCall(refusal);
+  await options.hold?.();
   const startedAt = performance.now();
   const deadline = openDeadline(options.signal, Math.min(options.timeoutMs ?? tool.timeoutMs, tool.timeoutMs));
   try {

@@ -15,7 +15,7 @@ import {
 /**
  * Calls the tool of a requested call, outside any transaction. One that must not be called twice is called at most once, by
  * whoever first notes in its row that it begins: everybody else (after a crash, or a worker that was paused and wakes up
- * late) gets the outcome UNKNOWN. Whatever the tool does is an outcome; only the database makes it throw.
+ * late) gets the outcome UNKNOWN. Whatever the tool does is an outcome; only the database and `hold` make it throw.
  */
 export async function runToolCall(
   caller: Caller,
