@@ -17,7 +17,9 @@ const SDL = `
   type PageInfo { hasNextPage: Boolean }
   type Report @cost(weight: 7) { text: String }
   input Filter { words: [String!] @cost(weight: 2) inner: Filter }
+  scalar JSON
   type Query {
+    echo(json: JSON): Int
     pets: [Animal]
     person: Person
     people(first: Int, last: Int): [Person] @listSize(slicingArguments: ["first", "last"])
@@ -87,6 +89,23 @@ describe("the estimate of", () => {
       expect(() => costs.estimate(operationOf(text))).toThrow(
         "Query.people needs exactly one of these arguments: first, last.",
       );
+  });
+});
+
+describe("variables", () => {
+  const echo = (json: unknown) => costs.estimate(operationOf("query($json: JSON) { echo(json: $json) }", { json }));
+  const nested = (levels: number, wrap: (inner: unknown) => unknown) =>
+    Array.from({ length: levels }).reduce<unknown>((inner) => wrap(inner), 1);
+
+  test.each([
+    ["lists", (inner: unknown) => [inner]],
+    ["objects", (inner: unknown) => ({ inner })],
+  ])("that nest as %s deeper than any subgraph takes are refused, however deep", (_what, wrap) => {
+    for (const levels of [100, 20_000])
+      expect(() => echo(nested(levels, wrap))).toThrow(
+        expect.objectContaining({ code: "INPUT_INVALID", kind: "invalid_input", details: { variable: "json" } }),
+      );
+    expect(echo(nested(60, wrap))).toBe(0);
   });
 });
 

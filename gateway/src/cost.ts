@@ -1,3 +1,4 @@
+import { requireStorable } from "@sba/platform/storable";
 import {
   getArgumentValues,
   getNamedType,
@@ -24,7 +25,10 @@ import { errors } from "./errors.ts";
  */
 
 export interface Costs {
-  /** @throws OPERATION_COST_UNKNOWN when a list must be given exactly one size and is not. */
+  /**
+   * @throws OPERATION_COST_UNKNOWN when a list must be given exactly one size and is not, and INPUT_INVALID for variables that no
+   * subgraph would take: of those that nest too deeply neither the cost can be told nor a request be written.
+   */
   readonly estimate: (operation: CostedOperation) => number;
   readonly actual: (operation: CostedOperation, data: unknown) => number;
 }
@@ -56,6 +60,7 @@ export function createCosts(schema: GraphQLSchema, rules: CostRules, assumedList
     operation.operation === OperationTypeNode.MUTATION ? MUTATION_COST : 0;
   return {
     estimate: (given) => {
+      requireStorable(given.variables);
       const root = schema.getRootType(given.operation.operation);
       return root ? baseOf(given) + estimateSelections(workOf(given), root, given.operation.selectionSet) : 0;
     },
