@@ -2,11 +2,12 @@ import type { Caller } from "@sba/platform/caller";
 import type { Tx } from "@sba/platform/db";
 import { ensureAppError, type AppError } from "@sba/platform/errors";
 import type { WorkflowRun as WorkflowRunRow, WorkflowStep } from "@sba/platform/generated/prisma/client";
+import { logger } from "@sba/platform/log";
 import { errors } from "../errors.ts";
 import { findKind } from "../step-kind/kinds/index.ts";
 import type { StepKind, StepRun, StepState } from "../step-kind/step-kind.ts";
 import type { StepDefinition } from "../workflow/definition.ts";
-import { findJsonProblem } from "../workflow/json-input.ts";
+import { findJsonProblem, tooLarge } from "../workflow/json-input.ts";
 import { renderTemplate, type TemplateScope } from "../workflow/template.ts";
 import { insertStep } from "./step.ts";
 
@@ -27,7 +28,7 @@ export async function beginStep(
 ): Promise<{ readonly step: StepRun; readonly state: StepState }> {
   const kind = findKind(definition.kind);
   const prepared = kind
-    ? prepare(kind, definition, scopeOf(run, done))
+    ? prepareOrFail(kind, definition, scopeOf(run, done))
     : { error: errors.WORKFLOW_STEP_KIND_UNKNOWN() };
   const params = "params" in prepared ? prepared.params : undefined;
   const step = {
@@ -46,12 +47,20 @@ function scopeOf(run: WorkflowRunRow, done: readonly WorkflowStep[]): TemplateSc
 /** A small definition may refer to the same large input many times. */
 const PARAMS_LIMITS = { maxBytes: 1024 * 1024, maxDepth: 64 };
 
-function prepare(
-  kind: StepKind,
-  { config }: StepDefinition,
-  scope: TemplateScope,
-): { params: unknown } | { error: AppError } {
-  const rendered = renderTemplate(config, scope);
+type Prepared = { readonly params: unknown } | { readonly error: AppError };
+
+/** It asks nothing of outside: what it throws it would throw again, so that its run would be tried for ever. */
+function prepareOrFail(kind: StepKind, definition: StepDefinition, scope: TemplateScope): Prepared {
+  try {
+    return prepare(kind, definition, scope);
+  } catch (thrown) {
+    logger.error({ err: thrown, "step.kind": kind.name }, "workflow step could not be prepared");
+    return { error: ensureAppError(thrown) };
+  }
+}
+
+function prepare(kind: StepKind, { config }: StepDefinition, scope: TemplateScope): Prepared {
+  const rendered = renderTemplate(config, scope, PARAMS_LIMITS.maxBytes);
   if ("unknown" in rendered) {
     const references = rendered.unknown;
     return {
@@ -60,6 +69,8 @@ function prepare(
       }),
     };
   }
+  if ("tooLarge" in rendered)
+    return { error: errors.WORKFLOW_STEP_PARAMS_INVALID({ message: tooLarge(PARAMS_LIMITS.maxBytes) }) };
   const parsed = kind.config.safeParse(rendered.value);
   const problem = parsed.success
     ? findJsonProblem(parsed.data, PARAMS_LIMITS)

@@ -5,21 +5,35 @@ export interface JsonLimits {
   readonly maxDepth: number;
 }
 
-/** Why a value cannot be taken, or undefined when it can. */
+/**
+ * Why a value cannot be taken, or undefined when it can. Of a value that holds the same large part many times no more is
+ * walked than the limit allows: as JSON each part counts as often as it stands there.
+ */
 export function findJsonProblem(value: unknown, { maxBytes, maxDepth }: JsonLimits): string | undefined {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > maxDepth) return `must not be nested deeper than ${maxDepth} levels`;
-    if (level.some((item) => typeof item === "string" && !isStorable(item)))
-      return "must not contain NUL or lone surrogate characters";
-    level = level.flatMap(childrenOf);
+  const levels: Iterator<unknown, undefined>[] = [[value].values()];
+  let leastBytes = 0;
+  for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+    const { done, value: item } = level.next();
+    if (done) {
+      levels.pop();
+      continue;
+    }
+    if (levels.length > maxDepth + 1) return `must not be nested deeper than ${maxDepth} levels`;
+    leastBytes += typeof item === "string" ? item.length : 1;
+    if (leastBytes > maxBytes) return tooLarge(maxBytes);
+    if (typeof item === "string" && !isStorable(item)) return "must not contain NUL or lone surrogate characters";
+    if (item !== null && typeof item === "object") levels.push(childrenOf(item).values());
   }
-  return Buffer.byteLength(JSON.stringify(value)) > maxBytes ? `must not exceed ${maxBytes} bytes as JSON` : undefined;
+  return Buffer.byteLength(JSON.stringify(value)) > maxBytes ? tooLarge(maxBytes) : undefined;
+}
+
+/** What is said of a value that has more bytes than it may. */
+export function tooLarge(maxBytes: number): string {
+  return `must not exceed ${maxBytes} bytes as JSON`;
 }
 
 /** Keys count as strings: they are stored too. */
-function childrenOf(item: unknown): unknown[] {
-  if (item === null || typeof item !== "object") return [];
+function childrenOf(item: object): unknown[] {
   return Array.isArray(item) ? item : Object.entries(item).flat();
 }
 

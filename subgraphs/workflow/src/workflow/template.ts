@@ -17,7 +17,8 @@ export interface TemplateScope {
   readonly steps: Readonly<Record<string, { readonly output: unknown }>>;
 }
 
-export type Rendered = { readonly value: unknown } | { readonly unknown: readonly string[] };
+export type Rendered =
+  { readonly value: unknown } | { readonly unknown: readonly string[] } | { readonly tooLarge: true };
 
 const BRACES = /\{\{([^{}]*)\}\}/g;
 const SEGMENT = /^[A-Za-z0-9_-]{1,100}$/;
@@ -73,12 +74,39 @@ export function findUnknown(references: readonly Reference[], scope: TemplateSco
 
 /**
  * Fills the references in. A string that is one reference becomes its value, whatever its type; within other text a
- * string stands as it is and anything else as JSON.
+ * string stands as it is and anything else as JSON. What would have more than `maxLength` characters is not built: a small
+ * template may refer to the same large value many times.
  */
-export function renderTemplate(template: unknown, scope: TemplateScope): Rendered {
+export function renderTemplate(template: unknown, scope: TemplateScope, maxLength: number): Rendered {
   const { references, malformed } = readReferences(template);
   const unknown = [...malformed, ...findUnknown(references, scope)];
-  return unknown.length > 0 ? { unknown } : { value: fillIn(template, scope) };
+  if (unknown.length > 0) return { unknown };
+  return isWithin(maxLength, template, scope) ? { value: fillIn(template, scope) } : { tooLarge: true };
+}
+
+/** Whether the strings of a template have no more than so many characters when they are filled in. */
+function isWithin(maxLength: number, template: unknown, scope: TemplateScope): boolean {
+  const lengthOf = measurer(scope);
+  let length = 0;
+  for (const text of stringsOf(template)) {
+    length += text.replaceAll(BRACES, "").length;
+    for (const [, inner = ""] of text.matchAll(BRACES)) {
+      length += lengthOf(inner);
+      if (length > maxLength) return false;
+    }
+  }
+  return length <= maxLength;
+}
+
+/** How long what a reference leads to is as text; each is measured once, however often it is referred to. */
+function measurer(scope: TemplateScope): (inner: string) => number {
+  const known = new Map<string, number>();
+  return (inner) => {
+    const reference = inner.trim();
+    const length = known.get(reference) ?? asText(lookUp(reference, scope)).length;
+    known.set(reference, length);
+    return length;
+  };
 }
 
 function fillIn(template: unknown, scope: TemplateScope): unknown {
@@ -92,10 +120,11 @@ function fillInText(text: string, scope: TemplateScope): unknown {
   const values = new Map([...text.matchAll(BRACES)].map(([whole, inner = ""]) => [whole, lookUp(inner, scope)]));
   if (values.has(text)) return values.get(text);
   // A function, not a string, as replacement: `$&` in a value is to stay what it is.
-  return text.replaceAll(BRACES, (whole) => {
-    const value = values.get(whole);
-    return typeof value === "string" ? value : JSON.stringify(value);
-  });
+  return text.replaceAll(BRACES, (whole) => asText(values.get(whole)));
+}
+
+function asText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function lookUp(inner: string, scope: TemplateScope): unknown {
