@@ -212,8 +212,15 @@ async function mayDecide(approval: ApprovalShape, context: GraphContext): Promis
   const { principalId, principalKind } = caller;
   const { policy, requestedBy } = approval;
   const roles = policy.approverRoles.length === 0 ? [] : ((await rolesOf(context).load(principalId))?.roles ?? []);
-  if (objectionTo({ ...policy, requestedBy }, { principalId, principalKind, roles }) !== undefined) return false;
+  const toldBy = await findTellers(approval, context);
+  if (objectionTo({ ...policy, requestedBy, toldBy }, { principalId, principalKind, roles }) !== undefined)
+    return false;
   return (await decisionsAbout(approval, context)).every(({ decidedBy }) => decidedBy !== principalId);
+}
+
+/** Who had told the run that asks what to do. */
+async function findTellers({ runId }: ApprovalShape, context: GraphContext): Promise<readonly string[]> {
+  return runId === null ? [] : ((await runById(context).load(runId))?.toldBy ?? []);
 }
 
 /** A page of the inbox, and where in the inbox's stream its reader stands. */

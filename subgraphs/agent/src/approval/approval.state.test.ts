@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { escalatedRoles, isOpen, lapseOf, objectionTo, statusAfter, APPROVAL_STATUSES } from "./approval.state.ts";
 
-const rules = { quorum: 1, approverRoles: [], approverIds: [], allowRequester: false, requestedBy: "requester" };
+const rules = {
+  quorum: 1,
+  approverRoles: [],
+  approverIds: [],
+  allowRequester: false,
+  requestedBy: "requester",
+  toldBy: ["teller"],
+};
 const person = (principalId: string, ...roles: string[]) => ({ principalId, principalKind: "USER", roles });
 const program = (principalId: string, ...roles: string[]) => ({ principalId, principalKind: "API_KEY", roles });
 
@@ -29,6 +36,8 @@ describe("an approval", () => {
     expect(objectionTo(rules, person("requester"))).toBe("requester");
     expect(objectionTo(named, person("requester"))).toBe("requester");
     expect(objectionTo({ ...named, allowRequester: true }, person("requester"))).toBeUndefined();
+    expect(objectionTo(rules, person("teller"))).toBe("requester");
+    expect(objectionTo({ ...rules, allowRequester: true }, person("teller"))).toBeUndefined();
     const ofAdmins = { ...rules, approverRoles: ["admin"], allowRequester: true };
     expect(objectionTo(ofAdmins, person("requester", "operator"))).toBe("notApprover");
   });

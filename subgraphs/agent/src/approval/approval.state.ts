@@ -23,6 +23,8 @@ export interface ApprovalRules {
   readonly allowRequester: boolean;
   /** UUID. */
   readonly requestedBy: string;
+  /** UUIDs of who had told the run that asks what to do: they asked as well. */
+  readonly toldBy: readonly string[];
 }
 
 /** Who wants to decide. */
@@ -38,8 +40,9 @@ export interface Decider {
  * it, or whoever may create API keys could make up a quorum alone.
  */
 export function objectionTo(rules: ApprovalRules, decider: Decider): "requester" | "notApprover" | undefined {
-  const { approverRoles, approverIds } = rules;
-  if (decider.principalId === rules.requestedBy && !rules.allowRequester) return "requester";
+  const { approverRoles, approverIds, requestedBy, toldBy } = rules;
+  const hasAsked = decider.principalId === requestedBy || toldBy.includes(decider.principalId);
+  if (hasAsked && !rules.allowRequester) return "requester";
   if (approverIds.includes(decider.principalId)) return undefined;
   if (decider.principalKind !== "USER") return "notApprover";
   const isForAnybody = approverRoles.length === 0 && approverIds.length === 0;
@@ -68,7 +71,10 @@ export function lapseOf(
 }
 
 /** The approvers after an escalation. Where anybody may decide, there is nobody to add. */
-export function escalatedRoles({ approverRoles, approverIds }: ApprovalRules): readonly string[] {
+export function escalatedRoles({
+  approverRoles,
+  approverIds,
+}: Pick<ApprovalRules, "approverRoles" | "approverIds">): readonly string[] {
   if (approverRoles.length === 0 && approverIds.length === 0) return [];
   return [...new Set([...approverRoles, ...ESCALATION_ROLES])];
 }

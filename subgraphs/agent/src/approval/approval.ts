@@ -222,7 +222,8 @@ export async function listApprovals(
           AND (${status}::text[] IS NULL OR status = ANY(${status}::text[]))
           AND (${runId}::uuid IS NULL OR run_id = ${runId}::uuid)
           AND (NOT ${filter.mayDecide ?? false} OR (
-            status = 'PENDING' AND (allow_requester OR requested_by <> ${principalId})
+            status = 'PENDING' AND (allow_requester OR (requested_by <> ${principalId} AND NOT EXISTS (
+              SELECT FROM agent.run r WHERE r.tenant_id = a.tenant_id AND r.id = a.run_id AND ${principalId} = ANY(r.told_by))))
             AND (${principalId} = ANY(approver_ids) OR (${isPerson} AND (
               approver_roles && ${roles}::text[] OR (cardinality(approver_roles) = 0 AND cardinality(approver_ids) = 0))))
             AND NOT EXISTS (SELECT FROM agent.approval_decision d

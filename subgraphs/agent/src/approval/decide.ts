@@ -240,12 +240,13 @@ function refusalOf(
 }
 
 /** Why the caller may not decide it now, or undefined when they may. */
-export function refusalFor(caller: Caller, { approval, decisions, roles, now }: Standing): AppError | undefined {
+export function refusalFor(caller: Caller, { approval, decisions, run, roles, now }: Standing): AppError | undefined {
   const hasLapsed = lapseOf(approval, now) === "expire";
   const details = stateOf(approval, decisions, hasLapsed);
   if (!isOpen(approval.status) || hasLapsed) return errors.AGENT_APPROVAL_ALREADY_DECIDED({ details });
   const { principalId, principalKind } = caller;
-  const objection = objectionTo(approval, { principalId, principalKind, roles });
+  const rules = { ...approval, toldBy: run?.toldBy ?? [] };
+  const objection = objectionTo(rules, { principalId, principalKind, roles });
   if (objection === "requester") return errors.AGENT_APPROVAL_BY_REQUESTER();
   if (objection === "notApprover") return errors.AGENT_APPROVAL_NOT_APPROVER();
   const decided = decisions.some(({ decidedBy }) => decidedBy === principalId);

@@ -199,6 +199,17 @@ describe("a link to an approval", () => {
     expect((await submit(url, { token, decision: "APPROVED" })).status).toBe(403);
   });
 
+  it("is nothing to who had told the run what to do", async () => {
+    const { admin, runId, url } = await anAskedAdmin();
+    await database().owner.query("UPDATE agent.run SET told_by = ARRAY[$2]::uuid[] WHERE id = $1", [
+      runId,
+      admin.principalId,
+    ]);
+    const page = await open(url);
+    expect(page.token).toBeUndefined();
+    expect(page.text).toContain("Who asks for an approval may not decide it.");
+  });
+
   it("decides nothing without the token of its own form", async () => {
     const { admin, approval, url } = await anAskedAdmin();
     const other = await anAskedAdmin();

@@ -6,15 +6,14 @@ export interface FoundApproval {
   readonly approval: Approval;
   /** Those that count. */
   readonly decisions: readonly ApprovalDecision[];
+  /** The run that waits. */
+  readonly run: Run | undefined;
   /** The database's clock: what every deadline is held against. */
   readonly now: Date;
 }
 
 /** An approval as whoever locked it finds it: nobody else can change it, or its run, until the transaction ends. */
-export interface LockedApproval extends FoundApproval {
-  /** The run that waits. */
-  readonly run: Run | undefined;
-}
+export type LockedApproval = FoundApproval;
 
 /** Locks the run first, as its loop does, so that the two never wait for each other. One round trip. */
 export async function lockApproval(tx: Tx, id: string): Promise<LockedApproval | undefined> {
@@ -23,7 +22,7 @@ export async function lockApproval(tx: Tx, id: string): Promise<LockedApproval |
     tx.sql<Found>`SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ${id} FOR UPDATE`,
     readDecisions(tx, [id]),
   ]);
-  return found.map((each) => lockedOf(each, runs, decisions))[0];
+  return found.map((each) => foundOf(each, runs, decisions))[0];
 }
 
 /**
@@ -40,27 +39,29 @@ export async function lockFreeApprovals(tx: Tx, ids: readonly string[]): Promise
       FOR UPDATE SKIP LOCKED`,
     readDecisions(tx, ids),
   ]);
-  const locked = found.map((each) => lockedOf(each, runs, decisions)).filter(({ run }) => run !== undefined);
+  const locked = found.map((each) => foundOf(each, runs, decisions)).filter(({ run }) => run !== undefined);
   return new Map(locked.map((each) => [each.approval.id, each]));
-}
-
-function lockedOf(found: Found, runs: readonly Run[], decisions: readonly ApprovalDecision[]): LockedApproval {
-  return { ...foundOf(found, decisions), run: runs.find(({ id }) => id === found.runId) };
 }
 
 /** A row of an approval, with the database's clock. */
 type Found = Approval & { readonly now: Date };
 
-/** The approval as it was found, of decisions about this one and others. */
-function foundOf({ now, ...approval }: Found, decisions: readonly ApprovalDecision[]): FoundApproval {
-  return { approval, decisions: countedOf(approval, decisions), now };
+/** The approval as it was found, of runs and decisions of this one and others. */
+function foundOf(
+  { now, ...approval }: Found,
+  runs: readonly Run[],
+  decisions: readonly ApprovalDecision[],
+): FoundApproval {
+  const run = runs.find(({ id }) => id === approval.runId);
+  return { approval, decisions: countedOf(approval, decisions), run, now };
 }
 
 /** The same of an approval that is only looked at. Issues its statements at once. */
 export async function readApproval(tx: Tx, id: string): Promise<FoundApproval | undefined> {
-  const [[found], decisions] = await Promise.all([
+  const [runs, [found], decisions] = await Promise.all([
+    tx.sql<Run>`SELECT * FROM agent.run WHERE id = (SELECT run_id FROM agent.approval WHERE id = ${id})`,
     tx.sql<Found>`SELECT *, clock_timestamp() AS now FROM agent.approval WHERE id = ${id}`,
     readDecisions(tx, [id]),
   ]);
-  return found && foundOf(found, decisions);
+  return found && foundOf(found, runs, decisions);
 }

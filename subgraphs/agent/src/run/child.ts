@@ -19,7 +19,8 @@ import type { Session } from "./session.ts";
 
 /**
  * A run that another one delegates a part of its work to, by a call of `agent.delegate` whose id is its own. It acts for who started
- * the other, and what it may do, spend and take is what the other may, or less. The other waits for it as for an approval.
+ * the other, and what it may do, spend and take is what the other may, or less. Who had told the other what to do has told it as well. The
+ * other waits for it as for an approval.
  */
 
 /** Runs above a run at the most, and runs that one run delegates over its life. */
@@ -71,7 +72,8 @@ async function insertChild(
 ): Promise<void> {
   void insertRun(tx, caller, start, { admission, announcesEnd: false });
   void tx.sql`
-    UPDATE agent.run SET parent_run_id = ${parent.id}, depth = ${parent.depth + 1}, tool_hashes = ${json(commonTools(parent, start))}::jsonb
+    UPDATE agent.run SET parent_run_id = ${parent.id}, depth = ${parent.depth + 1}, told_by = ${parent.toldBy}::uuid[],
+           tool_hashes = ${json(commonTools(parent, start))}::jsonb
     WHERE id = ${start.id}`;
   linkRun(tx, caller, { runId: start.id, parentRunId: parent.id });
   // The worker that began this knows its run only as it was: it looks again before it commits.

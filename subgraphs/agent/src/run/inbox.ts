@@ -1,4 +1,5 @@
 import { inputTold } from "../events.ts";
+import { tellersWith } from "./lock.ts";
 import { addMessage, type Draft } from "./session.ts";
 
 /**
@@ -11,11 +12,15 @@ export function tellInputs(draft: Draft, stepNumber: number): void {
   const ordinals = draft.inbox.map(({ ordinal }) => ordinal);
   if (ordinals.length === 0) return;
   const { id } = draft.run;
+  const toldBy = tellersWith(
+    draft.run,
+    draft.inbox.map(({ sentBy }) => sentBy),
+  );
   keepInputs(draft);
-  draft.run = { ...draft.run, unreadInputs: 0 };
+  draft.run = { ...draft.run, unreadInputs: 0, toldBy };
   draft.writes.push((tx) => {
     void tx.sql`UPDATE agent.run_input SET told_at = clock_timestamp() WHERE run_id = ${id} AND ordinal = ANY(${ordinals}::int[])`;
-    void tx.sql`UPDATE agent.run SET unread_inputs = 0 WHERE id = ${id}`;
+    void tx.sql`UPDATE agent.run SET unread_inputs = 0, told_by = ${toldBy}::uuid[] WHERE id = ${id}`;
   });
   draft.journal.push(inputTold({ ordinals, stepNumber }));
 }

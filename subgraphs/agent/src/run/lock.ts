@@ -13,6 +13,11 @@ export async function lockRun(tx: Tx, runId: string): Promise<RunRow> {
   return run;
 }
 
+/** Who has told the run what to do, once these have. */
+export function tellersWith({ toldBy }: Pick<RunRow, "toldBy">, principalIds: readonly string[]): string[] {
+  return [...new Set([...toldBy, ...principalIds])];
+}
+
 /**
  * Who tells a run what to do next must be allowed what its tools do for it: it acts with the permissions of whoever started it.
  * @throws PERMISSION_MISSING

@@ -23,7 +23,7 @@ import { readHistory } from "../thread/message.ts";
 import { lockIdleThread } from "../thread/thread.ts";
 import { admitRun } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
-import { lockRun } from "./lock.ts";
+import { lockRun, tellersWith } from "./lock.ts";
 import type { RunPlan } from "./plan.ts";
 import { insertRun } from "./accept.ts";
 import type { RunStart, StartRunInput } from "./run.ts";
@@ -132,11 +132,13 @@ export interface ExecuteRunInput {
  */
 export function executeRun(caller: Caller, { runId, idempotencyKey }: ExecuteRunInput): Promise<string> {
   return withTenant(caller, async (tx) => {
-    const { status } = await lockRun(tx, runId);
+    const run = await lockRun(tx, runId);
+    const { status } = run;
     const operation = { operation: "executeRun", key: idempotencyKey, input: { runId } };
     return once(tx, caller, operation, runId, async () => {
       if (status !== "PLANNING") throw errors.AGENT_RUN_NOT_PLANNED({ details: { status } });
-      void tx.sql`UPDATE agent.run SET status = 'EXECUTING' WHERE id = ${runId}`;
+      const toldBy = tellersWith(run, [caller.principalId]);
+      void tx.sql`UPDATE agent.run SET status = 'EXECUTING', told_by = ${toldBy}::uuid[] WHERE id = ${runId}`;
       void recordAudit(tx, caller, { action: "agent.run.executed", target: encodeId("Run", runId) });
       wakeRun(tx, runId);
       await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: status, to: "EXECUTING" })]);

@@ -17,7 +17,7 @@ import { insertRun } from "./accept.ts";
 import { admitRun } from "./admission.ts";
 import { requireStartBudget } from "./budget.ts";
 import { joinThread } from "./busy-thread.ts";
-import { lockRun, requireMayTell } from "./lock.ts";
+import { lockRun, requireMayTell, tellersWith } from "./lock.ts";
 import { readRuns, type Run } from "./read.ts";
 import type { RunStatus } from "./run.state.ts";
 import { rememberBasis, startTogether } from "./start-together.ts";
@@ -178,7 +178,8 @@ export async function continueRun(caller: Caller, { runId, input, idempotencyKey
       }
       await requireMayTell(tx, caller, run);
       await appendInput(tx, caller, runId, input);
-      await tx.sql`UPDATE agent.run SET status = 'EXECUTING' WHERE id = ${runId}`;
+      const toldBy = tellersWith(run, [caller.principalId]);
+      await tx.sql`UPDATE agent.run SET status = 'EXECUTING', told_by = ${toldBy}::uuid[] WHERE id = ${runId}`;
       await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "EXECUTING" })]);
       wakeRun(tx, runId);
     });
