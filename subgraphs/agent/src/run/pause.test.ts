@@ -1,4 +1,5 @@
 import { encodeId } from "@sba/platform/ids";
+import { setBudget } from "@sba/billing/index";
 import { createWebhookEndpoint } from "@sba/integrations/index";
 import type { Caller } from "@sba/platform/caller";
 import { pubsub } from "@sba/platform/pubsub";
@@ -266,6 +267,23 @@ describe("pausing a run", () => {
     await database().owner.query("UPDATE agent.run SET lease_expires_at = now() WHERE id = $1", [runId]);
     expect(await driveRun(caller, runId)).toMatchObject(AT_REST);
     expect(model().received).toHaveLength(1);
+    await resumeRun(caller, runId);
+    expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
+    await expectSoundRuns(database(), caller);
+  });
+
+  it("holds nothing, and no money, when its worker had died before", async () => {
+    await setBudget(caller, { scope: "TENANT", period: "MONTH", limitMicros: 1_000_000n });
+    const { runId, worker } = await aRunThatSpeaks();
+    const { owner } = database();
+    // As if another worker had taken it over and died some time ago.
+    await owner.query("UPDATE agent.run SET fence = fence + 1, lease_expires_at = now() WHERE id = $1", [runId]);
+    await pauseRun(caller, runId);
+    await worker;
+    await expectSoundRuns(database(), caller);
+    expect(await driveRun(caller, runId)).toMatchObject(AT_REST);
+    const { rows } = await owner.query("SELECT run_id FROM billing.slice WHERE tenant_id = $1", [caller.tenantId]);
+    expect(rows).toEqual([]);
     await resumeRun(caller, runId);
     expect(await driveRun(caller, runId)).toMatchObject({ status: "COMPLETED", output: "Whole." });
     await expectSoundRuns(database(), caller);

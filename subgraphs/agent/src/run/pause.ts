@@ -27,10 +27,10 @@ export async function pauseRun(caller: Caller, runId: string): Promise<void> {
     requireUnderWay(run);
     if (run.status === "PAUSED") return;
     assertMove(run.status, "PAUSED");
-    // Whoever holds the lease gives it back when its step has stopped; if it dies before, the run is due for another to do that.
+    // Whoever holds the lease gives it back when its step has stopped; if it dies before, or has, the run is due for another to do that.
     await tx.sql`
       UPDATE agent.run SET status = 'PAUSED', paused_from = status,
-             due_at = CASE WHEN lease_expires_at > clock_timestamp() THEN due_at END
+             due_at = CASE WHEN lease_expires_at IS NOT NULL THEN due_at END
       WHERE id = ${runId}`;
     await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "PAUSED" })]);
     wakeRun(tx, runId);
