@@ -74,3 +74,17 @@ export function operationIn(
 ): OperationDefinitionNode | GraphQLError {
   return getOperationAST(document, operationName) ?? toShownError(errors.OPERATION_UNKNOWN());
 }
+
+type GivenVariables = Readonly<Record<string, unknown>>;
+
+/** Those of the variables that the operation declares: GraphQL passes over others, which a stream would keep as long as it goes on. */
+export function declaredVariables(
+  { variableDefinitions = [] }: OperationDefinitionNode,
+  given: GivenVariables,
+): GivenVariables {
+  const declared = variableDefinitions
+    .map(({ variable }) => variable.name.value)
+    .filter((name) => Object.hasOwn(given, name));
+  if (declared.length === Object.keys(given).length) return given;
+  return Object.fromEntries(declared.map((name) => [name, given[name]]));
+}

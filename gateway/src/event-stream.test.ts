@@ -5,7 +5,7 @@ import { useDatabase } from "@sba/testkit/services";
 import { createClient } from "graphql-sse";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Member } from "./identity.testing.ts";
-import { serve, type Served } from "./testing.ts";
+import { heapMiB, serve, type Served } from "./testing.ts";
 import { createWorld, tell, type World } from "./world.testing.ts";
 
 /** `/graphql/stream`, by graphql-sse's own client, and as a reader who knows nothing but the format sees it. */
@@ -299,3 +299,25 @@ describe("an event stream", () => {
     await small.close();
   });
 });
+
+test("a stream keeps nothing of a variable that its document does not declare", async () => {
+  const storyId = newId();
+  await tell(member, storyId, ["one"]);
+  // One for all: the client's fetch keeps what it sends.
+  const body = JSON.stringify({ query: STORY, variables: { id: storyId, pad: "x".repeat(2 ** 20) } });
+  const headers = { "content-type": "application/json", authorization: `Bearer ${await member.token()}` };
+  const readers: Reader[] = [];
+  const open = async (): Promise<void> => {
+    const leaving = new AbortController();
+    const response = await fetch(served.gateway.sseUrl, { method: "POST", headers, body, signal: leaving.signal });
+    const reader = new Reader(response, leaving);
+    readers.push(reader);
+    expect(dataOf(await reader.event())).toMatchObject({ data: { storyEvents: { seq: 1 } } });
+  };
+  await open();
+  const before = heapMiB();
+  for (let count = 0; count < 12; count++) await open();
+  const grown = heapMiB() - before;
+  for (const reader of readers) reader.leave();
+  expect(grown).toBeLessThan(8);
+}, 60_000);

@@ -84,6 +84,8 @@ async function answer(options: GraphqlStreamOptions, request: FastifyRequest, re
     return;
   }
   const input = readInput(request);
+  // The request is kept as long as its stream goes on, and what was sent with it need not be.
+  request.body = undefined;
   const after = lastEventIdOf(request);
   const stream = await options.streams.open(request, reply, ENCODING);
   stream.begin(reply);

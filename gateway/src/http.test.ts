@@ -203,6 +203,35 @@ describe("a limit", () => {
     expect((await send(body, headers)).status).toBe(200);
   });
 
+  test("on the bodies under way holds for a large one until its operation is answered", async () => {
+    const large = await serve(world, "in process", { limits: { maxBodyBytesUnderWay: 150_000 } });
+    const ask = (bytes: number) => post(large, token, "mutation { tick(number: 1) }", { padding: "x".repeat(bytes) });
+    let goOn = (): void => undefined;
+    const waits = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const underWay = new Promise<void>((resolve) => {
+      world.beforeTick = () => {
+        world.beforeTick = () => Promise.resolve();
+        resolve();
+        return waits;
+      };
+    });
+    const first = ask(100_000);
+    await underWay;
+    const refused = await ask(100_000);
+    expect([refused.status, refused.body.errors?.[0]?.extensions]).toEqual([
+      503,
+      expect.objectContaining({ reason: "BODIES_UNDER_WAY", retryable: true, retryAfterMs: expect.any(Number) }),
+    ]);
+    // Who asks with little waits for nobody.
+    for (let count = 0; count < 3; count++) expect((await ask(60_000)).status).toBe(200);
+    goOn();
+    expect((await first).status).toBe(200);
+    expect((await ask(100_000)).status).toBe(200);
+    await large.close();
+  });
+
   test("on the body holds for one that does not say its length", async () => {
     const status = await new Promise<number | undefined>((resolve, reject) => {
       const chunked = request(served.gateway.graphqlUrl, { method: "POST", headers: JSON_TYPE }, (response) => {

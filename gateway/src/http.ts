@@ -140,6 +140,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Who asks for GraphQL, if they have said so. */
     caller?: Caller | undefined;
+    /** Of a large body of GraphQL, until it is answered; else 0. */
+    heldBytes: number;
   }
 }
 
@@ -148,11 +150,12 @@ function mountGraphql(app: FastifyInstance, options: HttpOptions): void {
   const { operations, limits, development } = options;
   // A property: an entry in a WeakMap for each request is work for the garbage collector.
   app.decorateRequest("caller");
+  app.decorateRequest("heldBytes", 0);
   void app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers();
-    const readBody = openBodyReader(limits.maxBodyBytesUnderWay);
+    const bodies = openBodyReader(limits.maxBodyBytesUnderWay);
     scope.addContentTypeParser("application/json", (request: FastifyRequest, payload: IncomingMessage) =>
-      readBody(payload, request.caller ? limits.maxBodyBytes : limits.maxAnonymousBodyBytes),
+      bodies.read(request, payload, request.caller ? limits.maxBodyBytes : limits.maxAnonymousBodyBytes),
     );
     // Anything else is Apollo Server's to refuse, unread.
     scope.addContentTypeParser("*", (_request, _payload, parsed) => {
@@ -166,7 +169,8 @@ function mountGraphql(app: FastifyInstance, options: HttpOptions): void {
       url: GRAPHQL_PATH,
       handler: (request, reply) => {
         if (development && wantsPage(request)) return sendPage(reply, explorerPage());
-        return answerGraphql(operations, request, reply, request.caller);
+        const answered = answerGraphql(operations, request, reply, request.caller);
+        return request.heldBytes === 0 ? answered : answered.finally(() => bodies.release(request));
       },
     });
     done();
@@ -232,26 +236,44 @@ async function answerGraphql(
 
 const RETRY_BODY_MS = 1_000;
 
+/** A larger body counts until its operation has been answered: so long its variables are kept. */
+const LARGE_BODY_BYTES = 64 * 1024;
+
 /**
  * Reads JSON bodies, a bounded number of bytes at once: a few clients that send the largest there may be must not take the
- * memory that all tenants share. @throws PAYLOAD_TOO_LARGE, BODIES_UNDER_WAY, INPUT_INVALID
+ * memory that all tenants share. Operations that go on keep no small body waiting: only those being read stand in its way.
  */
 function openBodyReader(maxBytesUnderWay: number) {
-  let bytesUnderWay = 0;
-  return async (payload: IncomingMessage, limitBytes: number): Promise<unknown> => {
-    let size = 0;
-    const grow = (bytes: number): void => {
-      size += bytes;
-      bytesUnderWay += bytes;
-      if (size > limitBytes) throw bodyTooLarge(limitBytes);
-      if (bytesUnderWay > maxBytesUnderWay) throw errors.BODIES_UNDER_WAY({ retryAfterMs: RETRY_BODY_MS });
-    };
-    if (Number(payload.headers["content-length"] ?? 0) > limitBytes) throw bodyTooLarge(limitBytes);
-    try {
-      return parseJson((await readAll(payload, grow)).toString("utf8"));
-    } finally {
-      bytesUnderWay -= size;
-    }
+  let bytesRead = 0;
+  let bytesHeld = 0;
+  return {
+    /** @throws PAYLOAD_TOO_LARGE, BODIES_UNDER_WAY, INPUT_INVALID */
+    read: async (request: FastifyRequest, payload: IncomingMessage, limitBytes: number): Promise<unknown> => {
+      let size = 0;
+      const grow = (bytes: number): void => {
+        size += bytes;
+        bytesRead += bytes;
+        if (size > limitBytes) throw bodyTooLarge(limitBytes);
+        const bytesUnderWay = size > LARGE_BODY_BYTES ? bytesRead + bytesHeld : bytesRead;
+        if (bytesUnderWay > maxBytesUnderWay) throw errors.BODIES_UNDER_WAY({ retryAfterMs: RETRY_BODY_MS });
+      };
+      if (Number(payload.headers["content-length"] ?? 0) > limitBytes) throw bodyTooLarge(limitBytes);
+      try {
+        const body = parseJson((await readAll(payload, grow)).toString("utf8"));
+        if (size > LARGE_BODY_BYTES) {
+          request.heldBytes = size;
+          bytesHeld += size;
+        }
+        return body;
+      } finally {
+        bytesRead -= size;
+      }
+    },
+    /** Of a body whose operation has been answered. */
+    release: (request: FastifyRequest): void => {
+      bytesHeld -= request.heldBytes;
+      request.heldBytes = 0;
+    },
   };
 }
 

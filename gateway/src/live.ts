@@ -3,7 +3,7 @@ import { OperationFailed } from "@sba/platform/execute";
 import { newId } from "@sba/platform/ids";
 import { getVariableValues, GraphQLError, OperationTypeNode, type ExecutionResult } from "graphql";
 import type { Authenticated } from "./authenticate.ts";
-import { operationIn, type Documents, type KnownDocument } from "./documents.ts";
+import { declaredVariables, operationIn, type Documents, type KnownDocument } from "./documents.ts";
 import { findRefusal, ofStreamItself } from "./enforce.ts";
 import { errors, presentGatewayError, toShownError } from "./errors.ts";
 import type { FanOut, Sink, StreamCursor, StreamSource, Subscription } from "./fan-out.ts";
@@ -103,8 +103,10 @@ export function prepareOperation(
   if (operation instanceof GraphQLError) return shown([operation]);
   const refusal = refusalOf(graph, known, input, caller);
   if (refusal) return [refusal];
+  const { operationName } = input;
+  const variables = declaredVariables(operation, input.variables ?? {});
   if (operation.operation === OperationTypeNode.SUBSCRIPTION) {
-    const asked: AskedStream = { known, variables: input.variables ?? {}, operationName: input.operationName };
+    const asked: AskedStream = { known, variables, operationName };
     return { kind: "stream", open: (sink, after) => openStream(services, session, asked, { caller, sink, after }) };
   }
   return {
@@ -112,12 +114,7 @@ export function prepareOperation(
     isMutation: operation.operation === OperationTypeNode.MUTATION,
     execute: (signal) =>
       services.operations.execute(
-        {
-          graph,
-          document: known.document,
-          operationName: input.operationName,
-          variables: input.variables ?? {},
-        },
+        { graph, document: known.document, operationName, variables },
         { caller, requestId: caller.requestId, signal, client: session.client },
       ),
   };

@@ -4,7 +4,7 @@ import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "./limits.ts";
-import { openTestSocket, serve, type Deployment, type Served } from "./testing.ts";
+import { heapMiB, openTestSocket, serve, type Deployment, type Served } from "./testing.ts";
 import { createWorld, tell, tick, type World } from "./world.testing.ts";
 
 useDatabase();
@@ -302,4 +302,16 @@ describe.each<Deployment>(["in process", "over HTTP"])("a gateway's sockets, wit
     await eventually(() => world.sources.open === before);
     await socket.close();
   });
+
+  test("keeps of a stream's variables those that it declares", async () => {
+    const member = world.join(["run:read"]);
+    const [storyId, socket] = [newId(), await open(`Bearer ${await member.token()}`)];
+    await tell(member, storyId, ["one"]);
+    const pad = "x".repeat(2 ** 20);
+    const before = heapMiB();
+    const streams = Array.from({ length: 12 }, () => socket.subscribe(STORY, { id: storyId, pad }));
+    for (const stream of streams) expect(await stream.next()).toMatchObject({ data: { storyEvents: { text: "one" } } });
+    expect(heapMiB() - before).toBeLessThan(8);
+    await socket.close();
+  }, 60_000);
 });

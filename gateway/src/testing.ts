@@ -1,4 +1,6 @@
 import { once } from "node:events";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { newId } from "@sba/platform/ids";
 import { startSubgraphServer, type RunningServer } from "@sba/platform/server";
 import { WebSocket } from "ws";
@@ -201,4 +203,13 @@ function connectRaw({ gateway }: Served, headers: Readonly<Record<string, string
       await closed;
     },
   };
+}
+
+/** What this process holds when the garbage is gone. */
+export function heapMiB(): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  collect();
+  collect();
+  return process.memoryUsage().heapUsed / 2 ** 20;
 }
