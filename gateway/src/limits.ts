@@ -4,6 +4,7 @@ import {
   parse,
   type DocumentNode,
   type FragmentDefinitionNode,
+  type OperationDefinitionNode,
   type SelectionNode,
   type SelectionSetNode,
 } from "graphql";
@@ -74,12 +75,7 @@ export function parseWithin(query: string, limits: Limits): DocumentNode {
   if (Buffer.byteLength(query) > limits.maxQueryBytes)
     throw tooMuch(errors.OPERATION_TOO_LARGE, "bytes of text", limits.maxQueryBytes);
   const document = parseTokens(query, limits.maxTokens);
-  const fragments = new Map(
-    document.definitions.flatMap((each) =>
-      each.kind === Kind.FRAGMENT_DEFINITION ? [[each.name.value, each] as const] : [],
-    ),
-  );
-  const measure = measurer(fragments);
+  const measure = measurer(document);
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.OPERATION_DEFINITION) continue;
     const size = measure(definition.selectionSet);
@@ -122,8 +118,15 @@ interface Size {
 
 const NOTHING: Size = { depth: 0, rootFields: 0, fields: 0, aliases: 0, directives: 0 };
 
+/** As many as an operation counts for when each does a work of its own. */
+export function rootFieldsOf(document: DocumentNode, { selectionSet }: OperationDefinitionNode): number {
+  return measurer(document)(selectionSet).rootFields;
+}
+
 /** Measures selections with their fragments spread out. Each fragment is measured once, so the measuring itself is cheap. */
-function measurer(fragments: ReadonlyMap<string, FragmentDefinitionNode>): (selections: SelectionSetNode) => Size {
+function measurer({ definitions }: DocumentNode): (selections: SelectionSetNode) => Size {
+  const fragments = new Map<string, FragmentDefinitionNode>();
+  for (const each of definitions) if (each.kind === Kind.FRAGMENT_DEFINITION) fragments.set(each.name.value, each);
   const known = new Map<string, Size>();
   const ofFragment = (name: string): Size => {
     const existing = known.get(name);

@@ -17,6 +17,7 @@ import { findRefusal } from "./enforce.ts";
 import { errors, presentGatewayError, retryHeaders, toShownError } from "./errors.ts";
 import type { GatewayContext, SubgraphLinks } from "./forward.ts";
 import type { Graph } from "./graph.ts";
+import { rootFieldsOf } from "./limits.ts";
 import { countOperation } from "./metrics.ts";
 import { runPlan } from "./plan-run.ts";
 import type { Tolls } from "./tolls.ts";
@@ -78,6 +79,8 @@ async function answerOperation(
   if (refusal) return refuse(refusal, context);
   const { errors: problems, coerced } = getVariableValues(graph.schema, operation.variableDefinitions ?? [], variables);
   if (problems) return answerWith({ errors: graph.told(problems) }, context);
+  const tooMany = await countRootFields(options.tolls, document, operation, context);
+  if (tooMany) return refuse(tooMany, context);
   const costed: CostedOperation = { document, operation, variables: coerced };
   const estimated = estimateOf(graph, costed);
   if (typeof estimated !== "number") return refuse(estimated, context);
@@ -124,6 +127,18 @@ function readsSchema(operation: OperationDefinitionNode, document: DocumentNode)
     });
   schemaReaders.set(operation, found);
   return found;
+}
+
+/** A stranger's mutation counts once for each of its fields, the first of which has been counted: each may be a password to verify. */
+async function countRootFields(
+  tolls: Tolls,
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  context: GatewayContext,
+): Promise<AppError | undefined> {
+  if (context.caller || operation.operation !== OperationTypeNode.MUTATION) return undefined;
+  const more = rootFieldsOf(document, operation) - 1;
+  return more > 0 ? (await tolls.admitMore(context, more)).refusal : undefined;
 }
 
 function estimateOf({ costs }: Graph, costed: CostedOperation): number | AppError {

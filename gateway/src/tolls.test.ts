@@ -226,6 +226,23 @@ test("the events of a run are asked for as often as any other operation, and the
   await served.close();
 });
 
+test("a stranger's mutation counts once for each of its fields: each may be a password to verify", async () => {
+  const served = await serve(world, "in process", { rateLimits: limits({ address: 25 }) });
+  const fields = Array.from({ length: 20 }, (_, index) => `a${index}: knock`).join(" ");
+  const knock = (query: string) => post(served, undefined, query);
+  expect((await knock(`mutation { ...Knocks } fragment Knocks on Mutation { ${fields} }`)).status).toBe(200);
+  const refused = await knock(`mutation { ${fields} }`);
+  expect([refused.status, refused.body.errors?.[0]?.extensions]).toEqual([
+    429,
+    expect.objectContaining({ ...REFUSED, details: expect.objectContaining({ limit: "address" }) }),
+  ]);
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+  // Of 25, the first took 20 and the refused one 1.
+  for (let count = 0; count < 4; count++) expect((await knock("mutation { knock }")).status).toBe(200);
+  expect((await knock("mutation { knock }")).status).toBe(429);
+  await served.close();
+});
+
 test("a batch is taken up to its limit, and each of its operations counts", async () => {
   const served = await serve(world, "in process", { limits: { maxBatch: 2 }, rateLimits: limits({ principal: 5 }) });
   const authorization = `Bearer ${await world.join([]).token()}`;

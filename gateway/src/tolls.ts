@@ -62,6 +62,8 @@ export type Admitted = Admission | Promise<Admission>;
 export interface Tolls {
   /** Counts operations against the limits of rates. */
   readonly admit: (asker: Asker, operationHash: string, count?: number) => Admitted;
+  /** Counts what else a stranger asks for in one operation. */
+  readonly admitMore: (stranger: Asker, count: number) => Admitted;
   /** Counts a socket that is opened. */
   readonly connect: (asker: Asker) => Admitted;
   /** Takes what an operation may cost from its tenant's budget. */
@@ -83,18 +85,21 @@ export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
     const standings = limiter.take(asks);
     return standings instanceof Promise ? standings.then(toAdmission) : toAdmission(standings);
   };
+  const takeFromAddress = (asker: Asker, amount: number): Admitted =>
+    take([{ limit: limits.address, key: addressOf(asker), amount }]);
   const budgetOf = (asker: Asker, amount: number): Ask => ({ limit: limits.cost, key: payerOf(asker), amount });
   return {
     maxCost,
     admit: (asker, operationHash, amount = 1) => {
       const { caller } = asker;
-      if (!caller) return take([{ limit: limits.address, key: addressOf(asker), amount }]);
+      if (!caller) return takeFromAddress(asker, amount);
       return take([
         { limit: limits.operation, key: `${caller.principalId} ${operationHash}`, amount },
         { limit: limits.principal, key: caller.principalId, amount },
         { limit: limits.tenant, key: caller.tenantId, amount },
       ]);
     },
+    admitMore: takeFromAddress,
     connect: (asker) => take([{ limit: limits.connect, key: asker.caller?.principalId ?? addressOf(asker) }]),
     charge: (asker, cost) => {
       const limitOfOne = Math.min(maxCost, limits.cost.quota);

@@ -6,6 +6,7 @@ export const errors = defineErrors("identity", {
     message: "The e-mail address or the password is not right.",
   },
   IDENTITY_SIGN_IN_THROTTLED: { kind: "rate_limited", message: "Too many attempts to sign in to this account." },
+  IDENTITY_SIGN_IN_BUSY: { kind: "unavailable", message: "Too many people are signing in at once: try again." },
   IDENTITY_REFRESH_TOKEN_INVALID: { kind: "unauthenticated", message: "The session has ended: sign in again." },
   IDENTITY_TENANT_INVALID: { kind: "invalid_input", message: "A tenant cannot be made of this." },
   IDENTITY_TENANT_NOT_FOUND: { kind: "not_found", message: "There is no such tenant." },

@@ -1,13 +1,18 @@
+import { createHook } from "node:async_hooks";
 import { decodeJwt } from "jose";
 import { describe, expect, it } from "vitest";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
+import { eventually } from "@sba/testkit/eventually";
 import { useDatabase } from "@sba/testkit/services";
+import type { AppError } from "@sba/platform/errors";
 import { encodeId, newId } from "@sba/platform/ids";
 import { reader } from "@sba/platform/reader";
 import { useSecretKey } from "@sba/platform/secrets";
 import { addMember, removeMember, setMemberStatus } from "../membership/membership.ts";
 import { schema } from "../schema.ts";
+import { issueAccessToken } from "../signing-key/access-token.ts";
 import { givenMember, givenTenant, PASSWORD } from "../testing.ts";
+import { hashPassword } from "../user/password.ts";
 import { refreshSession, signIn, type SessionTokens } from "./session.ts";
 import { claimAttempt, FREE_ATTEMPTS } from "./throttle.ts";
 
@@ -219,5 +224,54 @@ describe("refreshing a session", () => {
     const { refreshToken } = await signInAs(email);
     const { rows } = await database().owner.query("SELECT row_to_json(s)::text AS row FROM identity.session s");
     for (const { row } of rows) expect(row).not.toContain(refreshToken.slice(-43));
+  });
+});
+
+/** How many passwords are being hashed in this process, and at most were. */
+function watchHashing() {
+  const underWay = new Set<number>();
+  const seen = { most: 0, begun: 0 };
+  const hook = createHook({
+    init: (id, type) => {
+      if (type !== "SCRYPTREQUEST") return;
+      underWay.add(id);
+      seen.begun++;
+      seen.most = Math.max(seen.most, underWay.size);
+    },
+    after: (id) => underWay.delete(id),
+  }).enable();
+  return { seen, stop: () => hook.disable() };
+}
+
+describe("many who sign in at once", () => {
+  it("leave threads to the others: two passwords are hashed, fifty wait, and the rest is told at once to come again", async () => {
+    const { caller, email } = await givenMember("viewer");
+    // A twelfth of what hashing costs: enough to see what overlaps.
+    const passwordHash = await hashPassword(PASSWORD, { N: 2 ** 13, r: 8, p: 1 });
+    const crowd = newId();
+    await database().owner.query(
+      `INSERT INTO identity.user (id, email, display_name, password_hash, tenant_ids)
+       SELECT gen_random_uuid(), $1 || n || '@example.test', 'Somebody', $2, '{}' FROM generate_series(1, 200) n`,
+      [crowd, passwordHash],
+    );
+    const hashing = watchHashing();
+    const outcomes: string[] = [];
+    const signingIn = Array.from({ length: 200 }, (_, index) =>
+      signIn({ email: `${crowd}${index + 1}@example.test`, password: "a guess" }, request).catch((error: AppError) => {
+        outcomes.push(error.code);
+        return error;
+      }),
+    );
+    await eventually(() => Promise.resolve(hashing.seen.begun > 0), { timeoutMs: 20_000 });
+    expect(outcomes).toEqual(Array.from({ length: 148 }, () => "IDENTITY_SIGN_IN_BUSY"));
+    await issueAccessToken(caller);
+    expect(outcomes.length).toBeLessThan(200);
+    const told = await Promise.all(signingIn);
+    hashing.stop();
+    expect(hashing.seen).toEqual({ most: 2, begun: 52 });
+    expect(outcomes.filter((code) => code === "IDENTITY_CREDENTIALS_INVALID")).toHaveLength(52);
+    expect(told.at(-1)).toMatchObject({ kind: "unavailable", retryable: true, retryAfterMs: expect.any(Number) });
+    // There is room again.
+    expect(claimsOf(await signInAs(email))["sub"]).toBe(caller.principalId);
   });
 });

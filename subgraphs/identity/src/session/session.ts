@@ -10,7 +10,7 @@ import { announceRevocation } from "../principal/revocation.ts";
 import { permissionsOf } from "../role/role.ts";
 import { issueAccessToken, type AccessToken } from "../signing-key/access-token.ts";
 import { findUserByEmail, normalizeEmail } from "../user/user.ts";
-import { verifyPassword } from "../user/password.ts";
+import { verifyPassword, withPlace } from "../user/password.ts";
 import { claimAttempt, forgetAttempts } from "./throttle.ts";
 
 /** A session ends when it was not refreshed for this long. */
@@ -36,16 +36,21 @@ export interface RequestInfo {
  * Opens a session by e-mail address and password. Whatever is wrong (address, password, no membership) is one error.
  * @throws IDENTITY_CREDENTIALS_INVALID
  * @throws IDENTITY_SIGN_IN_THROTTLED with retryAfterMs after repeated failures.
+ * @throws IDENTITY_SIGN_IN_BUSY with retryAfterMs while too many wait for their passwords to be looked at.
  */
 export async function signIn(input: SignInInput, request: RequestInfo): Promise<SessionTokens> {
-  const email = normalizeEmail(input.email);
-  await claimAttempt(email);
-  const user = await findUserByEmail(email);
-  const isRight = await verifyPassword(input.password, user?.passwordHash);
-  const tenantId = user && isRight ? chooseTenant(user, input.tenantId) : undefined;
+  const user = await withPlace(() => findByPassword(input));
+  const tenantId = user && chooseTenant(user, input.tenantId);
   if (!user || tenantId === undefined) throw errors.IDENTITY_CREDENTIALS_INVALID();
   const { id: sessionId, text } = await withTenant({ tenantId }, (tx) => openSession(tx, user, tenantId, request));
   return { ...(await issueAccessToken({ tenantId, principalId: user.id, sessionId })), refreshToken: text };
+}
+
+async function findByPassword({ email: given, password }: SignInInput): Promise<User | undefined> {
+  const email = normalizeEmail(given);
+  await claimAttempt(email);
+  const user = await findUserByEmail(email);
+  return (await verifyPassword(password, user?.passwordHash)) ? user : undefined;
 }
 
 function chooseTenant({ tenantIds, lastTenantId }: User, wanted: string | undefined): string | undefined {
