@@ -103,6 +103,40 @@ test("a subgraph in this process is waited for as long, too", async () => {
   ]);
 });
 
+function nested(levels: number): unknown {
+  let value: unknown = "leaf";
+  for (let level = 0; level < levels; level++) value = [value];
+  return value;
+}
+
+test.each(["query", "mutation"])(
+  "variables that nest too deeply to be written are their sender's mistake in a %s, and no failure of the subgraph",
+  async (kind) => {
+    const subgraph = await subgraphThat(good);
+    const query = `${kind} ($deep: JSON) { a: one(of: $deep) b: two }`;
+    for (let each = 0; each < 10; each++) {
+      const { errors } = await subgraph.execute({ query, variables: { deep: nested(20_000) } }, REQUEST);
+      expect(errors?.map(({ path, extensions }) => ({ path, extensions }))).toEqual(
+        ["a", "b"].map((key) => ({
+          path: [key],
+          extensions: { code: "BAD_USER_INPUT", reason: "INPUT_INVALID", retryable: false },
+        })),
+      );
+    }
+    expect(asked).toBe(0);
+    expect(await ask(subgraph)).toEqual({ data: { a: 1, b: 2 } });
+  },
+);
+
+test("a stream of such variables is refused, too", async () => {
+  const subgraph = await subgraphThat(good);
+  const query = "subscription ($deep: JSON) { a(of: $deep) }";
+  await expect(
+    subgraph.subscribe({ query, variables: { deep: nested(20_000) } }, REQUEST).next(),
+  ).rejects.toMatchObject({ errors: [{ extensions: { reason: "INPUT_INVALID" } }] });
+  expect(asked).toBe(0);
+});
+
 describe("a connection that breaks", () => {
   test("is another try for a query", async () => {
     const subgraph = await subgraphThat((request, response) => {

@@ -1,4 +1,4 @@
-import { platformErrors } from "@sba/platform/errors";
+import { AppError, ensureAppError, platformErrors } from "@sba/platform/errors";
 import { OperationFailed, type OperationRequest } from "@sba/platform/execute";
 import {
   INTERNAL_TOKEN_HEADER,
@@ -7,6 +7,7 @@ import {
   type InternalRequest,
 } from "@sba/platform/internal-token";
 import { GRAPHQL_PATH, type Route, type RouteRequest, type RouteResponse } from "@sba/platform/server";
+import { requireStorable } from "@sba/platform/storable";
 import { currentTraceparent } from "@sba/platform/telemetry";
 import { GraphQLError, type ExecutionResult, type GraphQLFormattedError } from "graphql";
 import { createClient, type Client } from "graphql-ws";
@@ -14,7 +15,7 @@ import { Pool, type Dispatcher } from "undici";
 import WebSocket from "ws";
 import { errors, toShownError } from "./errors.ts";
 import { guardSubgraph, type Ending, type SubgraphGuardOptions } from "./forward-guard.ts";
-import { type LinkOperation, type SubgraphLink } from "./forward.ts";
+import { unavailable, type LinkOperation, type SubgraphLink } from "./forward.ts";
 import { openQueue } from "./queue.ts";
 
 /** A subgraph in another process: HTTP over a pool of kept connections, and one graphql-ws socket for all its streams. */
@@ -67,8 +68,14 @@ export function linkRemote(
   return {
     name,
     routes: routes.map((route) => ({ ...route, handle: (request) => forwardRoute(pool, route, request) })),
-    execute: (operation, request) =>
-      guard.run(operation, request, (ending) => post({ pool, path, headers: headersFor(request) }, operation, ending)),
+    execute: (operation, request) => {
+      // Before the guard: what cannot be written is no failure of the subgraph.
+      const body = write(operation);
+      if (body instanceof AppError) return Promise.resolve(unavailable(operation, body));
+      return guard.run(operation, request, (ending) =>
+        post({ pool, path, headers: headersFor(request) }, body, ending),
+      );
+    },
     subscribe: (operation, request) =>
       subscribeRemote(socket, operation, request, isOurs ? internalExtensions(toInternal(request)) : undefined),
     isReady: () => isReady(pool, foreignPath),
@@ -95,6 +102,15 @@ async function isReady(pool: Pool, foreignPath: string | undefined): Promise<boo
   }
 }
 
+/** The body of a fetch; or INPUT_INVALID for variables that cannot be written. */
+function write({ query, variables, operationName }: LinkOperation): string | AppError {
+  try {
+    return JSON.stringify({ query, variables, operationName });
+  } catch (cause) {
+    return platformErrors.INPUT_INVALID({ message: "The variables are too large or nested too deeply.", cause });
+  }
+}
+
 /** A fetch has an ending of its own. */
 const NO_TIMEOUTS = { headersTimeout: 0, bodyTimeout: 0 };
 
@@ -105,13 +121,9 @@ interface Recipient {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-async function post(
-  { pool, path, headers }: Recipient,
-  { query, variables, operationName }: LinkOperation,
-  ending: Ending,
-): Promise<ExecutionResult> {
+async function post({ pool, path, headers }: Recipient, body: string, ending: Ending): Promise<ExecutionResult> {
   const traceparent = currentTraceparent();
-  const { status, contentType, body } = await exchange(
+  const { status, contentType, ...received } = await exchange(
     pool,
     {
       ...NO_TIMEOUTS,
@@ -123,12 +135,12 @@ async function post(
         ...(traceparent === undefined ? {} : { traceparent }),
         ...headers,
       },
-      body: JSON.stringify({ query, variables, operationName }),
+      body,
     },
     ending,
   );
   if (status !== 200 || !contentType.includes("json")) throw new Error(`answered ${status} ${contentType}`);
-  const result: unknown = JSON.parse(body.toString());
+  const result: unknown = JSON.parse(received.body.toString());
   if (!isResult(result)) throw new Error("answered with JSON that is no GraphQL result");
   return result as ExecutionResult;
 }
@@ -277,6 +289,13 @@ function subscribeRemote(
   const events = openQueue<ExecutionResult>(() => {
     leave();
   });
+  try {
+    // graphql-ws keeps the socket for ever for what it could not write.
+    requireStorable(variables);
+  } catch (error) {
+    events.end(new OperationFailed([toShownError(ensureAppError(error), request.requestId)]));
+    return events;
+  }
   leave = socket.subscribe<Record<string, unknown>>(
     {
       query,
