@@ -67,6 +67,10 @@ test.each([
     "of an event that is still to come",
     () => acknowledgeEvents(caller, { consumer: "a", cursor: encodeCursor(stream, 4) }),
   ],
+  [
+    "of a stream that no column can hold",
+    () => acknowledgeEvents(caller, { consumer: "a", cursor: encodeCursor("x\0", 1) }),
+  ],
   ["that is nonsense", () => acknowledgeEvents(caller, { consumer: "a", cursor: "nonsense" })],
 ])("a cursor %s is refused, and nothing is kept", async (_what, acknowledge) => {
   await expect(acknowledge()).rejects.toMatchObject({ code: "CURSOR_INVALID" });

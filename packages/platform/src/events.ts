@@ -6,6 +6,7 @@ import { platformErrors } from "./errors.ts";
 import { openGroupRead } from "./group.ts";
 import { defineJob, enqueue } from "./jobs.ts";
 import type { RecentEvent } from "./recent-events.ts";
+import { isStorable } from "./storable.ts";
 import { announceStreams, hearsStreams, type News } from "./stream-wakes.ts";
 import { currentTraceId } from "./telemetry.ts";
 
@@ -321,7 +322,8 @@ export function readCursor(cursor: string): StreamPosition {
   const at = text.lastIndexOf(":");
   const [stream, position] = [text.slice(0, Math.max(0, at)), text.slice(at + 1)];
   const seq = Number(position);
-  if (stream === "" || !POSITION.test(position) || seq > MAX_SEQ) throw platformErrors.CURSOR_INVALID();
+  if (stream === "" || !isStorable(stream) || !POSITION.test(position) || seq > MAX_SEQ)
+    throw platformErrors.CURSOR_INVALID();
   return { stream, seq };
 }
 

@@ -12,7 +12,13 @@ function parseDateTime(value: unknown): Date {
   const date = typeof value === "string" && RFC3339.test(value) && isDay(value) ? new Date(value) : undefined;
   if (!date || Number.isNaN(date.getTime()))
     throw scalarError("DateTime must be an RFC 3339 time with a zone, as 2026-11-20T19:00:00Z.");
+  if (!isStorableYear(date.getUTCFullYear())) throw scalarError("DateTime must be in the years 0001 to 9999 of UTC.");
   return date;
+}
+
+/** There is no year 0, and adapters write no year of five digits. */
+function isStorableYear(year: number): boolean {
+  return year >= 1 && year <= 9_999;
 }
 
 /** Date takes the 30th of February for the 2nd of March: a window would silently be another than was asked for. */

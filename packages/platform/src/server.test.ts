@@ -159,6 +159,17 @@ describe("an operation in process", () => {
       { big: "9223372036854775808" },
     ],
     ["a day that no calendar has", `query($at: DateTime) { size(text: "", at: $at) }`, { at: "2026-02-30T19:00:00Z" }],
+    ["the year 0", `query($at: DateTime) { size(text: "", at: $at) }`, { at: "0000-01-01T00:00:00Z" }],
+    [
+      "what is the year 0 in UTC",
+      `query($at: DateTime) { size(text: "", at: $at) }`,
+      { at: "0001-01-01T00:00:00+01:00" },
+    ],
+    [
+      "what is the year 10000 in UTC",
+      `query($at: DateTime) { size(text: "", at: $at) }`,
+      { at: "9999-12-31T23:59:59-01:00" },
+    ],
     ["a time without a zone", `query($at: DateTime) { size(text: "", at: $at) }`, { at: "2026-11-20T19:00:00" }],
     ["a variable that is missing", `query($text: String!) { size(text: $text) }`, {}],
   ])("refuses %s as bad input", async (_what, query, variables) => {

@@ -17,6 +17,11 @@ export function requireStorable(variables: Readonly<Record<string, unknown>>): v
   }
 }
 
+/** Whether a column can hold it: for what `requireStorable` cannot see, such as the text in a cursor. */
+export function isStorable(value: unknown): boolean {
+  return problemOf(value, 0) === undefined;
+}
+
 const checked = new WeakSet<DocumentNode>();
 
 /** As `requireStorable`, for what is written in the document itself; a document is looked at once. */

@@ -6,6 +6,7 @@ import { countStatements } from "@sba/testkit/statements";
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { encodeId, newId } from "@sba/platform/ids";
+import { encodePageCursor } from "@sba/platform/pages";
 import { METERS } from "../meter/meter.ts";
 import { schema } from "../schema.ts";
 import { recordUsage, type UsageInput } from "./record.ts";
@@ -295,6 +296,13 @@ describe("usage", () => {
       details: { maxDays: 400 },
     });
     expect(await refusal({ after: "nonsense" })).toMatchObject({ code: "BAD_USER_INPUT", reason: "CURSOR_INVALID" });
+    for (const key of [
+      ["a\0", null],
+      ["a", "b\0"],
+    ]) {
+      const after = encodePageCursor(JSON.stringify(["HOUR", false, "2026-01-01T00:00:00Z", ...key]));
+      expect(await refusal({ after })).toMatchObject({ reason: "CURSOR_INVALID" });
+    }
     expect(await refusal({ first: 0 })).toMatchObject({ reason: "INPUT_INVALID" });
     expect(await refusal({ first: 101 })).toMatchObject({ reason: "INPUT_INVALID" });
     expect(await refusal({ from: "2026-10-31" })).toMatchObject({ code: "BAD_USER_INPUT" });

@@ -3,6 +3,7 @@ import type { Caller } from "@sba/platform/caller";
 import { withTenant, type Tx } from "@sba/platform/db";
 import { platformErrors } from "@sba/platform/errors";
 import { decodePageCursor, encodePageCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
+import { isStorable } from "@sba/platform/storable";
 import { errors } from "../errors.ts";
 import { toUsageLine, type UsageLine } from "./record.ts";
 
@@ -128,8 +129,8 @@ const positionSchema = z.tuple([
   z.enum(GRANULARITIES),
   z.boolean(),
   z.iso.datetime(),
-  z.string(),
-  z.string().nullable(),
+  z.string().refine(isStorable),
+  z.string().refine(isStorable).nullable(),
 ]);
 
 /** The cursor of a row in the report that this query asks for. */

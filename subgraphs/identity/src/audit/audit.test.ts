@@ -68,6 +68,16 @@ describe("the audit log", () => {
     expect(await filtered({ from: "2020-01-01T00:00:00Z" })).toBe(3);
   });
 
+  it("is asked for no time that the database has not", async () => {
+    const { owner } = await givenTenant();
+    expect(await expectRefusal(schema, owner, AUDIT, { filter: { from: "0000-01-01T00:00:00Z" } })).toMatchObject({
+      reason: "INPUT_INVALID",
+    });
+    expect(nodesOf(await expectData(schema, owner, AUDIT, { filter: { from: "0001-01-01T00:00:00Z" } }))).toHaveLength(
+      2,
+    );
+  });
+
   it("is written in the transaction that does it, and cannot be changed by the application", async () => {
     const { owner } = await givenTenant();
     await withTenant(owner, async (tx) => {
