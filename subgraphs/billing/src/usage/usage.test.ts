@@ -296,13 +296,8 @@ describe("usage", () => {
       details: { maxDays: 400 },
     });
     expect(await refusal({ after: "nonsense" })).toMatchObject({ code: "BAD_USER_INPUT", reason: "CURSOR_INVALID" });
-    for (const key of [
-      ["a\0", null],
-      ["a", "b\0"],
-    ]) {
-      const after = encodePageCursor(JSON.stringify(["HOUR", false, "2026-01-01T00:00:00Z", ...key]));
-      expect(await refusal({ after })).toMatchObject({ reason: "CURSOR_INVALID" });
-    }
+    const after = encodePageCursor(JSON.stringify(["HOUR", false, "2026-01-01T00:00:00Z", "a\0", null]));
+    expect(await refusal({ after })).toMatchObject({ reason: "CURSOR_INVALID" });
     expect(await refusal({ first: 0 })).toMatchObject({ reason: "INPUT_INVALID" });
     expect(await refusal({ first: 101 })).toMatchObject({ reason: "INPUT_INVALID" });
     expect(await refusal({ from: "2026-10-31" })).toMatchObject({ code: "BAD_USER_INPUT" });
