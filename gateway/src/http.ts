@@ -19,12 +19,14 @@ import type { Operations } from "./operations.ts";
 import { requireOrigin, type Origins } from "./origins.ts";
 import { mountGraphiql } from "./graphiql.ts";
 import type { Limits } from "./limits.ts";
+import type { Tolls } from "./tolls.ts";
 
 /** The gateway's HTTP: one server for GraphQL, the domains' routes, health and the pages. */
 
 export interface HttpOptions {
   readonly operations: Operations;
   readonly authenticator: Authenticator;
+  readonly tolls: Tolls;
   readonly links: readonly SubgraphLink[];
   readonly limits: Limits;
   readonly development: boolean;
@@ -177,23 +179,30 @@ function mountGraphql(app: FastifyInstance, options: HttpOptions): void {
   });
 }
 
-type CallerOptions = Pick<HttpOptions, "authenticator" | "origins">;
+type CallerOptions = Pick<HttpOptions, "authenticator" | "origins" | "tolls">;
 
 /**
  * @throws CREDENTIALS_INVALID, CREDENTIALS_EXPIRED for a header that is there and not good: nobody falls back to being a stranger
+ * @throws RATE_LIMITED when too many from the same address were not good
  * @throws ORIGIN_NOT_ALLOWED when it comes from a page that the caller's tenant does not allow
  */
 async function callerOf(
   request: FastifyRequest,
-  { authenticator, origins }: CallerOptions,
+  { authenticator, origins, tolls }: CallerOptions,
 ): Promise<Caller | undefined> {
   const { authorization, origin, host } = request.headers;
   if (authorization === undefined)
     return authenticator.anonymous && { ...authenticator.anonymous, requestId: request.id };
-  const caller = { ...(await authenticator.authenticate(authorization)), requestId: request.id };
-  // Who sends none is no browser.
-  if (origin !== undefined) await requireOrigin(origins, { origin, host }, caller.tenantId);
-  return caller;
+  const refusal = tolls.refusalOf(request.ip);
+  if (refusal) throw refusal;
+  try {
+    const caller = { ...(await authenticator.authenticate(authorization)), requestId: request.id };
+    // Who sends none is no browser.
+    if (origin !== undefined) await requireOrigin(origins, { origin, host }, caller.tenantId);
+    return caller;
+  } catch (error) {
+    throw await tolls.fail(request.ip, error);
+  }
 }
 
 function identifyFor(route: Route, options: CallerOptions): Identify {

@@ -92,7 +92,7 @@ export function openSessions(options: SessionsOptions): Sessions {
       return sessions.size;
     },
     admit: async (authorization, connection) => {
-      const principal = await identify(authorization, authenticator);
+      const principal = await identifyFrom(connection.address, authorization, options);
       if (principal instanceof AppError) return { session: principal, standings: [] };
       const misplaced = await refusalOfPage(origins, connection.page, principal);
       if (misplaced) return { session: misplaced, standings: [] };
@@ -146,6 +146,18 @@ async function identify(authorization: unknown, authenticator: Authenticator): P
     logger.warn({ err: error }, "credentials of a connection could not be checked");
     return platformErrors.SUBGRAPH_UNAVAILABLE({ cause: error });
   }
+}
+
+/** As `identify`, for who is not known yet: what is not good counts against the address. */
+async function identifyFrom(
+  address: string,
+  authorization: unknown,
+  { authenticator, tolls }: SessionsOptions,
+): Promise<Authenticated | AppError> {
+  const refusal = tolls.refusalOf(address);
+  if (refusal) return refusal;
+  const principal = await identify(authorization, authenticator);
+  return principal instanceof AppError ? tolls.fail(address, principal) : principal;
 }
 
 function expireAt(session: Session, atMs: number | undefined): void {

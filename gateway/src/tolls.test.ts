@@ -152,6 +152,52 @@ describe.each([
   });
 });
 
+describe("credentials that are not good", () => {
+  let served: Served;
+  beforeAll(async () => {
+    served = await serve(world, "in process", {
+      rateLimits: limits({ address: 100 }),
+      trustedProxies: ["127.0.0.1"],
+    });
+  });
+  afterAll(() => served.close());
+  const forged = () => `sba_${newId().replaceAll("-", "")}`;
+  const from = (address: string) => ({ "x-forwarded-for": address });
+  const ask = (token: string, address: string) => post(served, token, "{ whoAmI }", {}, from(address));
+
+  test("are counted against their address, and beyond its limit nobody looks at them", async () => {
+    const member = world.join(["run:read"]);
+    const token = await member.token();
+    const statuses: number[] = [];
+    for (let each = 0; each < 150; each++) statuses.push((await ask(forged(), "203.0.113.1")).status);
+    expect(statuses).toEqual([...Array<number>(100).fill(401), ...Array<number>(50).fill(429)]);
+    const refused = await ask(token, "203.0.113.1");
+    expect([refused.status, refused.body.errors?.[0]?.extensions]).toEqual([
+      429,
+      expect.objectContaining({ ...REFUSED, details: expect.objectContaining({ limit: "address" }) }),
+    ]);
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect((await ask(token, "203.0.113.2")).body.data).toEqual({ whoAmI: member.principalId });
+  });
+
+  test("are counted on sockets, too", async () => {
+    const init = async (token: string, address: string) => {
+      const socket = await openTestSocket(served, undefined, from(address));
+      socket.send({ type: "connection_init", payload: { authorization: `Bearer ${token}` } });
+      return socket;
+    };
+    for (let each = 0; each < 99; each++) await ask(forged(), "203.0.113.3");
+    expect(await (await init(forged(), "203.0.113.3")).closed).toMatchObject({ code: 4401 });
+    expect(await (await init(forged(), "203.0.113.3")).closed).toMatchObject({
+      code: 1013,
+      reason: expect.stringMatching(/^RATE_LIMITED retryAfterMs=\d+$/),
+    });
+    const good = await init(await world.join(["run:read"]).token(), "203.0.113.4");
+    await good.message("connection_ack");
+    await good.close();
+  });
+});
+
 describe("the cost of an operation", () => {
   let served: Served;
   let member: Member;

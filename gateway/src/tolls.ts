@@ -1,6 +1,7 @@
 import type { Caller } from "@sba/platform/caller";
-import { platformErrors, type AppError } from "@sba/platform/errors";
+import { AppError, platformErrors } from "@sba/platform/errors";
 import type { Ask, RateLimit, RateLimiter, Standing } from "@sba/platform/rate-limit";
+import { LRUCache } from "lru-cache";
 import { errors } from "./errors.ts";
 
 /** How often and how much one may ask: by tenant, by principal and by operation, strangers by address; and the cost that a tenant may cause. */
@@ -10,7 +11,7 @@ export interface RateLimits {
   readonly principal: RateLimit;
   /** One principal's one document. */
   readonly operation: RateLimit;
-  /** Of whoever has not said who they are. */
+  /** Of whoever has not said who they are, or has not said it well. */
   readonly address: RateLimit;
   /** Sockets that a principal opens. */
   readonly connect: RateLimit;
@@ -64,6 +65,10 @@ export interface Tolls {
   readonly admit: (asker: Asker, operationHash: string, count?: number) => Admitted;
   /** Counts what else a stranger asks for in one operation. */
   readonly admitMore: (stranger: Asker, count: number) => Admitted;
+  /** Counts credentials that were not good against their address. @returns the error, or RATE_LIMITED when they were too many */
+  readonly fail: <E>(address: string, error: E) => Promise<E | AppError>;
+  /** RATE_LIMITED while an address has failed too often: its credentials are not looked at. Asks no store. */
+  readonly refusalOf: (address: string) => AppError | undefined;
   /** Counts a socket that is opened. */
   readonly connect: (asker: Asker) => Admitted;
   /** Takes what an operation may cost from its tenant's budget. */
@@ -80,6 +85,14 @@ export interface TollsOptions {
   readonly maxCost: number;
 }
 
+/** Of so many addresses it is remembered that they fail too often. */
+const MAX_REFUSED = 10_000;
+
+interface Refused {
+  readonly refusal: AppError;
+  readonly untilMs: number;
+}
+
 export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
   const take = (asks: readonly Ask[]): Admitted => {
     const standings = limiter.take(asks);
@@ -87,6 +100,8 @@ export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
   };
   const takeFromAddress = (asker: Asker, amount: number): Admitted =>
     take([{ limit: limits.address, key: addressOf(asker), amount }]);
+  // Of this process alone: to look it up costs nobody who is good a question to the store.
+  const refused = new LRUCache<string, Refused>({ max: MAX_REFUSED });
   const budgetOf = (asker: Asker, amount: number): Ask => ({ limit: limits.cost, key: payerOf(asker), amount });
   return {
     maxCost,
@@ -100,6 +115,20 @@ export function openTolls({ limiter, limits, maxCost }: TollsOptions): Tolls {
       ]);
     },
     admitMore: takeFromAddress,
+    fail: async (address, error) => {
+      if (!(error instanceof AppError) || error.kind !== "unauthenticated") return error;
+      const { refusal } = await take([{ limit: limits.address, key: addressOf({ address }) }]);
+      if (!refusal) return error;
+      refused.set(address, { refusal, untilMs: performance.now() + (refusal.retryAfterMs ?? 0) });
+      return refusal;
+    },
+    refusalOf: (address) => {
+      if (refused.size === 0) return undefined;
+      const known = refused.get(address);
+      if (!known || known.untilMs > performance.now()) return known?.refusal;
+      refused.delete(address);
+      return undefined;
+    },
     connect: (asker) => take([{ limit: limits.connect, key: asker.caller?.principalId ?? addressOf(asker) }]),
     charge: (asker, cost) => {
       const limitOfOne = Math.min(maxCost, limits.cost.quota);
@@ -119,7 +148,7 @@ function toAdmission(standings: readonly Standing[]): Admission {
   return { standings, refusal: refused && tooOften(refused) };
 }
 
-function addressOf({ address }: Asker): string {
+function addressOf({ address }: Pick<Asker, "address">): string {
   return `address ${address ?? "unknown"}`;
 }
 

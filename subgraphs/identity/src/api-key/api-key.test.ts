@@ -3,9 +3,10 @@ import { eventually } from "@sba/testkit/eventually";
 import { expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
-import { encodeId } from "@sba/platform/ids";
+import { encodeId, newId } from "@sba/platform/ids";
 import { pubsub } from "@sba/platform/pubsub";
 import { reader } from "@sba/platform/reader";
+import { makeCredential } from "../credential.ts";
 import { REVOKED_TOPIC } from "../principal/revocation.ts";
 import { schema } from "../schema.ts";
 import { givenMember, givenTenant } from "../testing.ts";
@@ -53,6 +54,14 @@ describe("API keys", () => {
     for (const text of [forged, moved, key.slice(0, -1), `${key}x`, "sba_", "", key.toUpperCase()])
       expect(await verifyApiKey(text)).toBeUndefined();
     expect(await verifyApiKey(key)).toBeDefined();
+  });
+
+  it("cost no tenant its reader when they are forged for many", async () => {
+    const { owner } = await givenTenant();
+    const warm = reader(owner);
+    for (let each = 0; each < 200; each++)
+      expect(await verifyApiKey(makeCredential("sba", newId(), newId()).text)).toBeUndefined();
+    expect(reader(owner)).toBe(warm);
   });
 
   it("end at their expiry", async () => {
