@@ -8,7 +8,7 @@ import { encodeId, newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { getAgentVersion } from "../agent/version.ts";
 import { errors } from "../errors.ts";
-import { lockIdleThread } from "../thread/thread.ts";
+import { lockThread, nextRunId, requireIdleThread, type LockedThread } from "../thread/thread.ts";
 import { admitRun } from "./admission.ts";
 import { requireStartBudget } from "./budget.ts";
 import { failRun } from "./end.ts";
@@ -93,7 +93,8 @@ export async function replayDeadLetter(
   return withTenant(caller, async (tx) => {
     const run = await lockDeadRun(tx, runId);
     const operation = { operation: "replayDeadLetter", key: idempotencyKey, input: { runId } };
-    return once(tx, caller, operation, newId(), (id) => replay(tx, caller, run, id));
+    const thread = await lockThread(tx, run.threadId);
+    return once(tx, caller, operation, nextRunId(thread), (id) => replay(tx, caller, { run, thread }, id));
   });
 }
 
@@ -105,14 +106,19 @@ async function lockDeadRun(tx: Tx, runId: string): Promise<RunRow> {
   return run;
 }
 
-async function replay(tx: Tx, caller: Caller, run: RunRow, id: string): Promise<void> {
+interface Replayed {
+  readonly run: RunRow;
+  readonly thread: LockedThread;
+}
+
+async function replay(tx: Tx, caller: Caller, { run, thread }: Replayed, id: string): Promise<void> {
   const { agentId, agentKey, threadId, prompt, replacedBy } = run;
   if (replacedBy !== null) {
     throw errors.AGENT_DEAD_LETTER_REPLAYED({ details: { replayedAs: encodeId("Run", replacedBy) } });
   }
   const options = run.options as RunOptions;
   requireStartBudget(options);
-  await lockIdleThread(tx, { threadId, agentId });
+  requireIdleThread(thread, agentId);
   const version = await getAgentVersion(tx, run.agentVersionId);
   const agent = { id: agentId, key: agentKey, version };
   const start = { id, input: { prompt, options }, agent, threadId };

@@ -227,6 +227,34 @@ describe("a planned run", () => {
     await expect(refused).rejects.toMatchObject({ code: "AGENT_THREAD_BUSY" });
   });
 
+  it("goes on from what another run said in its thread while it was being planned", async () => {
+    const caller = await aTenant();
+    server().answer = says("Ada leads the project.");
+    const first = await startRun(caller, { ...clerk, prompt: "Who leads the project?" });
+    const { threadId } = await driveRun(caller, first);
+    const [asked, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    server().answer = async (response, request) => {
+      asked.resolve();
+      await release.promise;
+      await TASK_PLAN(response, request);
+    };
+    const planning = planRun(caller, { ...clerk, threadId });
+    await asked.promise;
+    server().answer = says("Grace leads it from June.");
+    const meanwhile = await startRun(caller, { ...clerk, prompt: "And then?", threadId });
+    await driveRun(caller, meanwhile);
+    release.resolve();
+    const runId = await planning;
+    server().received.length = 0;
+    server().answer = says("Done.");
+    await executeRun(caller, { runId });
+    await driveRun(caller, runId);
+    const said = server()
+      .received[0]!.body.messages.slice(1)
+      .map(({ content }) => content);
+    expect(said.slice(-2)).toEqual(["Grace leads it from June.", clerk.prompt]);
+  });
+
   it("is refused when it should wait for a thread, or end what is under way in it", async () => {
     const caller = await aTenant();
     const planned = planRun(caller, { ...clerk, options: { onBusyThread: "ENQUEUE" } });

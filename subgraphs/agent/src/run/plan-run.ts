@@ -20,7 +20,7 @@ import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
 import { takePlanningTurn, type PlanningInput, type PlanningTurn } from "../step/planning-turn.ts";
 import { readHistory } from "../thread/message.ts";
-import { lockIdleThread } from "../thread/thread.ts";
+import { lockThread, nextRunId, requireIdleThread, type LockedThread } from "../thread/thread.ts";
 import { admitRun } from "./admission.ts";
 import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
 import { lockRun, tellersWith } from "./lock.ts";
@@ -58,9 +58,26 @@ export async function planRun(caller: Caller, { signal, ...input }: PlanRunInput
   const basis = await withTenant(caller, (tx) => readBasis(tx, caller, input, operation));
   if (typeof basis === "string") return basis;
   const turn = await takePlanningTurn(caller, basis, signal);
-  return withTenant(caller, (tx) =>
-    once(tx, caller, operation, basis.start.id, () => acceptPlan(tx, caller, basis.start, turn)),
-  );
+  return withTenant(caller, async (tx) => {
+    const { thread, id } = await takePlace(tx, input.threadId);
+    return once(tx, caller, operation, id, async () => {
+      if (thread) requireIdleThread(thread, basis.start.agent.id);
+      await acceptPlan(tx, caller, { ...basis.start, id }, turn);
+    });
+  });
+}
+
+interface Place {
+  /** Undefined for a new thread. */
+  readonly thread: LockedThread | undefined;
+  /** UUID that the run has if it is accepted now: other runs may take their places while the model plans. */
+  readonly id: string;
+}
+
+/** Locks the run's thread. @throws AGENT_THREAD_NOT_FOUND */
+async function takePlace(tx: Tx, threadId: string | undefined): Promise<Place> {
+  const thread = threadId === undefined ? undefined : await lockThread(tx, threadId);
+  return { thread, id: thread ? nextRunId(thread) : newId() };
 }
 
 /** What the plan is made from, or the UUID of the run that the same request made before. */
@@ -70,23 +87,22 @@ async function readBasis(
   { agentKey, prompt, options, threadId }: StartRunInput,
   operation: IdempotentOperation,
 ): Promise<PlanningInput | string> {
-  const id = newId();
+  const { thread, id } = await takePlace(tx, threadId);
   const [earlier, agent, history, policies] = await Promise.all([
     findEarlier(tx, caller, operation),
     getAgentForRun(tx, agentKey),
-    threadId === undefined ? [] : readHistory(tx, { id, threadId }),
+    thread ? readHistory(tx, { id, threadId: thread.id }) : [],
     readPolicies(tx, agentKey),
   ]);
   if (earlier !== undefined) return earlier;
-  if (threadId !== undefined) await lockIdleThread(tx, { threadId, agentId: agent.id });
+  if (thread) requireIdleThread(thread, agent.id);
   const input = options === undefined ? { prompt } : { prompt, options };
   return { start: { id, input, agent, threadId }, history, policies };
 }
 
 /** The run, its plan and what planning cost, in one transaction. */
 async function acceptPlan(tx: Tx, caller: Caller, start: RunStart, turn: PlanningTurn): Promise<void> {
-  const { id, agent, threadId } = start;
-  if (threadId !== undefined) await lockIdleThread(tx, { threadId, agentId: agent.id });
+  const { id, agent } = start;
   const admission = await admitRun(tx, caller, start, await readStartLimits(tx, caller));
   const charged = turn.metered.map((lines) => priceUsage(lines));
   const planningMicros = charged.reduce((sum, usage) => sum + costOf(usage), 0n);

@@ -56,15 +56,8 @@ export function requireThreadOf({ agentId: owner }: LockedThread, agentId: strin
   if (owner !== agentId) throw errors.AGENT_THREAD_OF_OTHER_AGENT();
 }
 
-/**
- * Refuses a thread that a run is under way in, and locks it.
- * @throws AGENT_THREAD_NOT_FOUND, AGENT_THREAD_BUSY, AGENT_THREAD_OF_OTHER_AGENT
- */
-export async function lockIdleThread(
-  tx: Tx,
-  { threadId, agentId }: { readonly threadId: string; readonly agentId: string },
-): Promise<void> {
-  const thread = await lockThread(tx, threadId);
+/** Refuses a thread that a run is under way in. @throws AGENT_THREAD_BUSY, AGENT_THREAD_OF_OTHER_AGENT */
+export function requireIdleThread(thread: LockedThread, agentId: string): void {
   requireThreadOf(thread, agentId);
   if (thread.underWay.length > 0) throw errors.AGENT_THREAD_BUSY();
 }
