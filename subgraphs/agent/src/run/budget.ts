@@ -54,6 +54,16 @@ export function leftOf(purse: Purse): bigint | undefined {
   return own === undefined || (slice !== undefined && slice < own) ? slice : own;
 }
 
+/** The purse when so much more is spent. */
+export function afterSpending<P extends Purse>(purse: P, micros: bigint): P {
+  const { run, slice } = purse;
+  return {
+    ...purse,
+    run: { ...run, spentMicros: run.spentMicros + micros },
+    slice: slice && { ...slice, leftMicros: slice.leftMicros - micros },
+  };
+}
+
 /** What a turn of this model costs at the run's prices when it reads and writes so many tokens. */
 export function turnCost({ run }: Purse, model: string, inputTokens: number, outputTokens: number): bigint {
   return estimateCost(turnUsage(model, inputTokens, outputTokens), run.priceListVersion).amountMicros;

@@ -6,7 +6,8 @@ import { describe, expect, it } from "vitest";
 import { createAgent } from "../agent/agent.ts";
 import { inTurn, openChunks, useScriptedModels, type Answer } from "../model/testing.ts";
 import { driveRun, journalOf } from "../testing.ts";
-import { startRun } from "./run.ts";
+import { planRun } from "./plan-run.ts";
+import { getRun, startRun } from "./run.ts";
 
 const database = useDatabase();
 const { server } = useScriptedModels();
@@ -34,6 +35,21 @@ const reports =
     chunks.text(text);
     chunks.end("stop", { prompt_tokens: 20, completion_tokens: completionTokens });
   };
+
+/** Fails in the middle, and reports that it wrote far more than it may. */
+const breaksOff: Answer = (response) => {
+  const chunks = openChunks(response);
+  chunks.text("Half ", { usage: { prompt_tokens: 20, completion_tokens: 100_000 } });
+  chunks.send({ error: { message: "overloaded" } });
+  response.end();
+};
+
+/** The same of a plan that is one. */
+const plansAtLength: Answer = (response) => {
+  const chunks = openChunks(response);
+  chunks.call(0, "p", "submit_plan", [JSON.stringify({ steps: [{ title: "Say so" }] })]);
+  chunks.end("tool_calls", { prompt_tokens: 20, completion_tokens: 100_000 });
+};
 
 /** A run of gpt-4.1, whose tokens cost 2 micros in and 8 micros out. */
 async function answer(caller: Caller): Promise<Awaited<ReturnType<typeof driveRun>>> {
@@ -81,12 +97,6 @@ describe("what a provider reports beyond what was reserved", () => {
   it("leaves attempts that came to nothing within the budget, too", async () => {
     const caller = aCaller();
     await setBudget(caller, { scope: "TENANT", period: "MONTH", limitMicros: 6_000n });
-    const breaksOff: Answer = (response) => {
-      const chunks = openChunks(response);
-      chunks.text("Half ", { usage: { prompt_tokens: 20, completion_tokens: 100_000 } });
-      chunks.send({ error: { message: "overloaded" } });
-      response.end();
-    };
     server().answer = inTurn(breaksOff, reports("Whole.", 10));
     const { id } = await answer(caller);
     const run = await eventually(async () => {
@@ -102,5 +112,21 @@ describe("what a provider reports beyond what was reserved", () => {
       [caller.tenantId],
     );
     expect(rows).toEqual([{ within: true }]);
+  });
+
+  it("leaves a plan and the attempts at it within the run's budget", async () => {
+    const caller = aCaller();
+    await createAgent(caller, { key: "a", name: "A", instructions: "Help.", model: "gpt-4.1", tools: [] });
+    server().answer = inTurn(breaksOff, plansAtLength);
+    const { signal } = new AbortController();
+    const input = { agentKey: "a", prompt: "Hello?", options: { budgetMicros: "6000" }, signal };
+    const run = await getRun(caller, await planRun(caller, input));
+    expect(run.status).toBe("PLANNING");
+    expect(run.spentMicros).toBeLessThanOrEqual(6_000n);
+    const lines = await linesOf(run.id);
+    expect(run.spentMicros).toBe(BigInt(lines.reduce((sum, { micros }) => sum + micros, 1_000)));
+    const written = lines.filter(({ meter }) => meter.endsWith(".outputTokens"));
+    expect(written.reduce((sum, { quantity }) => sum + quantity, 0)).toBe(200_000);
+    expect(written.filter(({ meter }) => meter === "overage.outputTokens")).toHaveLength(2);
   });
 });

@@ -1,5 +1,5 @@
 import type { AgentVersion, Message, Run as RunRow } from "@sba/platform/generated/prisma/client";
-import { priceUsage } from "@sba/billing/index";
+import { priceUsage, withinReservation, type MeteredLine } from "@sba/billing/index";
 import { isAsPinned } from "../agent/version.ts";
 import {
   approximateTokens,
@@ -13,7 +13,16 @@ import {
   type ModelMessage,
   type ModelTool,
 } from "../model/index.ts";
-import { affordableTokens, costOf, exhausted, turnCost, turnUsage, type Purse } from "../run/budget.ts";
+import {
+  afterSpending,
+  affordableTokens,
+  costOf,
+  exhausted,
+  leftOf,
+  turnCost,
+  turnUsage,
+  type Purse,
+} from "../run/budget.ts";
 import { planOf, tellPlan } from "../run/plan.ts";
 import type { RunOptions, RunStart } from "../run/run.ts";
 import type { Session } from "../run/session.ts";
@@ -46,6 +55,14 @@ export interface PaidAttempt extends BilledAttempt {
 /** The attempt with what was reserved for it. */
 export function payFor(models: PaidCall["models"], { model, usage }: BilledAttempt): PaidAttempt {
   return { model, usage, reservedMicros: models.find((choice) => choice.model === model)?.reservedMicros ?? 0n };
+}
+
+/** What is charged for it: never more than was reserved for it or than is left. The rest is the platform's. */
+export function chargedLines(purse: Purse, { model, usage, reservedMicros }: PaidAttempt): MeteredLine[] {
+  const left = leftOf(purse) ?? reservedMicros;
+  const reserved = left < reservedMicros ? left : reservedMicros;
+  const reported = turnUsage(model, usage.inputTokens, usage.outputTokens);
+  return withinReservation(reported, reserved, purse.run.priceListVersion);
 }
 
 export interface PaidCall extends ModelCall {
@@ -116,14 +133,11 @@ async function makeSummary(
 }
 
 /** What is left when the summary is paid for. */
-function afterSummary({ run, slice }: Purse, summary: MadeSummary | undefined): Purse {
-  if (!summary) return { run, slice };
+function afterSummary(purse: Purse, summary: MadeSummary | undefined): Purse {
+  if (!summary) return purse;
   const { model, usage } = summary.paid;
-  const micros = costOf(priceUsage(turnUsage(model, usage.inputTokens, usage.outputTokens), run.priceListVersion));
-  return {
-    run: { ...run, spentMicros: run.spentMicros + micros },
-    slice: slice && { ...slice, leftMicros: slice.leftMicros - micros },
-  };
+  const lines = turnUsage(model, usage.inputTokens, usage.outputTokens);
+  return afterSpending(purse, costOf(priceUsage(lines, purse.run.priceListVersion)));
 }
 
 /** What pays for a plan, before there is a run. */

@@ -1,4 +1,4 @@
-import { priceUsage, recordNewUsage, withinReservation, type MeteredLine } from "@sba/billing/index";
+import { priceUsage, recordNewUsage, type MeteredLine } from "@sba/billing/index";
 import { makeToolCall, recordNewToolCalls, type Tool, type ToolCall } from "@sba/integrations/index";
 import { AppError } from "@sba/platform/errors";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
@@ -8,14 +8,14 @@ import { errors } from "../errors.ts";
 import { tokenDelta, toolRequested, usageRecorded } from "../events.ts";
 import { callModel, type BilledAttempt, type ModelAnswer, type ModelToolCall } from "../model/index.ts";
 import { askFirst } from "../run/ask.ts";
-import { leftOf, spend, turnUsage } from "../run/budget.ts";
+import { spend } from "../run/budget.ts";
 import type { Work } from "../run/plan-next.ts";
 import type { RunOptions } from "../run/run.ts";
 import { addMessage, type Draft, type Session } from "../run/session.ts";
 import { usageSnapshot } from "../run/usage.ts";
 import { openCalls, type MessageToolCall } from "../thread/message.ts";
 import { findTool } from "../tool/index.ts";
-import { payFor, prepareTurn, type MadeSummary, type PaidAttempt } from "./model-request.ts";
+import { chargedLines, payFor, prepareTurn, type MadeSummary, type PaidAttempt } from "./model-request.ts";
 import { toolCallSnapshot } from "./tool-turn.ts";
 import { finishStep } from "./step.ts";
 import { openTokenWriter, type LastPiece } from "./token-writer.ts";
@@ -111,18 +111,10 @@ export function failedAttemptKey(
   return `run:${id}:step:${number}:attempt:${billedAttempts}.${index + 1}`;
 }
 
-/** Charges what a model used, and never more than was reserved for it or than the run has left: the rest is the platform's. */
-function meter(
-  draft: Draft,
-  key: string,
-  { model, usage: used, reservedMicros }: PaidAttempt,
-  more: readonly MeteredLine[] = [],
-): void {
+/** Charges what a model used. */
+function meter(draft: Draft, key: string, paid: PaidAttempt, more: readonly MeteredLine[] = []): void {
   const { id: runId, agentKey, priceListVersion } = draft.run;
-  const left = leftOf(draft) ?? reservedMicros;
-  const reserved = left < reservedMicros ? left : reservedMicros;
-  const reported = turnUsage(model, used.inputTokens, used.outputTokens);
-  const lines = [...withinReservation(reported, reserved, priceListVersion), ...more];
+  const lines = [...chargedLines(draft, paid), ...more];
   const usage = priceUsage(lines, priceListVersion);
   draft.writes.push((tx) => {
     recordNewUsage(tx, draft.caller, { key, lines, runId, agentKey, priceListVersion });

@@ -1,4 +1,4 @@
-import { estimateCost, withinReservation, type MeteredLine } from "@sba/billing/index";
+import { estimateCost, priceUsage, type MeteredLine } from "@sba/billing/index";
 import type { Tool } from "@sba/integrations/index";
 import type { Caller } from "@sba/platform/caller";
 import type { Message } from "@sba/platform/generated/prisma/client";
@@ -15,11 +15,11 @@ import {
   type ModelAnswer,
   type PlannedStep,
 } from "../model/index.ts";
-import { START_USAGE, TOOL_CALL_USAGE, turnUsage } from "../run/budget.ts";
+import { afterSpending, costOf, START_USAGE, TOOL_CALL_USAGE, turnUsage } from "../run/budget.ts";
 import type { RunPlanStep } from "../run/plan.ts";
 import type { RunStart } from "../run/run.ts";
 import { findTool } from "../tool/index.ts";
-import { payFor, preparePlanCall, type PaidAttempt, type PlanPurse } from "./model-request.ts";
+import { chargedLines, payFor, preparePlanCall, type PaidAttempt, type PlanPurse } from "./model-request.ts";
 
 /** One turn in which the model says what it would do, and does nothing. */
 
@@ -59,7 +59,7 @@ export async function takePlanningTurn(
   const steps = readSteps(answer, call.request.tools);
   return {
     steps: steps.map((step, index) => describeStep(step, index, { answer, purse, policies })),
-    metered: [payFor(call.models, answer), ...billed].map((paid) => linesOf(paid, purse)),
+    metered: chargeEach(purse, [payFor(call.models, answer), ...billed]),
   };
 }
 
@@ -71,12 +71,14 @@ function purseOf({ agent, input }: RunStart): PlanPurse {
   return { run: { model, priceListVersion, toolHashes, options, spentMicros, childrenMicros: 0n }, slice: undefined };
 }
 
-function linesOf({ model, usage, reservedMicros }: PaidAttempt, { run }: PlanPurse): MeteredLine[] {
-  return withinReservation(
-    turnUsage(model, usage.inputTokens, usage.outputTokens),
-    reservedMicros,
-    run.priceListVersion,
-  );
+/** Each from what those before it left. */
+function chargeEach(purse: PlanPurse, attempts: readonly PaidAttempt[]): MeteredLine[][] {
+  let left = purse;
+  return attempts.map((attempt) => {
+    const lines = chargedLines(left, attempt);
+    left = afterSpending(left, costOf(priceUsage(lines, left.run.priceListVersion)));
+    return lines;
+  });
 }
 
 /** @throws AGENT_PLAN_INVALID */
