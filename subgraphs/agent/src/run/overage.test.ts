@@ -114,12 +114,16 @@ describe("what a provider reports beyond what was reserved", () => {
     expect(rows).toEqual([{ within: true }]);
   });
 
-  it("leaves a plan and the attempts at it within the run's budget", async () => {
+  it.each([
+    ["the run's", "6000", 1_000_000n],
+    ["the tenant's", "1000000", 6_000n],
+  ])("leaves a plan and the attempts at it within %s budget", async (_whose, budgetMicros, limitMicros) => {
     const caller = aCaller();
+    await setBudget(caller, { scope: "TENANT", period: "MONTH", limitMicros });
     await createAgent(caller, { key: "a", name: "A", instructions: "Help.", model: "gpt-4.1", tools: [] });
     server().answer = inTurn(breaksOff, plansAtLength);
     const { signal } = new AbortController();
-    const input = { agentKey: "a", prompt: "Hello?", options: { budgetMicros: "6000" }, signal };
+    const input = { agentKey: "a", prompt: "Hello?", options: { budgetMicros }, signal };
     const run = await getRun(caller, await planRun(caller, input));
     expect(run.status).toBe("PLANNING");
     expect(run.spentMicros).toBeLessThanOrEqual(6_000n);

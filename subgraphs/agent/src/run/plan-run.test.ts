@@ -295,7 +295,7 @@ describe("a planned run", () => {
   it("is paid from the tenant's budgets, holds nothing of them while it rests, and is not made without them", async () => {
     const caller = await aTenant();
     const limit = { scope: "TENANT", period: "DAY" } as const;
-    await setBudget(caller, { ...limit, limitMicros: 1_360n });
+    await setBudget(caller, { ...limit, limitMicros: 10_000n });
     server().answer = TASK_PLAN;
     await planRun(caller, clerk);
     const { rows } = await database().owner.query(
@@ -303,10 +303,78 @@ describe("a planned run", () => {
       [caller.tenantId],
     );
     expect(rows).toEqual([{ reserved: 0, spent: 1_360 }]);
+    await setBudget(caller, { ...limit, limitMicros: 1_360n });
     await expect(planRun(caller, clerk)).rejects.toMatchObject({ code: "BILLING_BUDGET_EXHAUSTED" });
     await setBudget(caller, { ...limit, limitMicros: 2_719n });
     await expect(planRun(caller, clerk)).rejects.toMatchObject({ code: "BILLING_BUDGET_EXHAUSTED" });
     expect((await listRuns(caller, { first: 10 })).items).toHaveLength(1);
+  });
+
+  it("is not asked of a model when a budget is used up", async () => {
+    const caller = await aTenant();
+    await setBudget(caller, { scope: "TENANT", period: "DAY", limitMicros: 0n });
+    server().answer = TASK_PLAN;
+    await expect(planRun(caller, clerk)).rejects.toMatchObject({ code: "BILLING_BUDGET_EXHAUSTED" });
+    expect(server().received).toEqual([]);
+  });
+
+  it.each([
+    ["TOKENS", 0, 10_000_000],
+    ["CONCURRENT_RUNS", 100, 0],
+  ])("is not asked of a model when the quota of %s is used up", async (quota, running, tokens) => {
+    const caller = await aTenant();
+    await database().owner.query(
+      `INSERT INTO billing.quota_use (tenant_id, running, month, tokens, tool_calls)
+       VALUES ($1, $2, date_trunc('month', now(), 'UTC'), $3, 0)`,
+      [caller.tenantId, running, tokens],
+    );
+    server().answer = TASK_PLAN;
+    const refused = { code: "BILLING_QUOTA_EXCEEDED", details: { quota } };
+    await expect(planRun(caller, clerk)).rejects.toMatchObject(refused);
+    expect(server().received).toEqual([]);
+  });
+
+  it("holds nothing of budgets and quotas while the model plans", async () => {
+    const caller = await aTenant();
+    await setBudget(caller, { scope: "TENANT", period: "DAY", limitMicros: 20_000n });
+    let held: unknown;
+    server().answer = async (response, request) => {
+      const text = `SELECT (SELECT sum(reserved_micros)::int FROM billing.budget_period WHERE tenant_id = $1) AS reserved,
+                           (SELECT running FROM billing.quota_use WHERE tenant_id = $1) AS running`;
+      held = (await database().owner.query(text, [caller.tenantId])).rows;
+      await TASK_PLAN(response, request);
+    };
+    await planRun(caller, clerk);
+    expect(held).toEqual([{ reserved: 0, running: 0 }]);
+  });
+
+  it("leaves what was used to the platform when the model made none, or when the budget went to others meanwhile", async () => {
+    const caller = await aTenant();
+    const limit = { scope: "TENANT", period: "DAY" } as const;
+    const recorded = async () => {
+      const { rows } = await database().owner.query(
+        `SELECT meter, agent_key, sum(quantity)::int AS quantity, sum(amount_micros)::int AS micros FROM billing.usage_record
+         WHERE tenant_id = $1 AND run_id IS NULL AND meter LIKE 'overage.%' GROUP BY meter, agent_key ORDER BY meter`,
+        [caller.tenantId],
+      );
+      return rows;
+    };
+    const overage = (input: number, output: number) => [
+      { meter: "overage.inputTokens", agent_key: "clerk", quantity: input, micros: 0 },
+      { meter: "overage.outputTokens", agent_key: "clerk", quantity: output, micros: 0 },
+    ];
+    server().answer = says("I would write it down.");
+    await expect(planRun(caller, clerk)).rejects.toMatchObject({ code: "AGENT_PLAN_INVALID" });
+    // It is asked three times.
+    expect(await recorded()).toEqual(overage(60, 3));
+    await setBudget(caller, { ...limit, limitMicros: 20_000n });
+    server().answer = async (response, request) => {
+      await setBudget(caller, { ...limit, limitMicros: 0n });
+      await TASK_PLAN(response, request);
+    };
+    await expect(planRun(caller, clerk)).rejects.toMatchObject({ code: "BILLING_BUDGET_EXHAUSTED" });
+    expect(await recorded()).toEqual(overage(160, 23));
+    expect((await listRuns(caller, { first: 1 })).items).toEqual([]);
   });
 
   it("shows which steps the tenant's policy lets nobody take alone", async () => {

@@ -6,6 +6,9 @@ import {
   reserveSlice,
   returnSlice,
   settleSlice,
+  withinReservation,
+  type Slice,
+  type StartLimits,
   type UsageLine,
 } from "@sba/billing/index";
 import { recordAudit } from "@sba/platform/audit";
@@ -14,15 +17,17 @@ import { json, withTenant, type Tx } from "@sba/platform/db";
 import { appendEvents, type NewEvent } from "@sba/platform/events";
 import { findEarlier, once, type IdempotentOperation } from "@sba/platform/idempotency";
 import { encodeId, newId } from "@sba/platform/ids";
+import { logger } from "@sba/platform/log";
 import { getAgentForRun } from "../agent/version.ts";
 import { readPolicies } from "../approval/policy.ts";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream, usageRecorded } from "../events.ts";
+import type { PaidAttempt } from "../step/model-request.ts";
 import { takePlanningTurn, type PlanningInput, type PlanningTurn } from "../step/planning-turn.ts";
 import { readHistory } from "../thread/message.ts";
 import { lockThread, nextRunId, requireIdleThread, type LockedThread } from "../thread/thread.ts";
-import { admitRun } from "./admission.ts";
-import { costOf, requireStartBudget, START_USAGE } from "./budget.ts";
+import { admitRun, giveBack } from "./admission.ts";
+import { costOf, requireStartBudget, START_USAGE, turnUsage } from "./budget.ts";
 import { lockRun, tellersWith } from "./lock.ts";
 import type { RunPlan } from "./plan.ts";
 import { insertRun } from "./accept.ts";
@@ -57,14 +62,37 @@ export async function planRun(caller: Caller, { signal, ...input }: PlanRunInput
   const operation = { operation: "planRun", key: idempotencyKey, input: request };
   const basis = await withTenant(caller, (tx) => readBasis(tx, caller, input, operation));
   if (typeof basis === "string") return basis;
-  const turn = await takePlanningTurn(caller, basis, signal);
-  return withTenant(caller, async (tx) => {
-    const { thread, id } = await takePlace(tx, input.threadId);
-    return once(tx, caller, operation, id, async () => {
-      if (thread) requireIdleThread(thread, basis.start.agent.id);
-      await acceptPlan(tx, caller, { ...basis.start, id }, turn);
+  const used: PaidAttempt[] = [];
+  try {
+    const turn = await takePlanningTurn(caller, basis, used, signal);
+    return await withTenant(caller, async (tx) => {
+      const { thread, id } = await takePlace(tx, input.threadId);
+      const runId = await once(tx, caller, operation, id, async () => {
+        if (thread) requireIdleThread(thread, basis.start.agent.id);
+        await acceptPlan(tx, caller, { ...basis.start, id }, turn);
+      });
+      if (runId !== id) recordUnplanned(tx, caller, basis.start, used);
+      return runId;
     });
-  });
+  } catch (error) {
+    await withTenant(caller, async (tx) => recordUnplanned(tx, caller, basis.start, used)).catch((lost: unknown) => {
+      logger.warn({ err: lost, "tenant.id": caller.tenantId }, "usage of a plan that came to nothing is not recorded");
+    });
+    throw error;
+  }
+}
+
+/** Records what was used for a plan that no run came of: there is nobody to charge, it is the platform's. */
+function recordUnplanned(
+  tx: Tx,
+  caller: Caller,
+  { id, agent }: RunStart,
+  used: readonly Pick<PaidAttempt, "model" | "usage">[],
+): void {
+  for (const [index, { model, usage }] of used.entries()) {
+    const lines = withinReservation(turnUsage(model, usage.inputTokens, usage.outputTokens), 0n);
+    recordNewUsage(tx, caller, { key: `plan:${id}:${index + 1}`, lines, agentKey: agent.key });
+  }
 }
 
 interface Place {
@@ -88,16 +116,35 @@ async function readBasis(
   operation: IdempotentOperation,
 ): Promise<PlanningInput | string> {
   const { thread, id } = await takePlace(tx, threadId);
-  const [earlier, agent, history, policies] = await Promise.all([
+  const [earlier, agent, limits, history, policies] = await Promise.all([
     findEarlier(tx, caller, operation),
     getAgentForRun(tx, agentKey),
+    readStartLimits(tx, caller),
     thread ? readHistory(tx, { id, threadId: thread.id }) : [],
     readPolicies(tx, agentKey),
   ]);
   if (earlier !== undefined) return earlier;
   if (thread) requireIdleThread(thread, agent.id);
   const input = options === undefined ? { prompt } : { prompt, options };
-  return { start: { id, input, agent, threadId }, history, policies };
+  const start = { id, input, agent, threadId };
+  return { start, history, policies, slice: await requireRoom(tx, caller, start, limits) };
+}
+
+/** The most that a budget can have left. */
+const ALL_MICROS = 2n ** 63n - 1n;
+
+/**
+ * Refuses what could not be accepted now, before a model is asked, and tells what is left to pay for the plan. All of it is given
+ * back at once: nobody would, if this process died while the model plans.
+ * @throws BILLING_BUDGET_EXHAUSTED, BILLING_QUOTA_EXCEEDED
+ */
+async function requireRoom(tx: Tx, caller: Caller, start: RunStart, limits: StartLimits): Promise<Slice | undefined> {
+  const admission = await admitRun(tx, caller, start, limits);
+  const { id, agent } = start;
+  const all = { runId: id, agentId: agent.id, agentKey: agent.key, spentMicros: 0n, wantMicros: ALL_MICROS };
+  const slice = admission.budgeted ? await reserveSlice(tx, caller, { ...all, atLeastMicros: 1n }) : undefined;
+  giveBack(tx, caller, { id, ...admission });
+  return slice;
 }
 
 /** The run, its plan and what planning cost, in one transaction. */

@@ -1,4 +1,4 @@
-import { estimateCost, priceUsage, type MeteredLine } from "@sba/billing/index";
+import { estimateCost, priceUsage, type MeteredLine, type Slice } from "@sba/billing/index";
 import type { Tool } from "@sba/integrations/index";
 import type { Caller } from "@sba/platform/caller";
 import type { Message } from "@sba/platform/generated/prisma/client";
@@ -32,6 +32,8 @@ export interface PlanningInput {
   readonly history: readonly Message[];
   /** As `readPolicies` gave them for the agent. */
   readonly policies: readonly ApprovalPolicy[];
+  /** What is left of the budgets above the run; undefined without any. */
+  readonly slice: Slice | undefined;
 }
 
 export interface PlanningTurn {
@@ -40,35 +42,40 @@ export interface PlanningTurn {
   readonly metered: readonly (readonly MeteredLine[])[];
 }
 
-/** @throws AGENT_MODEL_..., AGENT_PLAN_TIMED_OUT, AGENT_PLAN_INVALID, BILLING_BUDGET_EXHAUSTED, OPERATION_CANCELLED */
+/**
+ * Tells in `used` what providers billed, also when it throws.
+ * @throws AGENT_MODEL_..., AGENT_PLAN_TIMED_OUT, AGENT_PLAN_INVALID, BILLING_BUDGET_EXHAUSTED, OPERATION_CANCELLED
+ */
 export async function takePlanningTurn(
   caller: Caller,
-  { start, history, policies }: PlanningInput,
+  { start, history, policies, slice }: PlanningInput,
+  used: PaidAttempt[],
   signal: AbortSignal,
 ): Promise<PlanningTurn> {
-  const purse = purseOf(start);
+  const purse = purseOf(start, slice);
   const call = preparePlanCall(purse, start, history);
-  const billed: PaidAttempt[] = [];
-  const onBilled = (attempt: BilledAttempt): void => void billed.push(payFor(call.models, attempt));
+  const onBilled = (attempt: BilledAttempt): void => void used.push(payFor(call.models, attempt));
   const late = AbortSignal.timeout(WITHIN_MS);
   const answer = await callModel(caller, call, { onBilled }, AbortSignal.any([signal, late])).catch(
     (error: unknown) => {
       throw late.aborted ? errors.AGENT_PLAN_TIMED_OUT({ cause: error }) : error;
     },
   );
+  used.unshift(payFor(call.models, answer));
   const steps = readSteps(answer, call.request.tools);
   return {
     steps: steps.map((step, index) => describeStep(step, index, { answer, purse, policies })),
-    metered: chargeEach(purse, [payFor(call.models, answer), ...billed]),
+    metered: chargeEach(purse, used),
   };
 }
 
-/** What pays for the plan: the budget that the run is to have, less its start. */
-function purseOf({ agent, input }: RunStart): PlanPurse {
+/** What pays for the plan: the budget that the run is to have and what is left of those above it, less its start. */
+function purseOf({ agent, input }: RunStart, slice: Slice | undefined): PlanPurse {
   const { model, priceListVersion, toolHashes } = pinVersion(agent.version);
   const spentMicros = estimateCost(START_USAGE, priceListVersion).amountMicros;
   const options = { ...input.options };
-  return { run: { model, priceListVersion, toolHashes, options, spentMicros, childrenMicros: 0n }, slice: undefined };
+  const run = { model, priceListVersion, toolHashes, options, spentMicros: 0n, childrenMicros: 0n };
+  return afterSpending({ run, slice }, spentMicros);
 }
 
 /** Each from what those before it left. */
