@@ -50,7 +50,7 @@ async function findByPassword({ email: given, password }: SignInInput): Promise<
   const email = normalizeEmail(given);
   await claimAttempt(email);
   const user = await findUserByEmail(email);
-  return (await verifyPassword(password, user?.passwordHash)) ? user : undefined;
+  return (await verifyPassword(password, user?.passwordHash)) ? (user ?? undefined) : undefined;
 }
 
 function chooseTenant({ tenantIds, lastTenantId }: User, wanted: string | undefined): string | undefined {
