@@ -20,7 +20,7 @@ export { findNotes, forgetExpiredNotes } from "./note/note.ts";
 export { advanceRun } from "./run/advance.ts";
 export { letWaitingRunsIn } from "./run/admission.ts";
 export { letRunsOfFreeThreadsIn } from "./run/busy-thread.ts";
-export { cancelOrphans, cancelRun } from "./run/cancel.ts";
+export { cancelOrphans, cancelPart, cancelRun } from "./run/cancel.ts";
 export { startDispatcher } from "./run/dispatch.ts";
 export type { Run } from "./run/read.ts";
 export { continueRun, findRuns, getRun, startRun, startRunIn, type StartRunInput } from "./run/run.ts";

@@ -12,7 +12,17 @@ import { letRunsOfFreeThreadsIn } from "./busy-thread.ts";
 import { cancelRun } from "./cancel.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import { getRun, listRuns, startRun } from "./run.ts";
-import { anAgent, asks, calls, expectSoundRuns, holds, statusesOf, untilShown, workOn } from "./testing.ts";
+import {
+  anAgent,
+  asks,
+  auditedRuns,
+  calls,
+  expectSoundRuns,
+  holds,
+  statusesOf,
+  untilShown,
+  workOn,
+} from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
@@ -204,6 +214,10 @@ describe("new input for a busy thread", () => {
       ["user", "Never mind?"],
       ["user", "Shorter?"],
     ]);
+    const ended = { action: "agent.run.cancelled", by: caller.principalId };
+    expect(await auditedRuns(database(), caller)).toMatchObject(
+      [first, waiting].map((runId) => ({ ...ended, target: encodeId("Run", runId) })),
+    );
     await expectSoundRuns(database(), caller);
   });
 

@@ -1,12 +1,11 @@
 import { queueRunSlot, readStartLimits } from "@sba/billing/index";
 import { requirePermission, type Caller, type TenantScope } from "@sba/platform/caller";
 import { systemTx, withTenant, type Tx } from "@sba/platform/db";
-import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
 import { logger } from "@sba/platform/log";
 import type { BusyThreadPolicy } from "../agent/agent.ts";
 import { errors } from "../errors.ts";
 import { lockThread, type LockedThread } from "../thread/thread.ts";
-import { stopRun } from "./cancel.ts";
+import { stopRun, type RunUnderWay } from "./cancel.ts";
 import { nameDue } from "./wake.ts";
 
 /**
@@ -50,8 +49,6 @@ export async function joinThread(tx: Tx, caller: Caller, { thread, runId, policy
   }
   return before.length > 0;
 }
-
-type RunUnderWay = Pick<RunRow, "tenantId" | "id" | "status" | "revision" | "childCount">;
 
 /** Lets the next run of a thread in once the transaction that ends one of it is committed. */
 export function letNextInSoon(tx: Tx, { tenantId, threadId }: TenantScope & { readonly threadId: string }): void {

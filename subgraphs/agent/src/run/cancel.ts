@@ -1,8 +1,10 @@
+import { recordAudit } from "@sba/platform/audit";
 import { callerOfStarter, type Caller, type TenantScope } from "@sba/platform/caller";
 import { systemTx, withTenant, withTenantOnce, type Tx } from "@sba/platform/db";
 import { AppError } from "@sba/platform/errors";
 import { appendEvents } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { encodeId } from "@sba/platform/ids";
 import { logger } from "@sba/platform/log";
 import { cancelApprovalsOfRun } from "../approval/approval.ts";
 import { errors } from "../errors.ts";
@@ -21,21 +23,40 @@ export interface CancelRunInput {
  * Asks a run to end: it passes CANCELLING, what runs is aborted, what it has done is kept. Repeating it changes nothing.
  * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_ENDED
  */
-export async function cancelRun(caller: Caller, { runId, reason }: CancelRunInput): Promise<void> {
+export async function cancelRun(caller: Caller, input: CancelRunInput): Promise<void> {
+  await cancel(caller, input, stopRun);
+}
+
+/**
+ * The same for a run that ends with the work that it is part of. Nobody asked for it by itself: of the work it is audited.
+ * @throws AGENT_RUN_NOT_FOUND, AGENT_RUN_ENDED
+ */
+export async function cancelPart(caller: Caller, input: CancelRunInput): Promise<void> {
+  await cancel(caller, input, beginCancelling);
+}
+
+async function cancel(caller: Caller, { runId, reason }: CancelRunInput, stop: typeof stopRun): Promise<void> {
   await withTenant(caller, async (tx) => {
     const run = await lockRun(tx, runId);
     if (isEnded(run.status)) throw errors.AGENT_RUN_ENDED({ details: { status: run.status } });
-    await stopRun(tx, caller, run, reason);
+    await stop(tx, caller, run, reason);
   });
 }
 
-/** The same for a run that is locked and has not ended, in the transaction of whoever stops it. */
-export async function stopRun(
-  tx: Tx,
-  caller: Caller,
-  run: Pick<RunRow, "tenantId" | "id" | "status" | "revision" | "childCount">,
-  reason?: string,
-): Promise<void> {
+export type RunUnderWay = Pick<RunRow, "tenantId" | "id" | "status" | "revision" | "childCount">;
+
+/** As `cancelRun`, for a run that is locked and has not ended, in the transaction of whoever stops it. */
+export async function stopRun(tx: Tx, caller: Caller, run: RunUnderWay, reason?: string): Promise<void> {
+  if (run.status === "CANCELLING") return;
+  await beginCancelling(tx, caller, run, reason);
+  await recordAudit(tx, caller, {
+    action: "agent.run.cancelled",
+    target: encodeId("Run", run.id),
+    details: reason === undefined ? {} : { reason },
+  });
+}
+
+async function beginCancelling(tx: Tx, caller: Caller, run: RunUnderWay, reason?: string): Promise<void> {
   const { id: runId, status } = run;
   if (status === "CANCELLING") return;
   assertMove(status, "CANCELLING");
@@ -67,7 +88,7 @@ async function cancelChildren(scope: TenantScope, parentRunId: string): Promise<
       SELECT * FROM agent.run WHERE parent_run_id = ${parentRunId} AND ended_at IS NULL AND status <> 'CANCELLING'`,
   );
   for (const child of children) {
-    await cancelRun(callerOfStarter(child), { runId: child.id, reason: "Its parent run ended." }).catch(ignoreEnded);
+    await cancelPart(callerOfStarter(child), { runId: child.id, reason: "Its parent run ended." }).catch(ignoreEnded);
   }
   return children.length;
 }

@@ -14,7 +14,7 @@ import { cancelOrphans, cancelRun } from "./cancel.ts";
 import { pauseRun, resumeRun } from "./pause.ts";
 import type { Run } from "./read.ts";
 import { findChildrenOfRuns, getRun, startRun, type RunOptions } from "./run.ts";
-import { anAgent, calls, expectSoundRuns, holds, untilShown, workOn } from "./testing.ts";
+import { anAgent, auditedRuns, calls, expectSoundRuns, holds, untilShown, workOn } from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
@@ -297,6 +297,8 @@ describe("the end of a coordinator", () => {
     await worker;
     expect(await getRun(caller, grandchild!.id)).toMatchObject({ status: "CANCELLED", output: "Half " });
     for (const id of [runId, child!.id]) expect(await driveRun(caller, id)).toMatchObject({ status: "CANCELLED" });
+    // Only what somebody asked for.
+    expect(await auditedRuns(database(), caller)).toMatchObject([{ target: encodeId("Run", runId) }]);
     await expectSoundRuns(database(), caller);
   });
 

@@ -19,7 +19,18 @@ import { pauseRun, resumeRun } from "./pause.ts";
 import { executeRun, planRun } from "./plan-run.ts";
 import { cancelRun } from "./cancel.ts";
 import { continueRun, getRun, startRun } from "./run.ts";
-import { anAgent, asks, calls, expectSoundRuns, holds, shownText, statusesOf, untilShown, workOn } from "./testing.ts";
+import {
+  anAgent,
+  asks,
+  auditedRuns,
+  calls,
+  expectSoundRuns,
+  holds,
+  shownText,
+  statusesOf,
+  untilShown,
+  workOn,
+} from "./testing.ts";
 
 const database = useDatabase();
 const model = useScriptedModels().server;
@@ -297,6 +308,21 @@ describe("pausing a run", () => {
     await resumeRun(caller, runId);
     await resumeRun(caller, runId);
     expect((await statusesOf(caller, runId)).slice(-3)).toEqual(["AWAITING_APPROVAL", "PAUSED", "AWAITING_APPROVAL"]);
+  });
+
+  it("is audited with who did it, as resuming it is, when it changed something", async () => {
+    const runId = await aRun();
+    const [pauser, resumer] = [aColleagueOf(caller), aColleagueOf(caller)];
+    await resumeRun(resumer, runId);
+    await pauseRun(pauser, runId);
+    await pauseRun(resumer, runId);
+    await resumeRun(resumer, runId);
+    await resumeRun(pauser, runId);
+    const entry = { target: encodeId("Run", runId), details: {} };
+    expect(await auditedRuns(database(), caller)).toEqual([
+      { action: "agent.run.paused", by: pauser.principalId, ...entry },
+      { action: "agent.run.resumed", by: resumer.principalId, ...entry },
+    ]);
   });
 
   it("leaves it to be cancelled, and is refused once it is or has ended", async () => {

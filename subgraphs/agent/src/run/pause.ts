@@ -1,8 +1,10 @@
 import { returnSlice } from "@sba/billing/index";
+import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
 import { withTenant } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
 import type { Run as RunRow } from "@sba/platform/generated/prisma/client";
+import { encodeId } from "@sba/platform/ids";
 import { errors } from "../errors.ts";
 import { runStatusChanged, runStream } from "../events.ts";
 import { announceInterrupt } from "./interrupt-signal.ts";
@@ -32,6 +34,7 @@ export async function pauseRun(caller: Caller, runId: string): Promise<void> {
       UPDATE agent.run SET status = 'PAUSED', paused_from = status,
              due_at = CASE WHEN lease_expires_at IS NOT NULL THEN due_at END
       WHERE id = ${runId}`;
+    await recordAudit(tx, caller, { action: "agent.run.paused", target: encodeId("Run", runId) });
     await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: run.status, to: "PAUSED" })]);
     wakeRun(tx, runId);
     // What it has left is not kept from others meanwhile. While a step is under way, its worker gives it back.
@@ -54,6 +57,7 @@ export async function resumeRun(caller: Caller, runId: string): Promise<void> {
     if (run.status !== "PAUSED" || to === null || !isRunStatus(to)) return;
     assertMove("PAUSED", to);
     await tx.sql`UPDATE agent.run SET status = ${to}, paused_from = NULL WHERE id = ${runId}`;
+    await recordAudit(tx, caller, { action: "agent.run.resumed", target: encodeId("Run", runId) });
     await appendEvents(tx, caller, runStream(runId), [runStatusChanged({ from: "PAUSED", to })]);
     wakeRun(tx, runId);
   });

@@ -1,10 +1,10 @@
 import { withTenant } from "@sba/platform/db";
 import { encodeCursor } from "@sba/platform/events";
-import { newId } from "@sba/platform/ids";
+import { encodeId, newId } from "@sba/platform/ids";
 import { LEASE_MS } from "@sba/platform/lease";
 import { logger } from "@sba/platform/log";
 import { givenCollection } from "@sba/knowledge/testing";
-import { aCaller } from "@sba/testkit/fixtures";
+import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { eventually } from "@sba/testkit/eventually";
 import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { describe, expect, it, vi } from "vitest";
@@ -17,7 +17,7 @@ import { keepRunLease, takeLease } from "./lease.ts";
 import { streamRunEvents } from "./run-events.ts";
 import { cancelRun } from "./cancel.ts";
 import { continueRun, getRun, listRuns, startRun } from "./run.ts";
-import { aDispatcher } from "./testing.ts";
+import { aDispatcher, auditedRuns } from "./testing.ts";
 import { wakeRun } from "./wake.ts";
 
 const database = useDatabase();
@@ -142,7 +142,8 @@ describe("a run", () => {
   it("is cancelled through CANCELLING, once, and not after its end", async () => {
     const caller = await aTenant();
     const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
-    await cancelRun(caller, { runId, reason: "changed my mind" });
+    const colleague = aColleagueOf(caller);
+    await cancelRun(colleague, { runId, reason: "changed my mind" });
     await cancelRun(caller, { runId });
     expect(await driveRun(caller, runId)).toMatchObject({ status: "CANCELLED", cancelReason: "changed my mind" });
     const journal = await journalOf(caller, runId);
@@ -151,6 +152,8 @@ describe("a run", () => {
     ).toEqual(["CREATED", "CANCELLING", "CANCELLED"]);
     expect(journal.at(-1)).toMatchObject({ type: "agent.run.finished", payload: { status: "CANCELLED" } });
     await expect(cancelRun(caller, { runId })).rejects.toMatchObject({ code: "AGENT_RUN_ENDED" });
+    const audited = { action: "agent.run.cancelled", by: colleague.principalId, target: encodeId("Run", runId) };
+    expect(await auditedRuns(database(), caller)).toEqual([{ ...audited, details: { reason: "changed my mind" } }]);
   });
 
   it("ends FAILED, keeping what it has, when its steps are used up", async () => {

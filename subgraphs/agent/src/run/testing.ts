@@ -84,6 +84,16 @@ export async function statusesOf(caller: Caller, runId: string): Promise<unknown
     .map(({ payload }) => payload["to"]);
 }
 
+/** Who did what to which of a tenant's runs, as the audit log has it. */
+export async function auditedRuns({ owner }: TestDatabase, { tenantId }: Caller): Promise<unknown[]> {
+  const { rows } = await owner.query(
+    `SELECT action, principal_id AS by, target, details FROM platform.audit_entry
+     WHERE tenant_id = $1 AND action LIKE 'agent.run.%' ORDER BY at, id`,
+    [tenantId],
+  );
+  return rows;
+}
+
 const ALWAYS: Readonly<Record<string, string>> = {
   "ends, waits for a person, its thread or its children, or is due": `
     SELECT r.id FROM agent.run r WHERE r.tenant_id = $1 AND r.ended_at IS NULL AND r.due_at IS NULL

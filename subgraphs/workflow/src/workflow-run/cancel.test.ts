@@ -1,8 +1,9 @@
 import { findApprovals, getRun } from "@sba/agent/index";
 import { driveRun } from "@sba/agent/testing";
-import { aCaller } from "@sba/testkit/fixtures";
+import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { useDatabase } from "@sba/testkit/services";
 import type { Caller } from "@sba/platform/caller";
+import { encodeId } from "@sba/platform/ids";
 import { describe, expect, it } from "vitest";
 import { driveWorkflowRun, givenWorkflow, givenWorkflowRun, withBuiltIns, workflowJournalOf } from "../testing.ts";
 import { findStepsOfRuns } from "./step.ts";
@@ -22,7 +23,9 @@ describe("cancelling", () => {
   it("cancels the run that it waits for and ends when that has ended", async () => {
     const caller = await withBuiltIns(aCaller());
     const id = await givenWorkflowRun(caller, "agentic", QUESTION);
-    await cancelWorkflowRun(caller, { workflowRunId: id, reason: "Enough." });
+    const colleague = aColleagueOf(caller);
+    await cancelWorkflowRun(colleague, { workflowRunId: id, reason: "Enough." });
+    await cancelWorkflowRun(caller, { workflowRunId: id });
     expect(await driveWorkflowRun(caller, id)).toMatchObject({ status: "CANCELLING" });
     const [step] = await stepsOf(caller, id);
     expect((await getRun(caller, step!.runId!)).status).toBe("CANCELLING");
@@ -35,6 +38,19 @@ describe("cancelling", () => {
       "stepFinished",
       "statusChanged",
       "finished",
+    ]);
+    // Of the run it is not: nobody asked for that by itself.
+    const { rows } = await database().owner.query(
+      "SELECT action, principal_id, target, details FROM platform.audit_entry WHERE tenant_id = $1 AND action LIKE '%un.cancelled'",
+      [caller.tenantId],
+    );
+    expect(rows).toEqual([
+      {
+        action: "workflow.workflowRun.cancelled",
+        principal_id: colleague.principalId,
+        target: encodeId("WorkflowRun", id),
+        details: { reason: "Enough." },
+      },
     ]);
   });
 

@@ -1,9 +1,10 @@
+import { recordAudit } from "@sba/platform/audit";
 import type { Caller } from "@sba/platform/caller";
 import { json, withTenant, type Tx } from "@sba/platform/db";
 import { appendEvents } from "@sba/platform/events";
 import type { WorkflowRun as WorkflowRunRow } from "@sba/platform/generated/prisma/client";
 import { once } from "@sba/platform/idempotency";
-import { newId } from "@sba/platform/ids";
+import { encodeId, newId } from "@sba/platform/ids";
 import { decodeIdCursor, toPage, type Page, type PageRequest } from "@sba/platform/pages";
 import { requireNotSuspended } from "@sba/platform/suspension";
 import { errors } from "../errors.ts";
@@ -92,6 +93,11 @@ export async function cancelWorkflowRun(
     await tx.sql`
       UPDATE workflow.workflow_run SET status = 'CANCELLING', cancel_reason = ${reason ?? null}, due_at = clock_timestamp()
       WHERE id = ${workflowRunId}`;
+    await recordAudit(tx, caller, {
+      action: "workflow.workflowRun.cancelled",
+      target: encodeId("WorkflowRun", workflowRunId),
+      details: reason === undefined ? {} : { reason },
+    });
     await appendEvents(tx, caller, workflowRunStream(workflowRunId), [
       workflowRunStatusChanged({ from: run.status, to: "CANCELLING" }),
     ]);

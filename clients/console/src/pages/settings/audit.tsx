@@ -28,7 +28,8 @@ const ACTIONS = [
     "agent.approvalPolicy.removed",
     "agent.approvalPolicy.set",
   ],
-  ...["agent.deadLetter.replayed", "agent.note.deleted", "agent.run.executed", "agent.task.created"],
+  ...["agent.deadLetter.replayed", "agent.note.deleted", "agent.run.cancelled", "agent.run.executed"],
+  ...["agent.run.paused", "agent.run.resumed", "agent.task.created"],
   ...["agent.version.published", "billing.budget.removed", "billing.budget.set", "billing.quotaPolicy.set"],
   ...["identity.apiKey.created", "identity.apiKey.revoked", "identity.member.added", "identity.member.rolesSet"],
   ...["identity.member.statusSet", "identity.session.closed", "identity.session.created", "identity.session.opened"],
@@ -36,6 +37,7 @@ const ACTIONS = [
   ...["integrations.toolCall.resolved", "integrations.webhookEndpoint.created", "integrations.webhookEndpoint.deleted"],
   ...["knowledge.collection.created", "knowledge.collection.deleted", "knowledge.documents.added"],
   ...["knowledge.documents.removed", "workflow.workflow.created", "workflow.workflow.versionPublished"],
+  ...["workflow.workflowRun.cancelled"],
 ];
 
 interface Asked {

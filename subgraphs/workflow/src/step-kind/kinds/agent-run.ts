@@ -1,7 +1,7 @@
 import { AppError } from "@sba/platform/errors";
 import { requirePermission, type Caller } from "@sba/platform/caller";
 import { encodeId } from "@sba/platform/ids";
-import { cancelRun, findRuns, isEnded, startRunIn, type Run } from "@sba/agent/index";
+import { cancelPart, findRuns, isEnded, startRunIn, type Run } from "@sba/agent/index";
 import { z } from "zod";
 import { errors } from "../../errors.ts";
 import { defineStepKind, type StepRun, type StepState } from "../step-kind.ts";
@@ -35,7 +35,7 @@ export const agentRun = defineStepKind({
   cancel: async (caller, step) => {
     const run = await findRunOf(caller, step);
     if (isEnded(run.status)) return true;
-    await cancelRun(caller, { runId: run.id, reason: "The workflow run was cancelled." }).catch(ignoreEnded);
+    await cancelPart(caller, { runId: run.id, reason: "The workflow run was cancelled." }).catch(ignoreEnded);
     return isEnded((await findRunOf(caller, step)).status);
   },
 });
