@@ -86,6 +86,7 @@ AgentRef.implement({
     version: t.field({
       type: AgentVersionRef,
       description: "One version; without a number the one that new runs are pinned to.",
+      authScopes: { permission: "agent:read" },
       args: { number: t.arg.int({ validate: { min: 1 } }) },
       resolve: async (agent, { number }, context) => {
         if (number !== null && number !== undefined) return getVersionByNumber(callerOf(context), agent.id, number);
@@ -97,6 +98,7 @@ AgentRef.implement({
     versions: t.field({
       type: VersionConnection,
       description: "All that was published, newest first.",
+      authScopes: { permission: "agent:read" },
       args: {
         first: t.arg.int({ required: true, defaultValue: 20, validate: { min: 1, max: MAX_PAGE_SIZE } }),
         after: t.arg({ type: "Cursor", validate: { maxLength: 512 } }),

@@ -2,7 +2,7 @@ import { givenMember, givenTenant } from "@sba/identity/testing";
 import { encodeCursor } from "@sba/platform/events";
 import { encodeId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
-import { collectEvents, expectData, expectRefusal } from "@sba/testkit/graphql";
+import { collectEvents, execute, expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useDatabase } from "@sba/testkit/services";
 import { describe, expect, it } from "vitest";
 import { approvalStream } from "../events.ts";
@@ -64,6 +64,15 @@ describe("the inbox", () => {
     expect((await expectData(schema, stranger.owner, APPROVALS)).approvals.edges).toEqual([]);
     const partner = aColleagueOf(owner, ["usage:read"]);
     expect(await expectRefusal(schema, partner, APPROVALS)).toMatchObject({ code: "FORBIDDEN" });
+  });
+
+  it("does not show the run of an approval to who may not read runs", async () => {
+    const { owner } = await givenTenant();
+    const { approval } = await aRunThatAsks(owner);
+    const RUNS = "{ approvals(first: 100) { edges { node { id run { prompt output } } } } }";
+    const { data, errors } = await execute(schema, aColleagueOf(owner, ["approval:read"]), RUNS);
+    expect(data.approvals.edges).toEqual([{ node: { id: encodeId("Approval", approval.id), run: null } }]);
+    expect(errors).toMatchObject([{ extensions: { code: "FORBIDDEN", reason: "PERMISSION_MISSING" } }]);
   });
 
   it("is followed from where it was read without a hole", async () => {

@@ -111,6 +111,7 @@ ApprovalRef.implement({
       type: RunRef,
       nullable: true,
       description: "The run that waits; null when a workflow does.",
+      authScopes: { permission: "run:read" },
       resolve: (approval, _args, context) => (approval.runId === null ? null : runById(context).load(approval.runId)),
     }),
   }),
@@ -168,6 +169,7 @@ builder.objectFields(ApprovalRef, (t) => ({
     type: ApprovalRef,
     nullable: true,
     description: "What asks again, since something else would have run than what this was about.",
+    authScopes: { permission: "approval:read" },
     resolve: async ({ supersededBy }, _args, context) => {
       const row = supersededBy === null ? undefined : await approvalById(context).load(supersededBy);
       return row && approvalOfRow(row);

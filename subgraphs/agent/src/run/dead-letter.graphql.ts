@@ -14,6 +14,7 @@ const DeadLetterRef = builder.objectRef<DeadLetter>("DeadLetter").implement({
     run: t.field({
       type: RunRef,
       nullable: true,
+      authScopes: { permission: "run:read" },
       resolve: (letter, _args, context) => runById(context).load(letter.runId),
     }),
     reason: t.exposeString("reason", {
@@ -31,6 +32,7 @@ const DeadLetterRef = builder.objectRef<DeadLetter>("DeadLetter").implement({
       type: RunRef,
       nullable: true,
       description: "The run that was started in its place.",
+      authScopes: { permission: "run:read" },
       resolve: ({ replacedBy }, _args, context) => (replacedBy === null ? null : runById(context).load(replacedBy)),
     }),
   }),

@@ -50,11 +50,13 @@ const CitationRef = builder.objectRef<Citation>("Citation").implement({
     document: t.field({
       type: DocumentStub,
       nullable: true,
+      authScopes: { permission: "knowledge:read" },
       resolve: (citation) => ({ id: encodeId("Document", citation.documentId) }),
     }),
     chunk: t.field({
       type: ChunkStub,
       nullable: true,
+      authScopes: { permission: "knowledge:read" },
       resolve: (citation) => ({ id: encodeId("Chunk", citation.chunkId) }),
     }),
     quote: t.exposeString("quote", { description: "The words of the passage that the claim rests on." }),
@@ -102,6 +104,7 @@ RunRef.implement({
       type: AgentVersionRef,
       nullable: true,
       description: "What the run was pinned to when it began.",
+      authScopes: { permission: "agent:read" },
       resolve: (run, _args, context) => versionById(context).load(run.agentVersionId),
     }),
     model: t.exposeString("model", { description: "The model that the run was pinned to when it began." }),
@@ -125,12 +128,15 @@ RunRef.implement({
     }),
     artifacts: t.field({ type: [ArtifactRef], resolve: (run, _args, context) => artifactsOfRun(context).load(run.id) }),
     citations: t.field({ type: [CitationRef], resolve: (run, _args, context) => citationsOfRun(context).load(run.id) }),
-    approvals: t.field({
-      type: [ApprovalRef],
-      resolve: async (run, _args, context) => (await approvalsOfRun(context).load(run.id)).map(approvalOfRow),
-    }),
   }),
 });
+builder.objectField(RunRef, "approvals", (t) =>
+  t.field({
+    type: [ApprovalRef],
+    authScopes: { permission: "approval:read" },
+    resolve: async (run, _args, context) => (await approvalsOfRun(context).load(run.id)).map(approvalOfRow),
+  }),
+);
 builder.asEntity(RunRef, {
   key: builder.selection<{ id: string }>("id"),
   resolveReference: ({ id }, context) => runById(context).load(decodeId("Run", id)),

@@ -53,6 +53,7 @@ ToolCallRef.implement({
       type: RunRef,
       nullable: true,
       description: "The run that asked for it. Null in events, and for calls of workflows.",
+      authScopes: { permission: "run:read" },
       resolve: (call, _args, context) =>
         "runId" in call && call.runId !== null ? runById(context).load(call.runId) : null,
     }),

@@ -1,6 +1,6 @@
 import { decodeId, encodeId, newId } from "@sba/platform/ids";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
-import { collectEvents, expectData, expectRefusal } from "@sba/testkit/graphql";
+import { collectEvents, execute, expectData, expectRefusal } from "@sba/testkit/graphql";
 import { useBlobs, useDatabase } from "@sba/testkit/services";
 import { countStatements } from "@sba/testkit/statements";
 import { describe, expect, it } from "vitest";
@@ -59,6 +59,13 @@ describe("workflow runs over GraphQL", () => {
     const { workflowRun } = await expectData(schema, caller, RUN, { id: startWorkflowRun.id });
     expect(workflowRun.runs).toEqual([{ id: expect.stringMatching(/^run_/) as string }]);
     expect(workflowRun.steps[0]).toMatchObject({ status: "WAITING", run: workflowRun.runs[0] });
+    // Whose content is another subgraph's: who may not read runs is not even told which they are.
+    const reader = aColleagueOf(caller, ["workflow:read"]);
+    const refused = await execute(schema, reader, RUN, { id: startWorkflowRun.id });
+    expect(refused.data.workflowRun).toMatchObject({ runs: null, steps: [{ run: null, approval: null }] });
+    expect(refused.errors?.map(({ extensions }) => extensions["reason"])).toEqual(
+      Array.from({ length: 3 }, () => "PERMISSION_MISSING"),
+    );
   });
 
   it("stream their events to the end, and go on after a cursor", async () => {

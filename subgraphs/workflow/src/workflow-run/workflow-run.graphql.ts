@@ -56,12 +56,14 @@ export const WorkflowStepRef = builder.objectRef<WorkflowStepSnapshot>("Workflow
       type: RunStub,
       nullable: true,
       description: "The run that it started.",
+      authScopes: { permission: "run:read" },
       resolve: ({ runId }) => (runId === null ? null : { id: encodeId("Run", runId) }),
     }),
     approval: t.field({
       type: ApprovalStub,
       nullable: true,
       description: "What a person was asked for it.",
+      authScopes: { permission: "approval:read" },
       resolve: ({ approvalId }) => (approvalId === null ? null : { id: encodeId("Approval", approvalId) }),
     }),
     startedAt: t.field({ type: "DateTime", resolve: ({ startedAt }) => startedAt }),
@@ -124,6 +126,7 @@ WorkflowRunRef.implement({
       type: [RunStub],
       nullable: true,
       description: "The runs that its steps started.",
+      authScopes: { permission: "run:read" },
       resolve: async (run, _args, context) => {
         const steps = await stepsOfRun(context).load(run.id);
         return steps.flatMap(({ runId }) => (runId === null ? [] : [{ id: encodeId("Run", runId) }]));
