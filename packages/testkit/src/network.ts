@@ -8,13 +8,13 @@ export interface DeniedNetwork {
   restore(): void;
 }
 
-/** Refuses every connection that this process opens from now on, except those to one port of this machine. */
+/** Refuses every connection that this process opens from now on, except those to one port of this machine, or to the socket of a Postgres with it. */
 export function denyNetwork({ exceptPort }: { readonly exceptPort: number }): DeniedNetwork {
   const refused: string[] = [];
   const connect = Socket.prototype.connect;
   Socket.prototype.connect = function (this: Socket, ...args: unknown[]): Socket {
     const target = targetOf(args);
-    if (target === String(exceptPort)) return Reflect.apply(connect, this, args);
+    if (target === String(exceptPort) || target.endsWith(`/.s.PGSQL.${exceptPort}`)) return Reflect.apply(connect, this, args);
     refused.push(target);
     process.nextTick(() => this.destroy(new Error(`the network is denied: ${target}`)));
     return this;
