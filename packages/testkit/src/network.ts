@@ -14,7 +14,8 @@ export function denyNetwork({ exceptPort }: { readonly exceptPort: number }): De
   const connect = Socket.prototype.connect;
   Socket.prototype.connect = function (this: Socket, ...args: unknown[]): Socket {
     const target = targetOf(args);
-    if (target === String(exceptPort) || target.endsWith(`/.s.PGSQL.${exceptPort}`)) return Reflect.apply(connect, this, args);
+    if (target === String(exceptPort) || target.endsWith(`/.s.PGSQL.${exceptPort}`))
+      return Reflect.apply(connect, this, args);
     refused.push(target);
     process.nextTick(() => this.destroy(new Error(`the network is denied: ${target}`)));
     return this;
