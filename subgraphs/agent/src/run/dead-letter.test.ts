@@ -1,6 +1,5 @@
 import type { Caller } from "@sba/platform/caller";
 import { encodeId } from "@sba/platform/ids";
-import { logger } from "@sba/platform/log";
 import { givenCollection } from "@sba/knowledge/testing";
 import { aCaller, aColleagueOf } from "@sba/testkit/fixtures";
 import { execute, expectData, expectRefusal } from "@sba/testkit/graphql";
@@ -9,11 +8,11 @@ import { describe, expect, it } from "vitest";
 import { createAgent, createBuiltInAgents, publishAgentVersion } from "../agent/agent.ts";
 import { schema } from "../schema.ts";
 import { driveRun, journalOf } from "../testing.ts";
-import { advanceRun } from "./advance.ts";
 import { listDeadLetters, replayDeadLetter } from "./dead-letter.ts";
 import { leaseDueRuns } from "./dispatch.ts";
 import { cancelRun } from "./cancel.ts";
 import { getRun, startRun } from "./run.ts";
+import { dieAtStep } from "./testing.ts";
 
 const database = useDatabase();
 useBlobs();
@@ -27,10 +26,9 @@ async function aTenant(): Promise<Caller> {
   return caller;
 }
 
-/** Every worker that takes the run is stopped in its first step, until it is given up. */
+/** Every worker that takes the run dies in its first step, until it is given up. */
 async function giveUp(caller: Caller, runId: string): Promise<void> {
-  const signal = AbortSignal.abort();
-  while ((await getRun(caller, runId)).endedAt === null) await advanceRun(caller, { runId }, { signal, log: logger });
+  while ((await getRun(caller, runId)).endedAt === null) await dieAtStep(database(), caller, runId);
 }
 
 async function aDeadRun(caller: Caller, input: Partial<Parameters<typeof startRun>[1]> = {}): Promise<string> {
@@ -50,7 +48,7 @@ describe("a run that was given up", () => {
     const run = await getRun(caller, runIds[1]!);
     expect(run).toMatchObject({ status: "FAILED", errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED" });
     expect(items[0]).toMatchObject({
-      reason: "WORKER_DRAINED",
+      reason: "WORKER_LOST",
       attempts: 5,
       failedAt: run.endedAt,
       replayedAt: null,
@@ -209,7 +207,7 @@ describe("dead letters as they are shown", () => {
       edges: [
         {
           node: {
-            reason: "WORKER_DRAINED",
+            reason: "WORKER_LOST",
             attempts: 5,
             run: { id: encodeId("Run", newer), status: "FAILED", error: { code: "AGENT_RUN_ATTEMPTS_EXHAUSTED" } },
             replayedAs: { id: replay.id },

@@ -11,13 +11,12 @@ import { describe, expect, it, vi } from "vitest";
 import { createBuiltInAgents } from "../agent/agent.ts";
 import { driveRun, journalOf } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
-import { takeFound } from "./claim.ts";
 import { leaseDueRuns } from "./dispatch.ts";
 import { keepRunLease, takeLease } from "./lease.ts";
 import { streamRunEvents } from "./run-events.ts";
 import { cancelRun } from "./cancel.ts";
 import { continueRun, getRun, listRuns, startRun } from "./run.ts";
-import { aDispatcher, auditedRuns } from "./testing.ts";
+import { aDispatcher, auditedRuns, dieAtStep } from "./testing.ts";
 import { wakeRun } from "./wake.ts";
 
 const database = useDatabase();
@@ -244,11 +243,7 @@ describe("the lease of a run", () => {
   it("fails the run when workers died at a step too often", async () => {
     const caller = await aTenant();
     const runId = await startRun(caller, { agentKey: "handbook", prompt: "What about leave?" });
-    for (let died = 0; died < 5; died++) {
-      const run = await withTenant(caller, (tx) => takeLease(tx, runId));
-      await takeFound(run!).begin();
-      await lapse(runId);
-    }
+    for (let died = 0; died < 5; died++) await dieAtStep(database(), caller, runId);
     expect(await driveRun(caller, runId)).toMatchObject({
       status: "FAILED",
       errorCode: "AGENT_RUN_ATTEMPTS_EXHAUSTED",

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Caller } from "@sba/platform/caller";
+import { withTenant } from "@sba/platform/db";
 import { newId } from "@sba/platform/ids";
 import { logger } from "@sba/platform/log";
 import { eventually } from "@sba/testkit/eventually";
@@ -10,7 +11,9 @@ import { openChunks, type Answer } from "../model/testing.ts";
 import { replayRun } from "../replay/replay.ts";
 import { journalOf } from "../testing.ts";
 import { advanceRun } from "./advance.ts";
+import { takeFound } from "./claim.ts";
 import { startDispatcher, type DispatchOptions } from "./dispatch.ts";
+import { takeLease } from "./lease.ts";
 
 /** For tests of how runs are steered: what a scripted model says and when, and what is always true of runs. */
 
@@ -64,6 +67,16 @@ export async function aDispatcher(options: DispatchOptions): ReturnType<typeof s
 /** Works on the run in the background, as one worker with one lease; resolves when the worker lets go of it. */
 export function workOn(caller: Caller, runId: string, signal = new AbortController().signal): Promise<void> {
   return advanceRun(caller, { runId }, { signal, log: logger });
+}
+
+/** A worker takes the run, begins what it has to do, and dies: its lease has run out. */
+export async function dieAtStep({ owner }: TestDatabase, caller: Caller, runId: string): Promise<void> {
+  const run = await withTenant(caller, (tx) => takeLease(tx, runId));
+  if (run) await takeFound(run).begin();
+  await owner.query(
+    "UPDATE agent.run SET lease_expires_at = now() - interval '1 second', due_at = now() WHERE id = $1 AND ended_at IS NULL",
+    [runId],
+  );
 }
 
 /** Waits until readers have been shown text of the run that ends so. */

@@ -53,9 +53,10 @@ export async function executeTool(
   call: Pick<ToolCall, "id" | "params" | "runId" | "agentKey">,
   options: ExecuteOptions,
 ): Promise<ToolOutcome> {
+  await options.hold?.();
+  // From here to where the tool is called nothing is waited for: whoever cancels meanwhile would not be heard.
   const refusal = refusalOf(caller, tool, call.params, options.signal);
   if (refusal) return refuseCall(refusal);
-  await options.hold?.();
   const startedAt = performance.now();
   const deadline = openDeadline(options.signal, Math.min(options.timeoutMs ?? tool.timeoutMs, tool.timeoutMs));
   try {
